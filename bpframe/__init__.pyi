@@ -1,0 +1,36 @@
+from .component import Component as Component
+from .component import hyperparameter as hyperparameter
+from .config import compose as compose
+from .contracts import Activation as Activation
+from .contracts import Cost as Cost
+from .contracts import Dataset as Dataset
+from .contracts import ElementwiseActivation as ElementwiseActivation
+from .contracts import Formula as Formula
+from .contracts import Initialiser as Initialiser
+from .contracts import LearningRule as LearningRule
+from .contracts import Optimiser as Optimiser
+from .contracts import OutputPair as OutputPair
+from .contracts import Params as Params
+from .contracts import Regulariser as Regulariser
+from .contracts import Trace as Trace
+from .data import Data as Data
+from .data import Examples as Examples
+from .equations import BatchGradient as BatchGradient
+from .equations import forward as forward
+from .equations import gradient as gradient
+from .equations import gradient_descent_step as gradient_descent_step
+from .errors import BpframeError as BpframeError
+from .errors import ConfigError as ConfigError
+from .errors import DataError as DataError
+from .errors import DivergenceError as DivergenceError
+from .errors import OutputError as OutputError
+from .errors import PluginError as PluginError
+from .experiment import Experiment as Experiment
+from .experiment import Training as Training
+from .hookspecs import hookimpl as hookimpl
+from .network import Layer as Layer
+from .network import Network as Network
+from .records import RunResult as RunResult
+from .runner import run as run
+
+__version__: str

@@ -1,0 +1,56 @@
+"""The command line: argv -> plugins -> Hydra -> run."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+VERSIONED = ("bpframe", "hydra-core", "jax")
+FULL_ERROR = "HYDRA_FULL_ERROR"
+
+
+def main() -> None:
+    """Run bpframe with the arguments of the process; the process ends with an exit status.
+
+    0 is success; 1 is an error, told in one line; 130 is an interruption with ctrl-C.
+    """
+    arguments = sys.argv[1:]
+    if "--version" in arguments:
+        print(*(f"{name} {importlib.metadata.version(name)}" for name in VERSIONED), sep="\n")
+        return
+    # Everything heavy is imported below, so that --version does not wait for it.
+    from bpframe.errors import BpframeError
+
+    wants_traceback = FULL_ERROR in os.environ
+    # Hydra then raises its errors instead of printing them, and they become one line here.
+    os.environ[FULL_ERROR] = "1"
+    try:
+        _dispatch(arguments)
+    except KeyboardInterrupt:
+        _fail("interrupted", 130)
+    except BpframeError as error:
+        if wants_traceback:
+            raise
+        _fail(str(error))
+    except Exception as error:
+        if wants_traceback:
+            raise
+        text = " ".join(str(error).split())
+        _fail(f"{type(error).__name__}: {text} (set {FULL_ERROR}=1 to see the traceback)")
+
+
+def _fail(message: str, status: int = 1) -> None:
+    print(f"bpframe: {message}", file=sys.stderr)
+    sys.exit(status)
+
+
+def _dispatch(arguments: list[str]) -> None:
+    from bpframe import commands
+
+    if arguments and arguments[0] in commands.SUBCOMMANDS:
+        commands.SUBCOMMANDS[arguments[0]](arguments[1:])
+    else:
+        commands.train(arguments)

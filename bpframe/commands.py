@@ -1,0 +1,138 @@
+"""What the words after `bpframe` do: train, and the subcommands."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import NoReturn
+
+from hydra._internal.callbacks import Callbacks
+from hydra._internal.utils import _run_hydra, get_args_parser
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import JobStatus, run_job
+from hydra.types import HydraContext, RunMode
+from omegaconf import DictConfig
+from rich.console import Console
+
+from bpframe import composition, config, console, folder, runner, schemas
+from bpframe.data import Data
+from bpframe.errors import ConfigError, OutputError
+from bpframe.experiment import Experiment
+from bpframe.explain import explain as explained
+from bpframe.host import Registry, load_registry
+
+
+def train(arguments: list[str]) -> None:
+    """Run one experiment, or whatever else Hydra's options ask for.
+
+    A single run is composed and checked here, data included, before its folder is made; so bad
+    input leaves nothing behind. Sweeps, --cfg, --help, --info and completion are Hydra's own.
+    """
+    args = _parsed(_parser(), arguments)
+    registry = load_registry()
+    schemas.store(registry)
+    other = (args.help, args.hydra_help, args.cfg, args.info, args.shell_completion)
+    has_mode = any(text.startswith("hydra.mode=") for text in args.overrides)
+    if args.multirun or has_mode or any(other) or args.experimental_rerun:
+        _hydra(args, registry)
+    else:
+        _single(args, registry)
+
+
+def explain(arguments: list[str]) -> None:
+    """Print the algorithm as it stands for a configuration."""
+    parser = _parser()
+    parser.add_argument("--latex", action="store_true")
+    args = _parsed(parser, arguments)
+    registry = load_registry()
+    schemas.store(registry)
+    with composition.initialised(args.config_path, args.config_dir):
+        cfg = composition.compose_config(args.overrides, name=args.config_name)
+        experiment = config.assemble(cfg, registry)
+    print(explained(experiment, latex=args.latex))
+
+
+SUBCOMMANDS: Mapping[str, Callable[[list[str]], None]] = MappingProxyType({"explain": explain})
+
+
+def _parser() -> ArgumentParser:
+    def error(message: str) -> NoReturn:
+        raise ConfigError(f"command line: {message}; see bpframe --help")
+
+    parser = get_args_parser()
+    parser.error = error
+    return parser
+
+
+def _parsed(parser: ArgumentParser, arguments: list[str]) -> Namespace:
+    args = parser.parse_args(arguments)
+    # Hydra reads a relative --config-path from the program's own folder; users mean theirs.
+    args.config_path = Path(args.config_path).absolute() if args.config_path else None
+    if args.config_dir:
+        extra = Path(args.config_dir).absolute()
+        if not extra.is_dir():
+            raise ConfigError(f"--config-dir: {extra} is not a folder")
+    return args
+
+
+def _single(args: Namespace, registry: Registry) -> None:
+    with composition.initialised(args.config_path, args.config_dir):
+        cfg = composition.compose_config(args.overrides, name=args.config_name)
+        experiment = config.assemble(cfg, registry)
+        data = runner.load(experiment)
+        folder.check_unused(Path(str(cfg.hydra.run.dir)).absolute())
+        hydra = GlobalHydra.instance().hydra
+        assert hydra is not None
+        callbacks = Callbacks(cfg)
+        callbacks.on_run_start(config=cfg, config_name=args.config_name)
+        job = run_job(
+            task_function=lambda _: _run(experiment, data),
+            config=cfg,
+            job_dir_key="hydra.run.dir",
+            job_subdir_key=None,
+            hydra_context=HydraContext(config_loader=hydra.config_loader, callbacks=callbacks),
+        )
+        callbacks.on_run_end(config=cfg, config_name=args.config_name, job_return=job)
+    if job.status is not JobStatus.COMPLETED:
+        # Not `job.return_value`, which would print a line of its own before it raises.
+        raise job._return_value
+
+
+def _hydra(args: Namespace, registry: Registry) -> None:
+    if args.multirun:
+        with composition.initialised(args.config_path, args.config_dir):
+            cfg = composition.compose_config(
+                args.overrides, name=args.config_name, mode=RunMode.MULTIRUN
+            )
+            _check_sweep_folder(Path(str(cfg.hydra.sweep.dir)).absolute())
+
+    def task(cfg: DictConfig) -> float | None:
+        experiment = config.assemble(cfg, registry)
+        return _run(experiment, runner.load(experiment))
+
+    with composition.translated():
+        _run_hydra(
+            args=args,
+            args_parser=_parser(),
+            task_function=task,
+            config_path=str(args.config_path or schemas.directory()),
+            config_name=args.config_name or composition.CONFIG_NAME,
+        )
+
+
+def _run(experiment: Experiment, data: Data) -> float | None:
+    """Train in the folder that Hydra made for this job; the objective of a sweep comes back."""
+    output_dir = HydraConfig.get().runtime.output_dir
+    screen = Console()
+    with console.progress(screen, experiment.training.epochs) as report:
+        result = runner.run(experiment, output_dir, data=data, report=report)
+    console.show_result(screen, result, output_dir)
+    return result.summary.best_validation_accuracy
+
+
+def _check_sweep_folder(path: Path) -> None:
+    if path.exists() and any(path.iterdir()):
+        raise OutputError(f"{path}: is not empty; choose another hydra.sweep.dir")

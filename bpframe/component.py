@@ -1,0 +1,132 @@
+"""The rule that makes every component a frozen dataclass and a JAX pytree.
+
+Float fields and fields that hold components are leaves or subtrees; every other field is static
+structure. So a new eta does not retrace, and two experiments share a compiled program exactly
+when their tree structures are equal.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import types
+import typing
+from collections.abc import Iterator
+from typing import Any, dataclass_transform
+
+import jax
+
+from bpframe.errors import ConfigError, unknown
+
+_BOUNDS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
+_HOLDS = {
+    "gt": lambda value, bound: value > bound,
+    "ge": lambda value, bound: value >= bound,
+    "lt": lambda value, bound: value < bound,
+    "le": lambda value, bound: value <= bound,
+}
+
+
+def hyperparameter(
+    *,
+    default: Any = dataclasses.MISSING,
+    gt: float | None = None,
+    ge: float | None = None,
+    lt: float | None = None,
+    le: float | None = None,
+    choices: tuple[str, ...] = (),
+    leaf: bool = False,
+) -> Any:
+    """A field of a component with its allowed range: above `gt`, at least `ge`, and so on.
+
+    For a string, `choices` are the allowed values. An int may be made a `leaf`. All of it is checked when an experiment is assembled, never under tracing.
+    """
+    bounds = {"gt": gt, "ge": ge, "lt": lt, "le": le}
+    metadata = {
+        "bounds": {name: bound for name, bound in bounds.items() if bound is not None},
+        "choices": choices,
+        "leaf": leaf,
+    }
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(hyperparameter, dataclasses.field))
+class Component:
+    """Base of everything a plugin supplies: subclasses become frozen dataclasses and pytrees.
+
+    A subclass lists its fields like a dataclass. A field annotated `float` is a leaf; one
+    annotated with a component, or a tuple of components, is a subtree; the rest must be hashable
+    and is static. An int given to a float field becomes a float.
+    """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        dataclasses.dataclass(frozen=True)(cls)
+        hints = cls.field_types()
+        fields = {field.name: field for field in dataclasses.fields(cls)}
+        leaves = [
+            name
+            for name, field in fields.items()
+            if _is_tree(hints[name]) or field.metadata.get("leaf")
+        ]
+        static = [name for name in fields if name not in leaves]
+        cls._float_fields = tuple(name for name in fields if hints[name] is float)
+        jax.tree_util.register_dataclass(cls, data_fields=leaves, meta_fields=static)
+
+    _float_fields: typing.ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def field_types(cls) -> dict[str, Any]:
+        """The types of the fields, resolved, by name."""
+        hints = typing.get_type_hints(cls)
+        return {field.name: hints[field.name] for field in dataclasses.fields(cls)}  # pyright: ignore[reportArgumentType]
+
+    def __post_init__(self) -> None:
+        for name in self._float_fields:
+            value = getattr(self, name)
+            if isinstance(value, int) and not isinstance(value, bool):
+                object.__setattr__(self, name, float(value))
+
+
+def _is_tree(hint: Any) -> bool:
+    """Whether a field with this annotation holds leaves: a float or components."""
+    if hint is float:
+        return True
+    if isinstance(hint, type) and not typing.get_args(hint):
+        return issubclass(hint, Component)
+    if typing.get_origin(hint) in (tuple, typing.Union, types.UnionType):
+        members = [arg for arg in typing.get_args(hint) if arg not in (Ellipsis, type(None))]
+        return bool(members) and all(_is_tree(member) for member in members)
+    return False
+
+
+def hyperparameters(component: Component) -> Iterator[tuple[str, Any]]:
+    """The names and values of a component's fields, in the order of their declaration."""
+    for field in dataclasses.fields(component):  # pyright: ignore[reportArgumentType]
+        yield field.name, getattr(component, field.name)
+
+
+def check_fields(component: Component, path: str) -> None:
+    """Raise a ConfigError if a field of `component` is outside its declared range.
+
+    `path` is where the component stands in the configuration, such as "optimiser".
+    """
+    for field in dataclasses.fields(component):  # pyright: ignore[reportArgumentType]
+        value = getattr(component, field.name)
+        place = f"{path}.{field.name}" if path else field.name
+        choices = field.metadata.get("choices", ())
+        if isinstance(value, Component):
+            check_fields(value, place)
+        elif choices and value not in choices:
+            raise unknown(place, value, choices)
+        elif isinstance(value, (int, float)):
+            _check_number(value, field.metadata.get("bounds", {}), place)
+
+
+def _check_number(value: float, bounds: dict[str, float], path: str) -> None:
+    inside = all(_HOLDS[name](value, bound) for name, bound in bounds.items())
+    if not math.isfinite(value) or not inside:
+        allowed = " and ".join(f"{_BOUNDS[name]} {bound:g}" for name, bound in bounds.items())
+        raise ConfigError(
+            f"{path}: {value!r} is out of range; allowed: {allowed or 'finite numbers'}"
+        )

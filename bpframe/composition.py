@@ -1,0 +1,110 @@
+"""Composing a config with Hydra, and saying in one line what went wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from hydra import version
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path
+from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException, MissingConfigException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from bpframe import schemas
+from bpframe.errors import ConfigError, unknown
+
+CONFIG_NAME = "config"
+VERSION_BASE = "1.3"
+_SHORT = ("network.hidden", "network.activation", "network.output_activation")
+
+
+@contextmanager
+def initialised(
+    config_path: Path | None = None, config_dir: str | None = None
+) -> Iterator[None]:
+    """Hydra with the config folder of bpframe, or another one, and with `config_dir` besides.
+
+    Whatever Hydra was initialised with before comes back at the end.
+    """
+    before = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    folder = (config_path or schemas.directory()).absolute()
+    try:
+        with translated():
+            version.setbase(VERSION_BASE)
+            search_path = create_config_search_path(str(folder))
+            if config_dir:
+                search_path.prepend(
+                    provider="command-line",
+                    path=f"file://{Path(config_dir).absolute()}",
+                    anchor=SearchPathQuery(provider="schema"),
+                )
+            Hydra.create_main_hydra2(task_name="bpframe", config_search_path=search_path)
+        yield
+    finally:
+        GlobalHydra.instance().hydra = before
+
+
+def compose_config(
+    overrides: Sequence[str], *, name: str | None = None, mode: RunMode = RunMode.RUN
+) -> DictConfig:
+    """The composed config with its `hydra` node; call it inside `initialised`.
+
+    Raises:
+        ConfigError: an unknown name or key, a wrong type, an override that cannot be read.
+
+    """
+    layers = [text for text in overrides if text.startswith("network.layers=")]
+    short = [text for text in overrides if text.split("=")[0] in _SHORT]
+    if layers and short:
+        raise ConfigError(
+            f"network: {short[0]} and network.layers=... exclude each other; "
+            "set the layers in one of the two ways"
+        )
+    hydra = GlobalHydra.instance().hydra
+    assert hydra is not None
+    with translated():
+        return hydra.compose_config(
+            config_name=name or CONFIG_NAME,
+            overrides=list(overrides),
+            run_mode=mode,
+            from_shell=False,
+        )
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn the errors of Hydra and OmegaConf into a ConfigError of one line."""
+    try:
+        yield
+    except MissingConfigException as error:
+        raise _missing(error) from error
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(_message(error)) from error
+
+
+def _missing(error: MissingConfigException) -> ConfigError:
+    wanted = error.missing_cfg_file or ""
+    group, _, name = wanted.rpartition("/")
+    if group and error.options:
+        return unknown(group, name, error.options)
+    return ConfigError(schemas.one_line(str(error)))
+
+
+def _message(error: Exception) -> str:
+    """The message of the error at the root, with the key and what is known instead of it."""
+    cause = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__  # pyright: ignore[reportAssignmentType]
+    key, parent = getattr(cause, "full_key", None), getattr(cause, "parent_node", None)
+    if key and isinstance(parent, DictConfig) and getattr(cause, "key", None) not in parent:
+        return str(unknown(key, getattr(cause, "key", key), map(str, parent)))
+    if key and isinstance(cause, OmegaConfBaseException):
+        return f"{key}: {str(cause).splitlines()[0]}"
+    return schemas.one_line(str(error))

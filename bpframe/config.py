@@ -1,0 +1,195 @@
+"""From a composed config to a checked Experiment: the only place where names become instances."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from bpframe import composition, schemas
+from bpframe.component import check_fields
+from bpframe.contracts import Activation, Cost, ElementwiseActivation, OutputPair
+from bpframe.equations import Unpaired
+from bpframe.errors import ConfigError, unknown
+from bpframe.experiment import Experiment, Training
+from bpframe.host import Registry, load_registry
+from bpframe.network import Layer, ModifiedNeurons, Network, PerNeuronActivation
+
+
+def compose(
+    overrides: Sequence[str] = (), *, config_name: str | None = None, plugins: Iterable[object] = ()
+) -> Experiment:
+    """The experiment that `bpframe [overrides]` would run.
+
+    Args:
+        overrides: what stands after `bpframe` on the command line, such as "optimiser.eta=0.1".
+        config_name: another primary config than `config`.
+        plugins: modules or objects with hooks, besides the installed plugins.
+
+    Raises:
+        ConfigError: an unknown name or key, a wrong type, a value out of range, or parts that
+            cannot go together.
+        PluginError: a plugin breaks its contract.
+
+    """
+    registry = load_registry(plugins)
+    schemas.store(registry)
+    with composition.initialised():
+        return assemble(composition.compose_config(overrides, name=config_name), registry)
+
+
+def assemble(cfg: DictConfig, registry: Registry) -> Experiment:
+    """Look every name up, make the instances, and check what can be checked without data.
+
+    Raises:
+        ConfigError: see `compose`.
+
+    """
+    with composition.translated():
+        parts = {group: _component(cfg[group], group, registry) for group in schemas.GROUPS}
+        network, output_name = _network(cfg.network, parts["data"], registry)
+        training = Training(**schemas.values(cfg.training, "training"))
+        cost = parts.pop("cost")
+        pair = _pair(cost, str(cfg.cost.name), network, output_name, registry)
+        experiment = Experiment(
+            **parts, network=network, cost=pair, training=training, seed=cfg.seed
+        )
+    check_fields(experiment, "")
+    return experiment
+
+
+def _component(node: Any, kind: str, registry: Registry) -> Any:
+    if not isinstance(node, DictConfig) or "name" not in node:
+        raise ConfigError(f"{kind}: {node!r} is not a component; choose one with {kind}=NAME")
+    fields = schemas.values(node, kind)
+    component = registry.get(kind, fields.pop("name"), kind)(**fields)
+    check_fields(component, kind)
+    return component
+
+
+def _activation(node: Any, path: str, registry: Registry) -> tuple[str, Activation]:
+    """An activation and its name, from "relu" or {name: leaky_relu, slope: 0.1}."""
+    given = {"name": node} if isinstance(node, str) else node
+    if not isinstance(given, (dict, DictConfig)) or "name" not in given:
+        raise ConfigError(
+            f"{path}: {node!r} is not an activation; give a name, or {{name: NAME, field: value}}"
+        )
+    name = str(given["name"])
+    cls = registry.get("activation", name, path)
+    schema = schemas.schema(registry, "activation", name)
+    for key in given:
+        if key not in schema:
+            raise unknown(f"{path}.{key}", key, [str(key) for key in schema if key != "name"])
+    try:
+        with composition.translated():
+            fields = schemas.values(OmegaConf.merge(schema, given), path)
+    except ConfigError as error:
+        message = str(error)
+        raise ConfigError(message if message.startswith(path) else f"{path}.{message}") from error
+    fields.pop("name")
+    activation = cls(**fields)
+    check_fields(activation, path)
+    return name, activation
+
+
+def _network(cfg: DictConfig, data: Any, registry: Registry) -> tuple[Network, str]:
+    """The network, and the name of its output layer's activation."""
+    layers, names = [], []
+    for path, n, node in _layer_nodes(cfg, data.n_out):
+        if n < 1:
+            raise ConfigError(f"{path}.n: {n} is out of range; allowed: >= 1")
+        name, activation = _activation(node, f"{path}.activation", registry)
+        if n < activation.min_neurons:
+            raise ConfigError(
+                f"{path}: {name} needs a layer of at least {activation.min_neurons} neurons, "
+                f"and this one has {n}; choose another activation, such as sigmoid"
+            )
+        layers.append(Layer(n, activation))
+        names.append(name)
+    if layers[-1].n != data.n_out:
+        raise ConfigError(
+            f"network.layers[{len(layers) - 1}].n: {layers[-1].n} output neurons; the data set has "
+            f"{data.n_out} outputs; set n to {data.n_out}"
+        )
+    network = Network(data.n_in, tuple(layers))
+    return _modified(network, names, cfg.modified_neurons, registry), names[-1]
+
+
+def _layer_nodes(cfg: DictConfig, n_out: int) -> list[tuple[str, int, Any]]:
+    """(path, n, activation) of the layers 2..L, from either way of writing them."""
+    if cfg.layers is not None:
+        nodes = []
+        for index, layer in enumerate(cfg.layers):
+            path = f"network.layers[{index}]"
+            fields = schemas_required(layer, path)
+            nodes.append((path, fields.n, fields.activation))
+        if not nodes:
+            raise ConfigError("network.layers: is empty; give at least the output layer")
+        return nodes
+    hidden = [(f"network.hidden[{i}]", n, cfg.activation) for i, n in enumerate(cfg.hidden)]
+    return [*hidden, ("network.output", n_out, cfg.output_activation)]
+
+
+def schemas_required(node: DictConfig, path: str) -> DictConfig:
+    """`node`, if none of its fields is missing."""
+    for key in node:
+        if OmegaConf.is_missing(node, key):
+            raise ConfigError(f"{path}.{key}: is required; set it")
+    return node
+
+
+def _modified(
+    network: Network, names: list[str], nodes: Any, registry: Registry
+) -> Network:
+    """The network with the activations of single neurons put in."""
+    changes: dict[int, dict[int, ElementwiseActivation]] = {}
+    for index, raw in enumerate(nodes):
+        path = f"network.modified_neurons[{index}]"
+        node = schemas_required(raw, path)
+        if not 2 <= node.layer <= len(network.sizes):
+            raise ConfigError(
+                f"{path}.layer: {node.layer} does not exist; allowed: 2 to {len(network.sizes)} "
+                "(the input is layer 1 and has no activation)"
+            )
+        n = network.sizes[node.layer - 1]
+        if not 0 <= node.neuron < n:
+            raise ConfigError(
+                f"{path}.neuron: {node.neuron} does not exist in layer {node.layer}; "
+                f"allowed: 0 to {n - 1}"
+            )
+        name, activation = _activation(node.activation, f"{path}.activation", registry)
+        base = network.layers[node.layer - 2].activation
+        for which, candidate in ((names[node.layer - 2], base), (name, activation)):
+            if not isinstance(candidate, ElementwiseActivation):
+                raise ConfigError(
+                    f"{path}: {which} couples the neurons of its layer, so it cannot stand beside "
+                    "another activation; use elementwise ones, such as sigmoid"
+                )
+        layer = changes.setdefault(node.layer, {})
+        if node.neuron in layer:
+            raise ConfigError(
+                f"{path}: neuron {node.neuron} of layer {node.layer} is modified twice; remove one"
+            )
+        assert isinstance(activation, ElementwiseActivation)
+        layer[node.neuron] = activation
+    return network.with_modified(changes)
+
+
+def _pair(
+    cost: Cost, cost_name: str, network: Network, output_name: str, registry: Registry
+) -> OutputPair:
+    """The pair that the cost and the output layer make; checks that they can go together."""
+    output = network.layers[-1].activation
+    modified = isinstance(output, PerNeuronActivation)
+    members = output.members if isinstance(output, PerNeuronActivation) else (output,)
+    for member in members:
+        low, high = cost.domain
+        if not (low <= member.range[0] and member.range[1] <= high):
+            raise ConfigError(
+                f"cost: {cost_name} is defined for outputs from {low:g} to {high:g}, and "
+                f"{type(member).__name__} gives {member.range[0]:g} to {member.range[1]:g}; choose "
+                "another cost, or an output activation with that range, such as sigmoid"
+            )
+    pair = None if modified else registry.pair(cost_name, output_name)
+    return (pair or Unpaired)(cost, output)

@@ -1,0 +1,208 @@
+"""What plugins implement: one small, pure, stateless contract for each part of an experiment.
+
+Shapes: n_in and n_out are neurons of the layer before and of the layer itself, m is the number
+of examples in a mini-batch. Every contract but `Dataset` is written for one example; the core
+vmaps it over the mini-batch.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, NamedTuple
+
+from jax import Array
+
+from bpframe.component import Component, hyperparameter
+from bpframe.data import Data
+
+
+class Params(NamedTuple):
+    """Weights and biases of one layer: `w` (n_out, n_in) and `b` (n_out,)."""
+
+    w: Array
+    b: Array
+
+
+class Trace(NamedTuple):
+    """What the forward pass leaves behind, for layers 1 to L.
+
+    `z` holds the weighted inputs of layers 2..L, each (n_out,); `a` the activations of layers
+    1..L, so `a[0]` is the input x. A leading axis m stands before both after vmap.
+    """
+
+    z: tuple[Array, ...]
+    a: tuple[Array, ...]
+
+
+class Formula(NamedTuple):
+    """A formula as `bpframe explain` prints it: as plain text, and as LaTeX."""
+
+    text: str
+    latex: str
+
+
+class Activation(Component, ABC):
+    """sigma, applied to a whole layer: a^l = sigma(z^l).
+
+    Subclass `ElementwiseActivation` unless the neurons of the layer are coupled, as in softmax.
+    """
+
+    range: ClassVar[tuple[float, float]] = (-math.inf, math.inf)
+    """Bounds that no output leaves; a cost may ask for them (see `Cost.domain`)."""
+    min_neurons: ClassVar[int] = 1
+    """The smallest layer on which the activation makes sense."""
+    formula: ClassVar[Formula | None] = None
+    prime_formula: ClassVar[Formula | None] = None
+
+    @abstractmethod
+    def __call__(self, z: Array) -> Array:
+        """sigma(z), for z of shape (n_out,); shape and dtype are kept."""
+
+    @abstractmethod
+    def pullback(self, z: Array, v: Array) -> Array:
+        """J^T v with J = d sigma / d z at z; v, z and the result are (n_out,)."""
+
+
+class ElementwiseActivation(Activation):
+    """An activation that treats every neuron alike: its Jacobian is the diagonal sigma'(z)."""
+
+    @abstractmethod
+    def prime(self, z: Array) -> Array:
+        """sigma'(z), elementwise, for z of any shape; at a kink, one of the one-sided values."""
+
+    def pullback(self, z: Array, v: Array) -> Array:
+        """v * sigma'(z)."""
+        return v * self.prime(z)
+
+
+class Cost(Component, ABC):
+    """C(a, y) for one example: a scalar that the output activations a^L and the target y give."""
+
+    domain: ClassVar[tuple[float, float]] = (-math.inf, math.inf)
+    """The outputs for which C is defined; the output activation's range must lie inside."""
+    formula: ClassVar[Formula | None] = None
+    prime_formula: ClassVar[Formula | None] = None
+
+    @abstractmethod
+    def __call__(self, a: Array, y: Array) -> Array:
+        """C for one example; a and y are (n_out,), the result is a scalar."""
+
+    @abstractmethod
+    def prime(self, a: Array, y: Array) -> Array:
+        """grad_a C, the rate of change of C with the output activations: (n_out,)."""
+
+
+class OutputPair(Component, ABC):
+    """A cost together with the output layer's activation, for delta^L and C computed from z^L.
+
+    Where the two simplify each other (cross-entropy with sigmoid gives a - y), a plugin supplies
+    the pair, so that neither overflows nor loses digits when neurons saturate.
+    """
+
+    cost_function: Cost
+    activation: Activation
+
+    delta_formula: ClassVar[Formula | None] = None
+
+    @abstractmethod
+    def delta(self, z: Array, a: Array, y: Array) -> Array:
+        """(BP1) delta^L = dC/dz^L for one example; z, a, y and the result are (n_out,)."""
+
+    @abstractmethod
+    def cost(self, z: Array, a: Array, y: Array) -> Array:
+        """C for one example, a scalar; z, a and y are (n_out,)."""
+
+
+class Optimiser(Component, ABC):
+    """How the mean gradient becomes a step. State goes in and comes out; it is any pytree."""
+
+    formula: ClassVar[Formula | None] = None
+
+    @abstractmethod
+    def init(self, params: tuple[Params, ...]) -> Any:
+        """The state before the first step."""
+
+    @abstractmethod
+    def update(
+        self, gradient: tuple[Params, ...], state: Any, params: tuple[Params, ...]
+    ) -> tuple[tuple[Params, ...], Any]:
+        """The parameters and the state after one step along `gradient`."""
+
+
+class Initialiser(Component, ABC):
+    """The weights and biases that training starts from."""
+
+    formula: ClassVar[Formula | None] = None
+
+    @abstractmethod
+    def __call__(self, key: Array, n_in: int, n_out: int) -> Params:
+        """Fresh parameters of one layer, drawn with `key`."""
+
+    @abstractmethod
+    def variance(self, n_in: int, n_out: int) -> float:
+        """The variance of the weights that `__call__` draws."""
+
+
+class Regulariser(Component, ABC):
+    """A penalty R(params). The core adds R / n to the cost, n the number of training examples."""
+
+    formula: ClassVar[Formula | None] = None
+
+    @abstractmethod
+    def cost(self, params: tuple[Params, ...]) -> Array:
+        """R, a scalar."""
+
+    @abstractmethod
+    def gradient(self, params: tuple[Params, ...]) -> tuple[Params, ...]:
+        """dR/dparams, shaped like `params`."""
+
+
+class LearningRule(Component, ABC):
+    """How the error travels back: what stands before `* sigma'(z^l)` in BP2.
+
+    BP1, BP3 and BP4 are the same for all rules.
+    """
+
+    is_gradient: ClassVar[bool] = False
+    """Whether the deltas are the exact gradient dC/dz."""
+    formula: ClassVar[Formula | None] = None
+
+    @abstractmethod
+    def init(self, key: Array, params: tuple[Params, ...]) -> tuple[Any, ...]:
+        """Fixed state such as feedback matrices: one entry for each of the layers 2..L-1."""
+
+    @abstractmethod
+    def carry(self, state: Any, w_next: Array, delta_next: Array, delta_out: Array) -> Array:
+        """The error that arrives at layer l, (n,).
+
+        `state` is this layer's entry, `w_next` is w^(l+1), (n_next, n), `delta_next` is
+        delta^(l+1), (n_next,), and `delta_out` is delta^L, (n_out,).
+        """
+
+
+class Dataset(Component, ABC):
+    """A data set: where the examples come from. The only contract that reads files."""
+
+    train_size: int | None = hyperparameter(default=None, ge=1)
+
+    @property
+    @abstractmethod
+    def n_in(self) -> int:
+        """The number of input neurons."""
+
+    @property
+    @abstractmethod
+    def n_out(self) -> int:
+        """The number of output neurons."""
+
+    @abstractmethod
+    def load(self) -> Data:
+        """All examples, split into training, validation and test set.
+
+        The core keeps the first `train_size` training examples, if that is set.
+
+        Raises:
+            DataError: a file is missing or is not what it should be.
+
+        """

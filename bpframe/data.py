@@ -1,0 +1,67 @@
+"""Examples as NumPy holds them, before they go to the device."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+
+from bpframe.errors import DataError
+
+
+@dataclasses.dataclass(frozen=True)
+class Examples:
+    """Inputs with their targets.
+
+    Attributes:
+        x: (n, n_in). Floats, or bytes that become `x * scale` on the device.
+        y: (n,) integer class labels, which become one-hot targets; or (n, n_out) float targets.
+        n_out: the number of output neurons.
+        scale: what one unit of `x` is worth.
+
+    Raises:
+        DataError: the arrays do not fit each other.
+
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    n_out: int
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.x.ndim != 2 or self.y.ndim not in (1, 2) or len(self.x) != len(self.y):
+            raise DataError(
+                f"examples: x has shape {self.x.shape} and y {self.y.shape}; "
+                "expected x (n, n_in) and y (n,) or (n, n_out)"
+            )
+        if self.y.ndim == 2 and self.y.shape[1] != self.n_out:
+            raise DataError(f"examples: targets have {self.y.shape[1]} columns, not {self.n_out}")
+        if self.y.ndim == 1 and len(self.y) and not 0 <= self.y.min() <= self.y.max() < self.n_out:
+            raise DataError(
+                f"examples: labels run from {self.y.min()} to {self.y.max()}; "
+                f"expected 0 to {self.n_out - 1}"
+            )
+        if self.x.dtype.kind == "f" and not np.isfinite(self.x).all():
+            raise DataError("examples: x holds values that are not finite")
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    @property
+    def n_in(self) -> int:
+        """The number of input neurons."""
+        return self.x.shape[1]
+
+    def first(self, k: int) -> Examples:
+        """The first k examples."""
+        return dataclasses.replace(self, x=self.x[:k], y=self.y[:k])
+
+
+class Data(NamedTuple):
+    """A data set in its three parts."""
+
+    train: Examples
+    validation: Examples
+    test: Examples

@@ -1,0 +1,43 @@
+"""An experiment: every part of a training run, assembled and checked."""
+
+from __future__ import annotations
+
+from bpframe.component import Component, hyperparameter
+from bpframe.contracts import (
+    Dataset,
+    Initialiser,
+    LearningRule,
+    Optimiser,
+    OutputPair,
+    Regulariser,
+)
+from bpframe.network import Network
+
+DTYPES = ("float32", "float64", "bfloat16")
+
+
+class Training(Component):
+    """How long, in which portions and how precisely to train.
+
+    With `bfloat16`, products and activations are computed in bfloat16 while sums over examples,
+    parameters and optimiser state stay in float32.
+    """
+
+    epochs: int = hyperparameter(ge=1)
+    batch_size: int = hyperparameter(ge=1)
+    dtype: str = hyperparameter(choices=DTYPES)
+    evaluate_train: bool = False
+
+
+class Experiment(Component):
+    """All parts of a run. Floats inside are pytree leaves, the rest is structure."""
+
+    data: Dataset
+    network: Network
+    cost: OutputPair
+    optimiser: Optimiser
+    initialiser: Initialiser
+    regulariser: Regulariser
+    learning_rule: LearningRule
+    training: Training
+    seed: int = hyperparameter(default=0, ge=0, lt=2**31, leaf=True)

@@ -1,0 +1,92 @@
+"""The run folder: claimed once, written line by line or by atomic replacement."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import save as to_safetensors
+
+from bpframe.contracts import Params
+from bpframe.errors import OutputError
+from bpframe.records import EpochRecord, RunResult, Summary
+
+METRICS, SUMMARY, PARAMS, CURVES = (
+    "metrics.jsonl",
+    "summary.json",
+    "params.safetensors",
+    "learning_curves.png",
+)
+
+
+def check_unused(path: Path) -> None:
+    """Raise an OutputError if `path` holds a run already, or cannot be a folder."""
+    if path.exists() and not path.is_dir():
+        raise OutputError(f"{path}: is not a folder; choose another output folder")
+    held = [name for name in (METRICS, SUMMARY, PARAMS, ".hydra") if (path / name).exists()]
+    if held:
+        raise OutputError(f"{path}: holds a run already ({held[0]}); choose another output folder")
+
+
+class RunFolder:
+    """A folder that belongs to one run.
+
+    Raises:
+        OutputError: it belongs to another run, or cannot be written.
+
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            # Exclusive creation decides between two runs that start at the same moment.
+            self._metrics = (path / METRICS).open("x", encoding="utf-8")
+        except FileExistsError as error:
+            raise OutputError(
+                f"{path}: holds a run already ({METRICS}); choose another output folder"
+            ) from error
+        except OSError as error:
+            raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
+
+    def add(self, record: EpochRecord) -> None:
+        """Append a line to metrics.jsonl."""
+        self._metrics.write(json.dumps(dataclasses.asdict(record), allow_nan=False) + "\n")
+        self._metrics.flush()
+
+    def finish(self, result: RunResult) -> None:
+        """Write the parameters, and last the summary: where it stands, the run is whole."""
+        self._metrics.close()
+        self.write(PARAMS, to_safetensors(named(result.params), {"format": "bpframe"}))
+        self.write(SUMMARY, summary_json(result.summary).encode())
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file whole or not at all."""
+        temporary = self.path / f".{name}.partial"
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(self.path / name)
+        folder = os.open(self.path, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def named(params: tuple[Params, ...]) -> dict[str, np.ndarray]:
+    """The parameters by the book's numbering: layer_2.w, layer_2.b, layer_3.w, ..."""
+    return {
+        f"layer_{number}.{name}": np.ascontiguousarray(array)
+        for number, layer in enumerate(params, start=2)
+        for name, array in layer._asdict().items()
+    }
+
+
+def summary_json(summary: Summary) -> str:
+    """The summary as indented JSON."""
+    return json.dumps(summary.as_dict(), indent=2, allow_nan=False) + "\n"

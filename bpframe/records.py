@@ -1,0 +1,113 @@
+"""What a run reports, in host values: no device arrays, no config objects."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from bpframe.contracts import Params
+
+
+@dataclasses.dataclass(frozen=True)
+class EpochRecord:
+    """One line of metrics.jsonl.
+
+    Attributes:
+        epoch: counted from 1.
+        train_cost: the mean cost per example with its penalty R / n. By default each example
+            counts as its mini-batch saw it during the epoch, and the penalty as it is at the end.
+        validation_cost: the same over the validation set, after the epoch.
+        train_accuracy: share of examples classified rightly, counted like `train_cost`.
+        validation_accuracy: the same over the validation set.
+        seconds: wall time of the epoch with its evaluation.
+
+    """
+
+    epoch: int
+    train_cost: float
+    validation_cost: float
+    train_accuracy: float
+    validation_accuracy: float
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class History:
+    """The records of a run as arrays, one entry an epoch; see EpochRecord for their meaning."""
+
+    epoch: np.ndarray
+    train_cost: np.ndarray
+    validation_cost: np.ndarray
+    train_accuracy: np.ndarray
+    validation_accuracy: np.ndarray
+    seconds: np.ndarray
+
+    @classmethod
+    def of(cls, records: list[EpochRecord]) -> History:
+        """The records, column by column."""
+        names = [field.name for field in dataclasses.fields(cls)]
+        return cls(**{name: np.array([getattr(r, name) for r in records]) for name in names})
+
+
+@dataclasses.dataclass(frozen=True)
+class Timing:
+    """Seconds: for compiling everything once, and for each epoch."""
+
+    compile_s: float
+    epoch_s: list[float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """summary.json: how a run ended.
+
+    Attributes:
+        status: "completed", "diverged" or "interrupted".
+        epochs: how many epochs were finished.
+        test_accuracy: of the last parameters; None if the run was not completed.
+        test_cost: likewise.
+        best_validation_accuracy: the highest after any epoch; None if none was finished.
+        best_epoch: the first epoch with that accuracy.
+        error: what ended a run that was not completed.
+        timing: seconds.
+        seed: the seed.
+        sizes: neurons in each layer.
+        device: the device that trained.
+        versions: of bpframe and what it runs on.
+
+    """
+
+    status: str
+    epochs: int
+    test_accuracy: float | None
+    test_cost: float | None
+    best_validation_accuracy: float | None
+    best_epoch: int | None
+    error: str | None
+    timing: Timing
+    seed: int
+    sizes: tuple[int, ...]
+    device: str
+    versions: dict[str, str]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return dataclasses.asdict(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class RunResult:
+    """What `bpframe.run` returns.
+
+    Attributes:
+        history: one array a quantity, one entry an epoch.
+        params: weights and biases of the layers 2..L after the last epoch, as NumPy arrays.
+        summary: how the run ended.
+
+    """
+
+    history: History
+    params: tuple[Params, ...]
+    summary: Summary

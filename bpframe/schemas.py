@@ -1,0 +1,148 @@
+"""Schemas for Hydra, made from the fields of the plugin classes."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigNode, ConfigStore
+from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from bpframe.errors import ConfigError, PluginError
+from bpframe.host import KINDS, PAIRS, Registry
+
+GROUPS = tuple(kind for kind in KINDS if kind not in ("activation", PAIRS))
+"""The config groups: every kind of component that is chosen as `group=name`."""
+
+_PROVIDER = "bpframe"
+
+
+@dataclasses.dataclass
+class LayerConfig:
+    """One layer after the input: its size and its activation, a name or {name: ..., field: ...}."""
+
+    n: int = MISSING
+    activation: Any = MISSING
+
+
+@dataclasses.dataclass
+class ModifiedNeuronConfig:
+    """One neuron with an activation of its own; the input is layer 1, neurons count from 0."""
+
+    layer: int = MISSING
+    neuron: int = MISSING
+    activation: Any = MISSING
+
+
+@dataclasses.dataclass
+class NetworkConfig:
+    """The layers after the input, in short (the first three fields) or one by one (`layers`)."""
+
+    hidden: list[int] = MISSING
+    activation: Any = MISSING
+    output_activation: Any = MISSING
+    layers: list[LayerConfig] | None = MISSING
+    modified_neurons: list[ModifiedNeuronConfig] = MISSING
+
+
+@dataclasses.dataclass
+class TrainingConfig:
+    """See bpframe.experiment.Training."""
+
+    epochs: int = MISSING
+    batch_size: int = MISSING
+    dtype: str = MISSING
+    evaluate_train: bool = MISSING
+
+
+@dataclasses.dataclass
+class Config:
+    """The whole configuration; the groups are filled by the component that is chosen."""
+
+    seed: int = MISSING
+    data: Any = MISSING
+    network: NetworkConfig = dataclasses.field(default_factory=NetworkConfig)
+    cost: Any = MISSING
+    optimiser: Any = MISSING
+    initialiser: Any = MISSING
+    regulariser: Any = MISSING
+    learning_rule: Any = MISSING
+    training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
+
+
+def directory() -> Path:
+    """The folder of the config files: inside the package when installed, else beside it."""
+    here = Path(__file__).parent
+    inside = here / "conf"
+    return inside if inside.is_dir() else here.parent / "conf"
+
+
+def store(registry: Registry) -> None:
+    """Put the schemas of all components into Hydra's ConfigStore, in place of earlier ones.
+
+    Raises:
+        PluginError: a field has a type that a config cannot hold.
+
+    """
+    config_store = ConfigStore.instance()
+    _remove_ours(config_store.repo)
+    config_store.store(name="bpframe_schema", node=Config, provider=_PROVIDER)
+    for group in GROUPS:
+        for name in registry.names(group):
+            node = schema(registry, group, name)
+            config_store.store(group=group, name=name, node=node, provider=_PROVIDER)
+
+
+def schema(registry: Registry, kind: str, name: str) -> DictConfig:
+    """The typed config of one component: its name, and its fields with their defaults."""
+    component = registry.offers[kind][name].component
+    fields: list[Any] = [("name", str, name)]
+    for field in dataclasses.fields(component):
+        default: Any = MISSING if field.default is dataclasses.MISSING else field.default
+        if field.default_factory is not dataclasses.MISSING:
+            default = field.default_factory()
+        if isinstance(default, tuple):
+            default = dataclasses.field(default_factory=lambda default=default: list(default))
+        fields.append((field.name, component.field_types()[field.name], default))
+    try:
+        return OmegaConf.structured(dataclasses.make_dataclass(name, fields))
+    except OmegaConfBaseException as error:
+        raise PluginError(
+            f"plugin {registry.offers[kind][name].plugin}: {kind} {name!r} has a field that a "
+            f"config cannot hold: {one_line(str(error))}"
+        ) from error
+
+
+def values(node: DictConfig, path: str) -> dict[str, Any]:
+    """The fields of a config node as Python values; lists become tuples.
+
+    Raises:
+        ConfigError: a field without a default was not given.
+
+    """
+    missing = [str(key) for key in node if OmegaConf.is_missing(node, key)]
+    if missing:
+        raise ConfigError(f"{path}.{missing[0]}: is required; set {path}.{missing[0]}=...")
+    container = OmegaConf.to_container(node, resolve=True)
+    assert isinstance(container, dict)
+    return {str(key): _hashable(value) for key, value in container.items()}
+
+
+def one_line(text: str) -> str:
+    """Text of several lines as one."""
+    return "; ".join(line.strip() for line in text.splitlines() if line.strip())
+
+
+def _hashable(value: Any) -> Any:
+    return tuple(map(_hashable, value)) if isinstance(value, list) else value
+
+
+def _remove_ours(repo: dict[str, Any]) -> None:
+    for key in list(repo):
+        if isinstance(repo[key], ConfigNode):
+            if repo[key].provider == _PROVIDER:
+                del repo[key]
+        else:
+            _remove_ours(repo[key])

@@ -1,0 +1,1 @@
+"""The plugins that come with bpframe; each module is a plugin like anyone else's."""

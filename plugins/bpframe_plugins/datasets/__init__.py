@@ -1,0 +1,14 @@
+"""Data sets: MNIST and Fashion-MNIST from files, digits and XOR built in."""
+
+from __future__ import annotations
+
+from bpframe import Dataset, hookimpl
+from bpframe_plugins.datasets.digits import Digits
+from bpframe_plugins.datasets.mnist import FashionMnist, Mnist
+from bpframe_plugins.datasets.xor import Xor
+
+
+@hookimpl
+def bpframe_datasets() -> dict[str, type[Dataset]]:
+    """The data sets by name."""
+    return {"digits": Digits, "mnist": Mnist, "fashion_mnist": FashionMnist, "xor": Xor}
