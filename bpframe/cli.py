@@ -5,8 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import sys
-from argparse import Namespace
-from pathlib import Path
 
 VERSIONED = ("bpframe", "hydra-core", "jax")
 FULL_ERROR = "HYDRA_FULL_ERROR"

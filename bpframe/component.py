@@ -39,7 +39,8 @@ def hyperparameter(
 ) -> Any:
     """A field of a component with its allowed range: above `gt`, at least `ge`, and so on.
 
-    For a string, `choices` are the allowed values. An int may be made a `leaf`. All of it is checked when an experiment is assembled, never under tracing.
+    For a string, `choices` are the allowed values. An int may be made a `leaf`. Values are checked
+    when an experiment is assembled, never under tracing.
     """
     bounds = {"gt": gt, "ge": ge, "lt": lt, "le": le}
     metadata = {
@@ -51,6 +52,7 @@ def hyperparameter(
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(hyperparameter, dataclasses.field))
+@dataclasses.dataclass(frozen=True)
 class Component:
     """Base of everything a plugin supplies: subclasses become frozen dataclasses and pytrees.
 
@@ -79,7 +81,7 @@ class Component:
     def field_types(cls) -> dict[str, Any]:
         """The types of the fields, resolved, by name."""
         hints = typing.get_type_hints(cls)
-        return {field.name: hints[field.name] for field in dataclasses.fields(cls)}  # pyright: ignore[reportArgumentType]
+        return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
 
     def __post_init__(self) -> None:
         for name in self._float_fields:
@@ -102,7 +104,7 @@ def _is_tree(hint: Any) -> bool:
 
 def hyperparameters(component: Component) -> Iterator[tuple[str, Any]]:
     """The names and values of a component's fields, in the order of their declaration."""
-    for field in dataclasses.fields(component):  # pyright: ignore[reportArgumentType]
+    for field in dataclasses.fields(component):
         yield field.name, getattr(component, field.name)
 
 
@@ -111,7 +113,7 @@ def check_fields(component: Component, path: str) -> None:
 
     `path` is where the component stands in the configuration, such as "optimiser".
     """
-    for field in dataclasses.fields(component):  # pyright: ignore[reportArgumentType]
+    for field in dataclasses.fields(component):
         value = getattr(component, field.name)
         place = f"{path}.{field.name}" if path else field.name
         choices = field.metadata.get("choices", ())
@@ -126,7 +128,7 @@ def check_fields(component: Component, path: str) -> None:
 def _check_number(value: float, bounds: dict[str, float], path: str) -> None:
     inside = all(_HOLDS[name](value, bound) for name, bound in bounds.items())
     if not math.isfinite(value) or not inside:
-        allowed = " and ".join(f"{_BOUNDS[name]} {bound:g}" for name, bound in bounds.items())
+        allowed = " and ".join(f"{_BOUNDS[name]} {bound}" for name, bound in bounds.items())
         raise ConfigError(
             f"{path}: {value!r} is out of range; allowed: {allowed or 'finite numbers'}"
         )

@@ -11,7 +11,7 @@ from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import HydraException, MissingConfigException
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
@@ -25,9 +25,7 @@ _SHORT = ("network.hidden", "network.activation", "network.output_activation")
 
 
 @contextmanager
-def initialised(
-    config_path: Path | None = None, config_dir: str | None = None
-) -> Iterator[None]:
+def initialised(config_path: Path | None = None, config_dir: str | None = None) -> Iterator[None]:
     """Hydra with the config folder of bpframe, or another one, and with `config_dir` besides.
 
     Whatever Hydra was initialised with before comes back at the end.
@@ -60,6 +58,10 @@ def compose_config(
         ConfigError: an unknown name or key, a wrong type, an override that cannot be read.
 
     """
+    nulls = [text for text in overrides if text.lower() in {f"{g}=null" for g in schemas.GROUPS}]
+    if nulls:
+        group = nulls[0].split("=")[0]
+        raise ConfigError(f"{group}: cannot be null; choose a component with {group}=NAME")
     layers = [text for text in overrides if text.startswith("network.layers=")]
     short = [text for text in overrides if text.split("=")[0] in _SHORT]
     if layers and short:
@@ -85,6 +87,9 @@ def translated() -> Iterator[None]:
         yield
     except MissingConfigException as error:
         raise _missing(error) from error
+    except OverrideParseException as error:
+        message = _first_line(error)
+        raise ConfigError(f"{error.override}: cannot be read as key=value: {message}") from error
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(_message(error)) from error
 
@@ -94,7 +99,7 @@ def _missing(error: MissingConfigException) -> ConfigError:
     group, _, name = wanted.rpartition("/")
     if group and error.options:
         return unknown(group, name, error.options)
-    return ConfigError(schemas.one_line(str(error)))
+    return ConfigError(f"config {wanted!r} is not in the config path: {_first_line(error)}")
 
 
 def _message(error: Exception) -> str:
@@ -104,7 +109,16 @@ def _message(error: Exception) -> str:
         cause = cause.__cause__  # pyright: ignore[reportAssignmentType]
     key, parent = getattr(cause, "full_key", None), getattr(cause, "parent_node", None)
     if key and isinstance(parent, DictConfig) and getattr(cause, "key", None) not in parent:
-        return str(unknown(key, getattr(cause, "key", key), map(str, parent)))
+        return str(unknown(key, getattr(cause, "key", key), _fields(parent)))
     if key and isinstance(cause, OmegaConfBaseException):
-        return f"{key}: {str(cause).splitlines()[0]}"
+        return f"{key}: {_first_line(cause)}"
     return schemas.one_line(str(error))
+
+
+def _fields(node: DictConfig) -> list[str]:
+    """The keys that a user may set: a component's name is chosen by its group."""
+    return [str(key) for key in node if key not in ("name", "hydra")]
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -14,7 +14,7 @@ from bpframe.equations import Unpaired
 from bpframe.errors import ConfigError, unknown
 from bpframe.experiment import Experiment, Training
 from bpframe.host import Registry, load_registry
-from bpframe.network import Layer, ModifiedNeurons, Network, PerNeuronActivation
+from bpframe.network import Layer, Network, PerNeuronActivation
 
 
 def compose(
@@ -83,7 +83,9 @@ def _activation(node: Any, path: str, registry: Registry) -> tuple[str, Activati
             raise unknown(f"{path}.{key}", key, [str(key) for key in schema if key != "name"])
     try:
         with composition.translated():
-            fields = schemas.values(OmegaConf.merge(schema, given), path)
+            merged = OmegaConf.merge(schema, given)
+            assert isinstance(merged, DictConfig)
+            fields = schemas.values(merged, path)
     except ConfigError as error:
         message = str(error)
         raise ConfigError(message if message.startswith(path) else f"{path}.{message}") from error
@@ -97,9 +99,7 @@ def _network(cfg: DictConfig, data: Any, registry: Registry) -> tuple[Network, s
     """The network, and the name of its output layer's activation."""
     layers, names = [], []
     for path, n, node in _layer_nodes(cfg, data.n_out):
-        if n < 1:
-            raise ConfigError(f"{path}.n: {n} is out of range; allowed: >= 1")
-        name, activation = _activation(node, f"{path}.activation", registry)
+        name, activation = _activation(node, path, registry)
         if n < activation.min_neurons:
             raise ConfigError(
                 f"{path}: {name} needs a layer of at least {activation.min_neurons} neurons, "
@@ -117,21 +117,26 @@ def _network(cfg: DictConfig, data: Any, registry: Registry) -> tuple[Network, s
 
 
 def _layer_nodes(cfg: DictConfig, n_out: int) -> list[tuple[str, int, Any]]:
-    """(path, n, activation) of the layers 2..L, from either way of writing them."""
+    """(path of the activation, n, activation) of the layers 2..L, from either way of writing."""
     if cfg.layers is not None:
         nodes = []
         for index, layer in enumerate(cfg.layers):
             path = f"network.layers[{index}]"
-            fields = schemas_required(layer, path)
-            nodes.append((path, fields.n, fields.activation))
+            fields = _required(layer, path)
+            if fields.n < 1:
+                raise ConfigError(f"{path}.n: {fields.n} is out of range; allowed: >= 1")
+            nodes.append((f"{path}.activation", fields.n, fields.activation))
         if not nodes:
             raise ConfigError("network.layers: is empty; give at least the output layer")
         return nodes
-    hidden = [(f"network.hidden[{i}]", n, cfg.activation) for i, n in enumerate(cfg.hidden)]
-    return [*hidden, ("network.output", n_out, cfg.output_activation)]
+    for index, n in enumerate(cfg.hidden):
+        if n < 1:
+            raise ConfigError(f"network.hidden[{index}]: {n} is out of range; allowed: >= 1")
+    hidden = [("network.activation", n, cfg.activation) for n in cfg.hidden]
+    return [*hidden, ("network.output_activation", n_out, cfg.output_activation)]
 
 
-def schemas_required(node: DictConfig, path: str) -> DictConfig:
+def _required(node: DictConfig, path: str) -> DictConfig:
     """`node`, if none of its fields is missing."""
     for key in node:
         if OmegaConf.is_missing(node, key):
@@ -139,14 +144,12 @@ def schemas_required(node: DictConfig, path: str) -> DictConfig:
     return node
 
 
-def _modified(
-    network: Network, names: list[str], nodes: Any, registry: Registry
-) -> Network:
+def _modified(network: Network, names: list[str], nodes: Any, registry: Registry) -> Network:
     """The network with the activations of single neurons put in."""
     changes: dict[int, dict[int, ElementwiseActivation]] = {}
     for index, raw in enumerate(nodes):
         path = f"network.modified_neurons[{index}]"
-        node = schemas_required(raw, path)
+        node = _required(raw, path)
         if not 2 <= node.layer <= len(network.sizes):
             raise ConfigError(
                 f"{path}.layer: {node.layer} does not exist; allowed: 2 to {len(network.sizes)} "

@@ -72,7 +72,7 @@ class ElementwiseActivation(Activation):
         """sigma'(z), elementwise, for z of any shape; at a kink, one of the one-sided values."""
 
     def pullback(self, z: Array, v: Array) -> Array:
-        """v * sigma'(z)."""
+        """V * sigma'(z)."""
         return v * self.prime(z)
 
 

@@ -90,7 +90,11 @@ def backward(
     delta = delta_out = pair.delta(trace.z[-1], trace.a[-1], y)  # (BP1)
     deltas = [delta_out]
     for layer, z, state, (w_next, _) in zip(
-        reversed(hidden), reversed(trace.z[:-1]), reversed(states), reversed(params[1:]), strict=True
+        reversed(hidden),
+        reversed(trace.z[:-1]),
+        reversed(states),
+        reversed(params[1:]),
+        strict=True,
     ):
         delta = layer.activation.pullback(z, carry(state, w_next, delta, delta_out))  # (BP2)
         deltas.append(delta)

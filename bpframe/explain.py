@@ -96,55 +96,64 @@ def _algorithm(experiment: Experiment) -> Iterator[Item]:
     if depth == 2:
         yield Prose("There is no hidden layer to go back to.")
     yield Prose("5. Gradient, the mean over the mini-batch.")
-    yield Equation(Formula("dC/db^l = (1/m) sum_x delta^(x,l)",
-                           r"\partial C/\partial b^l = \frac1m \sum_x \delta^{x,l}"), "BP3")
-    yield Equation(Formula("dC/dw^l = (1/m) sum_x delta^(x,l) (a^(x,l-1))^T",
-                           r"\partial C/\partial w^l = \frac1m \sum_x \delta^{x,l} (a^{x,l-1})^T"),
-                   "BP4")
-    yield Prose(f"6. Step with g, that gradient and the penalty's: "
-                f"{_described(experiment.optimiser)}.")
+    yield Equation(
+        Formula(
+            "dC/db^l = (1/m) sum_x delta^(x,l)",
+            r"\partial C/\partial b^l = \frac1m \sum_x \delta^{x,l}",
+        ),
+        "BP3",
+    )
+    yield Equation(
+        Formula(
+            "dC/dw^l = (1/m) sum_x delta^(x,l) (a^(x,l-1))^T",
+            r"\partial C/\partial w^l = \frac1m \sum_x \delta^{x,l} (a^{x,l-1})^T",
+        ),
+        "BP4",
+    )
+    yield Prose(
+        f"6. Step with g, that gradient and the penalty's: {_described(experiment.optimiser)}."
+    )
     yield from _equation("{}", experiment.optimiser.formula)
 
 
 def _output_error(experiment: Experiment, depth: int) -> Iterator[Item]:
-    pair = experiment.cost
-    general = Formula(
-        f"delta^{depth} = grad_a C * sigma_{depth}'(z^{depth})",
-        rf"\delta^{{{depth}}} = \nabla_a C \odot \sigma_{{{depth}}}'(z^{{{depth}}})",
-    )
-    if not isinstance(pair, Unpaired):
-        yield Equation(general, "BP1")
-        yield Prose(f"For this cost and output the two factors simplify ({_described(pair)}):")
-        yield from _equation(f"delta^{depth} = {{}}", pair.delta_formula, "BP1")
-        return
-    if not isinstance(pair.activation, ElementwiseActivation):
+    pair, activation = experiment.cost, experiment.network.layers[-1].activation
+    if activation.prime_formula == ONE:
+        general = Formula(
+            f"delta^{depth} = grad_a C,  because sigma_{depth}'(z) = 1",
+            rf"\delta^{{{depth}}} = \nabla_a C,\quad \sigma_{{{depth}}}'(z) = 1",
+        )
+    elif isinstance(activation, ElementwiseActivation):
+        general = Formula(
+            f"delta^{depth} = grad_a C * sigma_{depth}'(z^{depth})",
+            rf"\delta^{{{depth}}} = \nabla_a C \odot \sigma_{{{depth}}}'(z^{{{depth}}})",
+        )
+    else:
         general = Formula(
             f"delta^{depth} = J^T grad_a C,  J the Jacobian of sigma_{depth} at z^{depth}",
             rf"\delta^{{{depth}}} = J^T \nabla_a C,\quad "
             rf"J = \partial \sigma_{{{depth}}} / \partial z^{{{depth}}}",
         )
-    elif pair.activation.prime_formula == ONE:
-        general = Formula(
-            f"delta^{depth} = grad_a C,  because sigma_{depth}'(z) = 1",
-            rf"\delta^{{{depth}}} = \nabla_a C,\quad \sigma_{{{depth}}}'(z) = 1",
-        )
     yield Equation(general, "BP1")
-    yield from _equation("grad_a C = {}", pair.cost_function.prime_formula)
+    if isinstance(pair, Unpaired):
+        yield from _equation("grad_a C = {}", pair.cost_function.prime_formula)
+        return
+    yield Prose(f"For this cost and output the two factors simplify ({_described(pair)}):")
+    simple = pair.delta_formula
+    if simple:
+        simple = Formula(*(part.replace("^L", f"^{depth}") for part in simple))
+    yield from _equation(f"delta^{depth} = {{}}", simple, "BP1")
 
 
 def _backward(experiment: Experiment, number: int, layer: Layer) -> Iterator[Item]:
     upper = number + 1
     rule = experiment.learning_rule.formula
-    carried = Formula(
-        f"(w^{upper})^T delta^{upper}", rf"(w^{{{upper}}})^T \delta^{{{upper}}}"
-    )
+    carried = Formula(f"(w^{upper})^T delta^{upper}", rf"(w^{{{upper}}})^T \delta^{{{upper}}}")
     if not experiment.learning_rule.is_gradient:
         carried = rule or Formula(f"e^{number}", f"e^{{{number}}}")
     if layer.activation.prime_formula == ONE:
         yield Equation(
-            Formula(
-                f"delta^{number} = {carried.text}", rf"\delta^{{{number}}} = {carried.latex}"
-            ),
+            Formula(f"delta^{number} = {carried.text}", rf"\delta^{{{number}}} = {carried.latex}"),
             "BP2",
         )
         yield Prose(f"Layer {number} is linear: sigma' = 1, so the factor sigma'(z) drops out.")
@@ -206,10 +215,14 @@ def _modified(group: ModifiedNeurons, number: int) -> Iterator[Item]:
 def _affine_map(depth: int) -> Iterator[Item]:
     product = " ".join(f"w^{number}" for number in range(depth, 1, -1))
     latex = " ".join(f"w^{{{number}}}" for number in range(depth, 1, -1))
-    yield Prose("All neurons are linear, so the network is one affine map of its input, and the "
-                "error of a layer is a product of transposed weights:")
+    yield Prose(
+        "All neurons are linear, so the network is one affine map of its input, and the "
+        "error of a layer is a product of transposed weights:"
+    )
     yield Equation(
-        Formula(f"a^{depth} = W x + c,  W = {product}", f"a^{{{depth}}} = W x + c,\\quad W = {latex}")
+        Formula(
+            f"a^{depth} = W x + c,  W = {product}", f"a^{{{depth}}} = W x + c,\\quad W = {latex}"
+        )
     )
     yield Equation(
         Formula(
@@ -229,9 +242,7 @@ def _equation(
     pattern_latex = latex or re.sub(r"\^(\d+)", r"^{{\1}}", pattern.replace("delta", r"\delta"))
     if latex is None:
         pattern_latex = pattern_latex.replace("grad_a", r"\nabla_a")
-    yield Equation(
-        Formula(pattern.format(formula.text), _fill(pattern_latex, formula.latex)), tag
-    )
+    yield Equation(Formula(pattern.format(formula.text), _fill(pattern_latex, formula.latex)), tag)
 
 
 def _fill(pattern: str, latex: str) -> str:
@@ -274,4 +285,4 @@ def _as_latex(items: Iterable[Item]) -> Iterator[str]:
 
 
 def _escaped(text: str) -> str:
-    return re.sub(r"([_%&#$])", r"\\\1", text).replace("^", r"\^{}").replace("'", r"$'$")
+    return re.sub(r"([_%&#$])", r"\\\1", text).replace("^", r"\^{}")

@@ -168,7 +168,7 @@ def _collect(manager: pluggy.PluginManager, kind: str) -> dict[Any, Offer]:
 
 
 def _check_offer(
-    place: str, name: Any, component: Any, contract: type[Component], *, paired: bool
+    place: str, name: Any, component: Any, contract: type[Any], *, paired: bool
 ) -> None:
     names = name if paired and isinstance(name, tuple) and len(name) == 2 else (name,)
     if len(names) != 1 + paired or not all(

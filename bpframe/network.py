@@ -81,10 +81,8 @@ class Network(Component):
         """(n_in, n_out) of each of the layers 2..L."""
         return zip(self.sizes[:-1], self.sizes[1:], strict=True)
 
-    def with_modified(
-        self, changes: Mapping[int, Mapping[int, ElementwiseActivation]]
-    ) -> Network:
-        """This network with other activations for single neurons.
+    def with_modified(self, changes: Mapping[int, Mapping[int, ElementwiseActivation]]) -> Network:
+        """The network with other activations for single neurons.
 
         `changes` maps a layer, as the book numbers them, to neurons and their activations.
         """

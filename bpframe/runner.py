@@ -111,14 +111,15 @@ class _Run:
         self.records: list[EpochRecord] = []
         dtype = experiment.training.dtype
         self.sets = {
-            split: training.to_device(examples, dtype)
-            for split, examples in data._asdict().items()
+            split: training.to_device(examples, dtype) for split, examples in data._asdict().items()
         }
         self.programs, self.state = self._compile()
 
     def train(self) -> RunResult:
         epochs = self.experiment.training.epochs
-        log.info("training %s for %d epochs", "-".join(map(str, self.experiment.network.sizes)), epochs)
+        log.info(
+            "training %s for %d epochs", "-".join(map(str, self.experiment.network.sizes)), epochs
+        )
         try:
             for epoch in range(1, epochs + 1):
                 record = self._epoch(epoch)
@@ -187,8 +188,8 @@ class _Run:
         self.state = self.state._replace(params=found.params)
         batch = f", mini-batch {found.step}" if found.step else ""
         raise DivergenceError(
-            f"training diverged in epoch {epoch}{batch}: {found.quantity} of layer {found.layer} "
-            "is not finite; try a smaller optimiser.eta, or training.dtype=float64",
+            f"training diverged in epoch {epoch}{batch}: {found.quantity} is not finite "
+            f"in layer {found.layer}; try a smaller optimiser.eta, or training.dtype=float64",
             epoch=epoch,
             layer=found.layer,
         )

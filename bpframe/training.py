@@ -56,7 +56,7 @@ class Step(NamedTuple):
 
 
 def precision(dtype: str) -> AbstractContextManager[None]:
-    """The context in which an experiment of this dtype runs: 64 bits exactly if it asks for them."""
+    """The context for an experiment of this dtype: 64 bits if, and only if, it asks for them."""
     return jax.enable_x64(dtype == "float64")
 
 
@@ -174,7 +174,7 @@ def evaluate(
 
 
 def gather(experiment: Experiment, examples: DeviceExamples, rows: Array) -> tuple[Array, Array]:
-    """x (m, n_in) and one-hot or float targets y (m, n_out) of some rows, in the dtype."""
+    """X (m, n_in) and one-hot or float targets y (m, n_out) of some rows, in the dtype."""
     dtype = experiment.training.dtype
     x = examples.x.at[rows].get(mode="promise_in_bounds").astype(dtype)
     x = x * examples.scale.astype(dtype)

@@ -34,7 +34,7 @@ class Linear(ElementwiseActivation):
     prime_formula = Formula("1", "1")
 
     def __call__(self, z: Array) -> Array:
-        """z."""
+        """Z."""
         return z
 
     def prime(self, z: Array) -> Array:

@@ -88,9 +88,7 @@ class Huber(Cost):
         r"\sum_j h_t(a_j - y_j),\ h_t(e) = \tfrac12 e^2\,[|e| \le t] "
         r"+ t(|e| - \tfrac{t}{2})\,[|e| > t]",
     )
-    prime_formula = Formula(
-        "max(-t, min(t, a - y)), t the threshold", r"\max(-t, \min(t, a - y))"
-    )
+    prime_formula = Formula("max(-t, min(t, a - y)), t the threshold", r"\max(-t, \min(t, a - y))")
 
     def __call__(self, a: Array, y: Array) -> Array:
         """Sum of 1/2 e^2 for small e and threshold (|e| - threshold/2) for large e."""
@@ -140,7 +138,7 @@ class CrossEntropySigmoid(OutputPair):
 class LogLikelihoodSoftmax(OutputPair):
     """delta^L = a - y for sum_j y_j = 1, and C by log-softmax. Source: Nielsen (2015), eq. 82."""
 
-    delta_formula = Formula("(sum_j y_j) a^L - y = a^L - y", r"a^L - y")
+    delta_formula = Formula("a^L - y", "a^L - y")
 
     def delta(self, z: Array, a: Array, y: Array) -> Array:
         """(sum_j y_j) a - y, which is a - y for targets that sum to 1."""

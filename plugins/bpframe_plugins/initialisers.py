@@ -107,7 +107,7 @@ class HeNormal(_ZeroBiases):
 
 
 class Orthogonal(_ZeroBiases):
-    """w with orthonormal rows or columns, whichever are fewer, b = 0. Source: Saxe et al. (2014)."""
+    """w with orthonormal rows, or columns if they are fewer, b = 0. Source: Saxe et al. (2014)."""
 
     formula = Formula("w^T w = I or w w^T = I, b = 0", r"w^T w = I \text{ or } w w^T = I,\ b = 0")
 

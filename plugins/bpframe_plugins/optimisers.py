@@ -71,7 +71,7 @@ class _Optax(Optimiser):
         return self.transformation().init(params)
 
     def update(self, gradient: AllParams, state: Any, params: AllParams) -> tuple[AllParams, Any]:
-        """params + the update of the transformation."""
+        """Params + the update of the transformation."""
         updates, state = self.transformation().update(gradient, state, params)  # pyright: ignore
         return jax.tree.map(jnp.add, params, updates), state
 

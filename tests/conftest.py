@@ -1,0 +1,30 @@
+"""Every test runs in float64, with strict promotion, and with rank promotion as an error."""
+
+import os
+from pathlib import Path
+
+import jax
+import pytest
+
+from bpframe.host import Registry, load_registry
+
+jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture(scope="session")
+def registry() -> Registry:
+    return load_registry()
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder with the real MNIST, which is not part of the project."""
+    folder = os.environ.get("BPFRAME_DATA_DIR")
+    if folder:
+        return Path(folder)
+    message = "BPFRAME_DATA_DIR is not set: the tests on the real MNIST need it"
+    if os.environ.get("CI") == "true":
+        pytest.fail(message)
+    pytest.skip(message)
