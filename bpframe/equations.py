@@ -110,7 +110,7 @@ def mean_gradient(trace: Trace, deltas: tuple[Array, ...]) -> tuple[Params, ...]
 
     def layer(delta: Array, a_prev: Array) -> Params:
         m = delta.shape[0]
-        wide = jnp.promote_types(delta.dtype, jnp.float32)
+        wide = delta.dtype if jnp.finfo(delta.dtype).bits >= 32 else jnp.dtype("float32")
         nabla_b = jnp.sum(delta, axis=0, dtype=wide) / m
         nabla_w = jnp.matmul(delta.T, a_prev, preferred_element_type=wide) / m
         return Params(nabla_w, nabla_b)

@@ -1,0 +1,31 @@
+"""The main job on real data: the figures of the book and of the README."""
+
+import pytest
+
+import bpframe
+
+BOOK = ["data=mnist", "cost=quadratic", "optimiser.eta=3.0", "initialiser=large"]
+
+
+def test_digits_reach_94_percent_in_every_dtype():
+    for dtype in ("float32", "float64", "bfloat16"):
+        result = bpframe.run(bpframe.compose([f"training.dtype={dtype}"]))
+        assert result.summary.test_accuracy is not None
+        assert result.summary.test_accuracy >= 0.94
+
+
+@pytest.mark.slow
+def test_chapter_1_784_30_10(data_dir, monkeypatch):
+    """Slow because it is the book's own run: 30 epochs over 50,000 images."""
+    monkeypatch.setenv("BPFRAME_DATA_DIR", str(data_dir))
+    result = bpframe.run(bpframe.compose([*BOOK, "training.epochs=30"]))
+    assert result.history.validation_accuracy[0] > 0.90
+    assert result.history.validation_accuracy.max() > 0.945
+    assert result.summary.test_accuracy is not None
+    assert result.summary.test_accuracy > 0.945
+
+
+def test_xor_is_learned():
+    overrides = ["data=xor", "network.hidden=[4]", "training.batch_size=4", "optimiser.eta=5"]
+    result = bpframe.run(bpframe.compose([*overrides, "training.epochs=500"]))
+    assert result.summary.test_accuracy == 1.0
