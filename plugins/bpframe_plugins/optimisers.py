@@ -72,7 +72,11 @@ class _Optax(Optimiser):
 
     def update(self, gradient: AllParams, state: Any, params: AllParams) -> tuple[AllParams, Any]:
         """Params + the update of the transformation."""
-        updates, state = self.transformation().update(gradient, state, params)  # pyright: ignore
+        # optax raises floats to an integer count, which strict promotion would refuse.
+        with jax.numpy_dtype_promotion("standard"):
+            updates, state = self.transformation().update(
+                cast(Any, gradient), state, cast(Any, params)
+            )
         return jax.tree.map(jnp.add, params, updates), state
 
 
