@@ -5,6 +5,7 @@ import re
 import shlex
 from pathlib import Path
 
+import jax
 import pytest
 
 import bpframe
@@ -15,6 +16,17 @@ PYTHON = re.findall(r"```python\n(.*?)```", README, re.S)
 CONSOLE = re.findall(r"```console\n(.*?)```", README, re.S)
 
 
+@pytest.fixture
+def as_users_have_it():
+    """JAX as it is out of the box, instead of as the other tests set it."""
+    with (
+        jax.enable_x64(False),
+        jax.numpy_dtype_promotion("standard"),
+        jax.numpy_rank_promotion("allow"),
+    ):
+        yield
+
+
 def test_first_lines_are_the_two_commands():
     first, second = README.split("```sh\n")[1].split("```")[0].strip().splitlines()
     assert first == "python3 -m venv .venv && .venv/bin/pip install -e . && .venv/bin/bpframe"
@@ -22,7 +34,7 @@ def test_first_lines_are_the_two_commands():
     assert README.split("```sh\n")[0].strip() == "# bpframe"
 
 
-@pytest.mark.filterwarnings("default")
+@pytest.mark.usefixtures("as_users_have_it")
 def test_plugin_in_ten_lines_runs(tmp_path, monkeypatch, capsys):
     plugin, use = PYTHON[0], PYTHON[1]
     assert len([line for line in plugin.splitlines() if line.strip()]) <= 10
@@ -33,6 +45,7 @@ def test_plugin_in_ten_lines_runs(tmp_path, monkeypatch, capsys):
     assert float(capsys.readouterr().out.rstrip("%\n")) > 90
 
 
+@pytest.mark.usefixtures("as_users_have_it")
 def test_deltas_can_be_looked_at(capsys):
     exec(PYTHON[2], {})
     lines = capsys.readouterr().out.splitlines()
