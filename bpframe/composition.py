@@ -14,7 +14,12 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import (
+    ConfigAttributeError,
+    ConfigKeyError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+)
 
 from bpframe import schemas
 from bpframe.errors import ConfigError, unknown
@@ -58,10 +63,6 @@ def compose_config(
         ConfigError: an unknown name or key, a wrong type, an override that cannot be read.
 
     """
-    nulls = [text for text in overrides if text.lower() in {f"{g}=null" for g in schemas.GROUPS}]
-    if nulls:
-        group = nulls[0].split("=")[0]
-        raise ConfigError(f"{group}: cannot be null; choose a component with {group}=NAME")
     layers = [text for text in overrides if text.startswith("network.layers=")]
     short = [text for text in overrides if text.split("=")[0] in _SHORT]
     if layers and short:
@@ -71,13 +72,20 @@ def compose_config(
         )
     hydra = GlobalHydra.instance().hydra
     assert hydra is not None
-    with translated():
-        return hydra.compose_config(
-            config_name=name or CONFIG_NAME,
-            overrides=list(overrides),
-            run_mode=mode,
-            from_shell=False,
-        )
+    try:
+        with translated():
+            return hydra.compose_config(
+                config_name=name or CONFIG_NAME,
+                overrides=list(overrides),
+                run_mode=mode,
+                from_shell=False,
+            )
+    except (ValueError, TypeError) as error:
+        # Hydra says so, without the name, when a group is given something that is not one.
+        groups = [text for text in overrides if text.partition("=")[0] in schemas.GROUPS]
+        raise ConfigError(
+            f"{' '.join(groups or overrides)}: {error}; choose a component with GROUP=NAME"
+        ) from error
 
 
 @contextmanager
@@ -108,8 +116,12 @@ def _message(error: Exception) -> str:
     while cause.__cause__ is not None:
         cause = cause.__cause__  # pyright: ignore[reportAssignmentType]
     key, parent = getattr(cause, "full_key", None), getattr(cause, "parent_node", None)
-    if key and isinstance(parent, DictConfig) and getattr(cause, "key", None) not in parent:
-        return str(unknown(key, getattr(cause, "key", key), _fields(parent)))
+    if isinstance(cause, MissingMandatoryValue):
+        return f"{key}: is required; set {key}=..."
+    if isinstance(parent, DictConfig) and isinstance(cause, ConfigKeyError | ConfigAttributeError):
+        name = str(getattr(cause, "key", key))
+        if name not in _fields(parent):
+            return str(unknown(str(key), name, _fields(parent)))
     if key and isinstance(cause, OmegaConfBaseException):
         return f"{key}: {_first_line(cause)}"
     return schemas.one_line(str(error))

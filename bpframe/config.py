@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -46,10 +47,11 @@ def assemble(cfg: DictConfig, registry: Registry) -> Experiment:
         ConfigError: see `compose`.
 
     """
+    _check_keys(cfg)
     with composition.translated():
         parts = {group: _component(cfg[group], group, registry) for group in schemas.GROUPS}
         network, output_name = _network(cfg.network, parts["data"], registry)
-        training = Training(**schemas.values(cfg.training, "training"))
+        training = Training(**schemas.values(cfg.training))
         cost = parts.pop("cost")
         pair = _pair(cost, str(cfg.cost.name), network, output_name, registry)
         experiment = Experiment(
@@ -59,36 +61,61 @@ def assemble(cfg: DictConfig, registry: Registry) -> Experiment:
     return experiment
 
 
+def _check_keys(cfg: DictConfig) -> None:
+    """Refuse what was added or taken away at the top with + or ~."""
+    known = {field.name for field in dataclasses.fields(schemas.Config)}
+    for key in cfg:
+        if key not in known | {"hydra"}:
+            raise unknown(str(key), key, known)
+    for key in sorted(known):
+        if key not in cfg or OmegaConf.is_missing(cfg, key):
+            raise ConfigError(f"{key}: is required; set {key}=...")
+
+
+def _merged(schema: Any, given: Any, path: str) -> DictConfig:
+    """`given` checked against a schema, with the full path in every error."""
+    typed = OmegaConf.structured(schema)
+    if not isinstance(given, DictConfig):
+        raise ConfigError(f"{path}: {given!r} is not a mapping with {', '.join(map(str, typed))}")
+    for key in given:
+        if key not in typed:
+            known = [str(key) for key in typed if key != "name"]
+            raise unknown(f"{path}.{key}", key, known)
+    try:
+        with composition.translated():
+            merged = OmegaConf.merge(typed, OmegaConf.to_container(given, resolve=True))
+    except ConfigError as error:
+        raise ConfigError(f"{path}.{str(error).removeprefix(path + '.')}") from error
+    assert isinstance(merged, DictConfig)
+    for key in merged:
+        if OmegaConf.is_missing(merged, key):
+            raise ConfigError(f"{path}.{key}: is required; set it")
+    return merged
+
+
 def _component(node: Any, kind: str, registry: Registry) -> Any:
     if not isinstance(node, DictConfig) or "name" not in node:
         raise ConfigError(f"{kind}: {node!r} is not a component; choose one with {kind}=NAME")
-    fields = schemas.values(node, kind)
-    component = registry.get(kind, fields.pop("name"), kind)(**fields)
+    name = str(node.name)
+    cls = registry.get(kind, name, kind)
+    fields = schemas.values(_merged(schemas.schema(registry, kind, name), node, kind))
+    fields.pop("name")
+    component = cls(**fields)
     check_fields(component, kind)
     return component
 
 
 def _activation(node: Any, path: str, registry: Registry) -> tuple[str, Activation]:
     """An activation and its name, from "relu" or {name: leaky_relu, slope: 0.1}."""
-    given = {"name": node} if isinstance(node, str) else node
-    if not isinstance(given, (dict, DictConfig)) or "name" not in given:
+    given = OmegaConf.create({"name": node}) if isinstance(node, str) else node
+    if not isinstance(given, DictConfig) or "name" not in given:
         raise ConfigError(
             f"{path}: {node!r} is not an activation; give a name, or {{name: NAME, field: value}}"
         )
     name = str(given["name"])
     cls = registry.get("activation", name, path)
-    schema = schemas.schema(registry, "activation", name)
-    for key in given:
-        if key not in schema:
-            raise unknown(f"{path}.{key}", key, [str(key) for key in schema if key != "name"])
-    try:
-        with composition.translated():
-            merged = OmegaConf.merge(schema, given)
-            assert isinstance(merged, DictConfig)
-            fields = schemas.values(merged, path)
-    except ConfigError as error:
-        message = str(error)
-        raise ConfigError(message if message.startswith(path) else f"{path}.{message}") from error
+    merged = _merged(schemas.schema(registry, "activation", name), given, path)
+    fields = schemas.values(merged)
     fields.pop("name")
     activation = cls(**fields)
     check_fields(activation, path)
@@ -122,7 +149,7 @@ def _layer_nodes(cfg: DictConfig, n_out: int) -> list[tuple[str, int, Any]]:
         nodes = []
         for index, layer in enumerate(cfg.layers):
             path = f"network.layers[{index}]"
-            fields = _required(layer, path)
+            fields = _merged(schemas.LayerConfig, layer, path)
             if fields.n < 1:
                 raise ConfigError(f"{path}.n: {fields.n} is out of range; allowed: >= 1")
             nodes.append((f"{path}.activation", fields.n, fields.activation))
@@ -136,20 +163,12 @@ def _layer_nodes(cfg: DictConfig, n_out: int) -> list[tuple[str, int, Any]]:
     return [*hidden, ("network.output_activation", n_out, cfg.output_activation)]
 
 
-def _required(node: DictConfig, path: str) -> DictConfig:
-    """`node`, if none of its fields is missing."""
-    for key in node:
-        if OmegaConf.is_missing(node, key):
-            raise ConfigError(f"{path}.{key}: is required; set it")
-    return node
-
-
 def _modified(network: Network, names: list[str], nodes: Any, registry: Registry) -> Network:
     """The network with the activations of single neurons put in."""
     changes: dict[int, dict[int, ElementwiseActivation]] = {}
     for index, raw in enumerate(nodes):
         path = f"network.modified_neurons[{index}]"
-        node = _required(raw, path)
+        node = _merged(schemas.ModifiedNeuronConfig, raw, path)
         if not 2 <= node.layer <= len(network.sizes):
             raise ConfigError(
                 f"{path}.layer: {node.layer} does not exist; allowed: 2 to {len(network.sizes)} "

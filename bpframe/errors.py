@@ -7,7 +7,13 @@ from collections.abc import Iterable
 
 
 class BpframeError(Exception):
-    """Base of every error whose message is written for the user and needs no traceback."""
+    """Base of every error whose message is written for the user and needs no traceback.
+
+    The message is one line, whatever it quotes.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))
 
 
 class ConfigError(BpframeError):

@@ -213,8 +213,11 @@ def _modified(group: ModifiedNeurons, number: int) -> Iterator[Item]:
 
 
 def _affine_map(depth: int) -> Iterator[Item]:
-    product = " ".join(f"w^{number}" for number in range(depth, 1, -1))
-    latex = " ".join(f"w^{{{number}}}" for number in range(depth, 1, -1))
+    numbers: list[int | None] = list(range(depth, 1, -1))
+    if depth > 6:
+        numbers[2:-1] = [None]
+    product = " ".join("..." if number is None else f"w^{number}" for number in numbers)
+    latex = " ".join(r"\cdots" if number is None else f"w^{{{number}}}" for number in numbers)
     yield Prose(
         "All neurons are linear, so the network is one affine map of its input, and the "
         "error of a layer is a product of transposed weights:"

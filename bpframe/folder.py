@@ -26,7 +26,11 @@ def check_unused(path: Path) -> None:
     """Raise an OutputError if `path` holds a run already, or cannot be a folder."""
     if path.exists() and not path.is_dir():
         raise OutputError(f"{path}: is not a folder; choose another output folder")
-    held = [name for name in (METRICS, SUMMARY, PARAMS, ".hydra") if (path / name).exists()]
+    _refuse(path, METRICS, SUMMARY, PARAMS, ".hydra")
+
+
+def _refuse(path: Path, *names: str) -> None:
+    held = [name for name in names if (path / name).exists()]
     if held:
         raise OutputError(f"{path}: holds a run already ({held[0]}); choose another output folder")
 
@@ -41,6 +45,7 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        _refuse(path, METRICS, SUMMARY, PARAMS)
         try:
             path.mkdir(parents=True, exist_ok=True)
             # Exclusive creation decides between two runs that start at the same moment.

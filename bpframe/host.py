@@ -86,6 +86,8 @@ def plugin_manager(plugins: Iterable[object] = ()) -> pluggy.PluginManager:
     manager = pluggy.PluginManager("bpframe")
     manager.add_hookspecs(hookspecs)
     for name, plugin in (*_installed(), *((_name_of(plugin), plugin) for plugin in plugins)):
+        if manager.has_plugin(name):
+            raise PluginError(f"plugin {name}: is given twice; give it once")
         _check_hooks(manager, name, plugin)
         try:
             manager.register(plugin, name)
@@ -146,12 +148,13 @@ def _collect(manager: pluggy.PluginManager, kind: str) -> dict[Any, Offer]:
         plugin = caller.plugin_name
         others = [other for other in every if other is not caller.plugin]
         try:
-            (offered,) = manager.subset_hook_caller(hook, others)()
+            results = manager.subset_hook_caller(hook, others)()
         except Exception as error:
             raise PluginError(
                 f"plugin {plugin}: hook {hook} raised {type(error).__name__}: {error}"
             ) from error
         place = f"plugin {plugin}: hook {hook}"
+        offered = results[0] if results else None  # pluggy leaves None out
         if not isinstance(offered, Mapping):
             raise PluginError(
                 f"{place} returned {type(offered).__name__}; expected a mapping of names to classes"

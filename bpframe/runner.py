@@ -40,6 +40,11 @@ def load(experiment: Experiment) -> Data:
     """
     dataset = experiment.data
     data = dataset.load()
+    if not isinstance(data, Data):
+        raise DataError(
+            f"data: {type(dataset).__name__}.load returned {type(data).__name__}; expected "
+            "bpframe.Data(train, validation, test)"
+        )
     for split, examples in data._asdict().items():
         if not len(examples):
             raise DataError(f"data: the {split} set of {type(dataset).__name__} is empty")

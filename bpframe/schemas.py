@@ -10,7 +10,7 @@ from hydra.core.config_store import ConfigNode, ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from bpframe.errors import ConfigError, PluginError
+from bpframe.errors import PluginError
 from bpframe.host import KINDS, PAIRS, Registry
 
 GROUPS = tuple(kind for kind in KINDS if kind not in ("activation", PAIRS))
@@ -43,8 +43,8 @@ class NetworkConfig:
     hidden: list[int] = MISSING
     activation: Any = MISSING
     output_activation: Any = MISSING
-    layers: list[LayerConfig] | None = MISSING
-    modified_neurons: list[ModifiedNeuronConfig] = MISSING
+    layers: list[Any] | None = MISSING  # of LayerConfig, checked one by one to name the place
+    modified_neurons: list[Any] = MISSING  # of ModifiedNeuronConfig
 
 
 @dataclasses.dataclass
@@ -115,16 +115,8 @@ def schema(registry: Registry, kind: str, name: str) -> DictConfig:
         ) from error
 
 
-def values(node: DictConfig, path: str) -> dict[str, Any]:
-    """The fields of a config node as Python values; lists become tuples.
-
-    Raises:
-        ConfigError: a field without a default was not given.
-
-    """
-    missing = [str(key) for key in node if OmegaConf.is_missing(node, key)]
-    if missing:
-        raise ConfigError(f"{path}.{missing[0]}: is required; set {path}.{missing[0]}=...")
+def values(node: DictConfig) -> dict[str, Any]:
+    """The fields of a config node as Python values; lists become tuples."""
     container = OmegaConf.to_container(node, resolve=True)
     assert isinstance(container, dict)
     return {str(key): _hashable(value) for key, value in container.items()}
