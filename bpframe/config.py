@@ -78,7 +78,7 @@ def _merged(schema: Any, given: Any, path: str) -> DictConfig:
     if not isinstance(given, DictConfig):
         raise ConfigError(f"{path}: {given!r} is not a mapping with {', '.join(map(str, typed))}")
     for key in given:
-        if key not in typed:
+        if key not in typed.keys():  # `in typed` would not find required fields
             known = [str(key) for key in typed if key != "name"]
             raise unknown(f"{path}.{key}", key, known)
     try:
