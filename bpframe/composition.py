@@ -84,7 +84,8 @@ def compose_config(
         # Hydra says so, without the name, when a group is given something that is not one.
         groups = [text for text in overrides if text.partition("=")[0] in schemas.GROUPS]
         raise ConfigError(
-            f"{' '.join(groups or overrides)}: {error}; choose a component with GROUP=NAME"
+            f"{' '.join(groups or overrides)}: cannot be composed ({error}); a group takes a name, "
+            "such as optimiser=sgd"
         ) from error
 
 

@@ -77,10 +77,12 @@ def _merged(schema: Any, given: Any, path: str) -> DictConfig:
     typed = OmegaConf.structured(schema)
     if not isinstance(given, DictConfig):
         raise ConfigError(f"{path}: {given!r} is not a mapping with {', '.join(map(str, typed))}")
+    known = [str(key) for key in typed]  # `in typed` would not find required fields
     for key in given:
-        if key not in typed.keys():  # `in typed` would not find required fields
-            known = [str(key) for key in typed if key != "name"]
-            raise unknown(f"{path}.{key}", key, known)
+        if key not in known:
+            raise unknown(f"{path}.{key}", key, [name for name in known if name != "name"])
+        if OmegaConf.is_missing(given, key):
+            raise ConfigError(f"{path}.{key}: is required; set it")
     try:
         with composition.translated():
             merged = OmegaConf.merge(typed, OmegaConf.to_container(given, resolve=True))

@@ -282,7 +282,7 @@ BAD: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
     ),
     (("network=3",), ("network:",)),
     (("training=null",), ("training:",)),
-    (("optimiser=null",), ("optimiser: cannot be null", "optimiser=NAME")),
+    (("optimiser=null",), ("optimiser=null: cannot be composed", "optimiser=sgd")),
     (("optimiser=3",), ("optimiser",)),
     (("optimiser=[1]",), ("optimiser",)),
     # values out of range
@@ -328,9 +328,8 @@ BAD: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
     ),
     (
         (
-            "network.modified_neurons=[{layer: 2, neuron: 1}, {layer: 2, neuron: 1}]",
-            "network.modified_neurons.0.activation=relu",
-            "network.modified_neurons.1.activation=tanh",
+            "network.modified_neurons=[{layer: 2, neuron: 1, activation: relu},"
+            " {layer: 2, neuron: 1, activation: tanh}]",
         ),
         ("modified_neurons[1]", "neuron 1 of layer 2 is modified twice"),
     ),

@@ -1,0 +1,487 @@
+"""The command line: as a process where that matters, else `main` in this one."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import OmegaConf
+
+from bpframe import cli
+
+RUN_FILES = {
+    ".hydra",
+    "bpframe.log",
+    "learning_curves.png",
+    "metrics.jsonl",
+    "params.safetensors",
+    "summary.json",
+}
+ANSI = "\x1b["
+LINE = re.compile(
+    r"epoch \d/\d  cost \d\.\d{4}  accuracy \d+\.\d\d%  validation cost .* accuracy .*%"
+)
+QUICK = ("data=xor", "network.hidden=[3]", "training.batch_size=4")
+
+
+def environment(home: Path, **more: str) -> dict[str, str]:
+    """As little as a program can expect."""
+    base = {"PATH": os.environ["PATH"], "HOME": str(home), "JAX_PLATFORMS": "cpu"}
+    return {**base, **more}
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "bpframe", *arguments]
+
+
+def process(folder: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """`python -m bpframe` in `folder`, with its output in pipes."""
+    return subprocess.run(
+        command(*arguments),
+        cwd=folder,
+        env=environment(folder, **more),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+class Ended(NamedTuple):
+    """What `main` ended with: its status, and what it printed."""
+
+    status: int
+    out: str
+    err: str
+
+
+Main = Callable[..., Ended]
+
+
+@pytest.fixture
+def main(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Main]:
+    """`bpframe.cli.main` in an empty folder, with arguments."""
+
+    def call(*arguments: str) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["bpframe", *arguments])
+        # Set and unset, so that it is unset again at the end: `main` sets it.
+        monkeypatch.setenv(cli.FULL_ERROR, "")
+        monkeypatch.delenv(cli.FULL_ERROR)
+        status: object = 0
+        try:
+            cli.main()
+        except SystemExit as error:
+            status = error.code
+        captured = capsys.readouterr()
+        return Ended(int(str(status)), captured.out, captured.err)
+
+    # It closes the handlers that there are: absl's then closes the stream that pytest captures.
+    monkeypatch.setattr("hydra._internal.logging_config.configure_logging", lambda config: None)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("BPFRAME_DATA_DIR", raising=False)
+    GlobalHydra.instance().clear()
+    yield call
+    GlobalHydra.instance().clear()
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def only(folder: Path, pattern: str) -> Path:
+    """The one path that matches."""
+    (path,) = folder.glob(pattern)
+    return path
+
+
+def summary(folder: Path) -> dict[str, object]:
+    return json.loads((folder / "summary.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def main_job(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[subprocess.CompletedProcess[str], Path]:
+    folder = tmp_path_factory.mktemp("main_job")
+    return process(folder, "training.epochs=3"), folder
+
+
+def test_main_job_prints_plain_lines_and_a_table(
+    main_job: tuple[subprocess.CompletedProcess[str], Path],
+) -> None:
+    done, _ = main_job
+    assert (done.returncode, done.stderr) == (0, "")
+    assert ANSI not in done.stdout
+    lines = done.stdout.splitlines()
+    assert [line[:9] for line in lines[:3]] == ["epoch 1/3", "epoch 2/3", "epoch 3/3"]
+    assert all(LINE.fullmatch(line) for line in lines[:3])
+    assert "64-30-10, 3 epochs" in done.stdout
+    for row in ("training", "validation", "test"):
+        assert re.search(rf"{row} .*\d\.\d{{4}} .*\d\d\.\d\d%", done.stdout)
+    assert re.search(r"best validation accuracy \d\d\.\d\d% in epoch \d; compiled in", lines[-2])
+    assert lines[-1].startswith("written to ")
+
+
+def test_main_job_writes_its_folder(
+    main_job: tuple[subprocess.CompletedProcess[str], Path],
+) -> None:
+    done, home = main_job
+    folder = only(home, "outputs/*/*")
+    assert str(folder) in done.stdout.splitlines()[-1]
+    assert names(folder) == RUN_FILES
+    assert names(folder / ".hydra") == {"config.yaml", "hydra.yaml", "overrides.yaml"}
+    config = OmegaConf.load(folder / ".hydra" / "config.yaml")
+    assert config.optimiser.name == "sgd"
+    assert config.training.epochs == 3
+    log = (folder / "bpframe.log").read_text()
+    assert "training 64-30-10 for 3 epochs" in log
+    assert len((folder / "metrics.jsonl").read_text().splitlines()) == 3
+    found = summary(folder)
+    assert (found["status"], found["epochs"], found["seed"]) == ("completed", 3, 0)
+    assert isinstance(found["test_accuracy"], float)
+    assert f"{found['test_accuracy']:.2%}" in done.stdout
+
+
+def test_main_job_leaves_nothing_else(
+    main_job: tuple[subprocess.CompletedProcess[str], Path],
+) -> None:
+    assert {name for name in names(main_job[1]) if not name.startswith(".")} == {"outputs"}
+
+
+def test_version_is_quick_and_imports_nothing_heavy(tmp_path: Path) -> None:
+    program = (
+        "import sys; sys.argv[1:] = ['--version']; from bpframe.cli import main; main(); "
+        "print([m for m in ('jax', 'numpy', 'hydra', 'optax', 'matplotlib') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    packages = ("bpframe", "hydra-core", "jax")
+    versions = [f"{package} {version(package)}" for package in packages]
+    assert done.stdout.splitlines() == [*versions, "[]"]
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        ((), "delta^3 = a^3 - y  (BP1)"),
+        (
+            ("network.activation=linear",),
+            "Layer 2 is linear: sigma' = 1, so the factor sigma'(z) drops out.",
+        ),
+        (
+            ("network.modified_neurons=[{layer: 2, neuron: 3, activation: softplus}]",),
+            "entry 3 of sigma_2'(z^2) is f'(z^2_3)",
+        ),
+        (("--latex",), r"\delta^{3} = a^3 - y \tag{BP1}"),
+        (("cost=quadratic", "--latex"), r"\nabla_a C = a - y"),
+    ],
+)
+def test_explain(main: Main, tmp_path: Path, overrides: tuple[str, ...], expected: str) -> None:
+    ended = main("explain", *overrides)
+    assert (ended.status, ended.err) == (0, "")
+    assert expected in ended.out
+    assert not list(tmp_path.iterdir())
+
+
+def test_cfg_job_prints_the_config_with_the_defaults_of_the_classes(
+    main: Main, tmp_path: Path
+) -> None:
+    ended = main("--cfg", "job", "optimiser=momentum", "optimiser.eta=3")
+    assert ended.status == 0
+    config = OmegaConf.create(ended.out)
+    assert dict(config.optimiser) == {"name": "momentum", "eta": 3.0, "mu": 0.9}
+    assert config.data == {"name": "digits", "train_size": None}
+    assert config.network.hidden == [30]
+    assert "hydra" not in config
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_help_lists_groups_names_and_config(main: Main, tmp_path: Path, flag: str) -> None:
+    ended = main(flag)
+    assert ended.status == 0
+    for text in (
+        "bpframe explain",
+        "optimiser: adagrad, adam, adamw, lion, momentum, nesterov, rmsprop, sgd",
+        "data: digits, fashion_mnist, mnist, xor",
+        "batch_size: 10",
+        "train 64-30-10 on the digits",
+    ):
+        assert text in ended.out
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def configs(tmp_path: Path) -> Path:
+    """A folder with configs of a user's own: a primary one, and one of a group."""
+    folder = tmp_path / "mine"
+    (folder / "optimiser").mkdir(parents=True)
+    (folder / "study.yaml").write_text(
+        "defaults:\n  - config\n  - override optimiser: slow\n  - _self_\n"
+        "network: {hidden: [7]}\ntraining: {epochs: 2}\n"
+    )
+    (folder / "optimiser" / "slow.yaml").write_text("defaults: [momentum]\neta: 0.001\n")
+    return folder
+
+
+@pytest.mark.parametrize("where", ["mine", "absolute"])
+def test_config_folder_and_name_of_the_user(main: Main, configs: Path, where: str) -> None:
+    folder = str(configs) if where == "absolute" else where
+    ended = main("--cfg", "job", "-cd", folder, "-cn", "study", "training.batch_size=3")
+    assert (ended.status, ended.err) == (0, "")
+    config = OmegaConf.create(ended.out)
+    assert dict(config.optimiser) == {"name": "momentum", "eta": 0.001, "mu": 0.9}
+    assert config.network.hidden == [7]
+    assert (config.training.epochs, config.training.batch_size) == (2, 3)
+
+
+def test_explain_takes_a_users_config(main: Main, configs: Path) -> None:
+    ended = main("explain", "--config-dir", "mine", "--config-name", "study")
+    assert (ended.status, ended.err) == (0, "")
+    assert "Network 64-7-10" in ended.out
+    assert "Momentum(eta=0.001, mu=0.9)" in ended.out
+
+
+def test_run_with_a_users_config(configs: Path) -> None:
+    home = configs.parent
+    done = process(home, "-cd", "mine", "-cn", "study", "hydra.run.dir=here")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert summary(home / "here")["sizes"] == [64, 7, 10]
+
+
+def test_multirun_gives_each_job_its_folder_and_tells_of_failures(tmp_path: Path) -> None:
+    done = process(
+        *(tmp_path, "-m", *QUICK, "training.epochs=2", "cost=cross_entropy,hinge"),
+        *("network.output_activation=sigmoid,linear", "hydra.sweep.dir=sweep"),
+    )
+    assert done.returncode == 1
+    jobs = [tmp_path / "sweep" / str(number) for number in range(4)]
+    failed = [job for job in jobs if not (job / "summary.json").exists()]
+    assert len(failed) == 1
+    for job in set(jobs) - set(failed):
+        assert names(job) == RUN_FILES
+        assert summary(job)["status"] == "completed"
+    assert "cross_entropy is defined for outputs from 0 to 1" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_multirun_with_an_unknown_name_is_one_line(main: Main) -> None:
+    ended = main("-m", "optimiser=sdg,sgd")
+    assert ended.status == 1
+    assert ended.err.startswith("bpframe: optimiser: unknown 'sdg'; did you mean 'sgd'?")
+    assert len(ended.err.splitlines()) == 1
+
+
+def test_multirun_of_two_jobs(tmp_path: Path) -> None:
+    done = process(tmp_path, "-m", *QUICK, "training.epochs=1", "optimiser.eta=0.1,0.5")
+    assert (done.returncode, done.stderr) == (0, "")
+    folders = sorted(tmp_path.glob("multirun/*/*/[0-9]"))
+    assert [folder.name for folder in folders] == ["0", "1"]
+    assert all(names(folder) == RUN_FILES for folder in folders)
+    overrides = [(folder / ".hydra" / "overrides.yaml").read_text() for folder in folders]
+    assert "optimiser.eta=0.1" in overrides[0]
+    assert "optimiser.eta=0.5" in overrides[1]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("bpframe opt", ["optimiser=", "optimiser."]),
+        ("bpframe optimiser=ada", ["optimiser=adagrad", "optimiser=adam", "optimiser=adamw"]),
+        ("bpframe training.", ["training.epochs=", "training.batch_size=", "training.dtype="]),
+        ("bpframe optimiser=adam optimiser.b", ["optimiser.beta1=", "optimiser.beta2="]),
+        ("bpframe data=f", ["data=fashion_mnist"]),
+    ],
+)
+def test_shell_completion(
+    main: Main, monkeypatch: pytest.MonkeyPatch, line: str, expected: list[str]
+) -> None:
+    monkeypatch.setenv("COMP_LINE", line)
+    monkeypatch.setenv("COMP_POINT", str(len(line)))
+    ended = main("-sc", "query=bash")
+    assert (ended.status, ended.err) == (0, "")
+    assert set(expected) <= set(ended.out.split())
+
+
+# What is refused in one line, with exit status 1 and no folder: arguments and part of the line.
+REFUSED: list[tuple[tuple[str, ...], str]] = [
+    (("optimiser=sdg",), "optimiser: unknown 'sdg'; did you mean 'sgd'?"),
+    (("network.activation=sigmod",), "did you mean 'sigmoid'?"),
+    (("optimiser.eta=0",), "optimiser.eta: 0.0 is out of range; allowed: > 0"),
+    (("training.batch_size=1198",), "training.batch_size: 1198 is out of range"),
+    (("data.train_size=5000",), "data.train_size: 5000 is out of range; allowed: 1 to 1197"),
+    (("optimiser",), "optimiser: cannot be read as key=value"),
+    (("--nonsense",), "--nonsense"),
+    (("--cfg", "nonsense"), "nonsense"),
+    (("--cfg", "job", "optimiser=sdg"), "optimiser: unknown 'sdg'"),
+    (("-cn", "nonsense"), "'nonsense'"),
+    (("-cd", "nonsense"), "nonsense is not a folder"),
+    (("explain", "optimiser=sdg"), "optimiser: unknown 'sdg'"),
+    (("explain", "--cfg"), "--cfg"),
+    (("data=mnist", "data.root=nowhere"), "train-images-idx3-ubyte.gz is missing"),
+    (("-m", "optimiser.eta=range(1"), "cannot be read as key=value"),
+    (("hydra.mode=MULTIRUN", "optimiser=sdg"), "optimiser: unknown 'sdg'"),
+    (("trian",), "trian: cannot be read as key=value"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "expected"), REFUSED, ids=lambda case: str(case)[:60])
+def test_bad_input_is_one_line_and_leaves_nothing(
+    main: Main, tmp_path: Path, arguments: tuple[str, ...], expected: str
+) -> None:
+    ended = main(*arguments)
+    assert ended.status == 1
+    assert ended.out == ""
+    assert ended.err.startswith("bpframe: ")
+    assert len(ended.err.splitlines()) == 1
+    assert expected in ended.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_traceback_only_for_those_who_ask(tmp_path: Path) -> None:
+    done = process(tmp_path, "optimiser=sdg", HYDRA_FULL_ERROR="1")
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert "optimiser: unknown 'sdg'" in done.stderr
+
+
+@pytest.mark.parametrize("held", ["metrics.jsonl", "summary.json", ".hydra"])
+def test_used_run_folder_is_refused_and_left_as_it_was(
+    main: Main, tmp_path: Path, held: str
+) -> None:
+    used = tmp_path / "used"
+    (used / ".hydra").mkdir(parents=True)
+    (used / ".hydra" / "config.yaml").write_text("seed: 1\n")
+    if held != ".hydra":
+        (used / held).write_text("{}\n")
+    before = contents(tmp_path)
+    ended = main("hydra.run.dir=used", *QUICK)
+    assert ended.status == 1
+    assert re.fullmatch(r"bpframe: .*used: holds a run already \(.*\); choose .*\n", ended.err)
+    assert contents(tmp_path) == before
+
+
+def test_used_sweep_folder_is_refused(main: Main, tmp_path: Path) -> None:
+    (tmp_path / "used" / "0").mkdir(parents=True)
+    ended = main("-m", "hydra.sweep.dir=used", *QUICK, "seed=1,2")
+    assert ended.status == 1
+    assert "used: is not empty" in ended.err
+    assert len(ended.err.splitlines()) == 1
+    assert names(tmp_path / "used") == {"0"}
+
+
+def test_run_folder_that_is_a_file(main: Main, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    ended = main("hydra.run.dir=file", *QUICK)
+    assert ended.status == 1
+    assert "file: is not a folder" in ended.err
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_divergence_ends_with_one_line_and_a_summary(tmp_path: Path) -> None:
+    done = process(
+        *(tmp_path, *QUICK, "cost=quadratic", "network.activation=relu"),
+        *("network.output_activation=linear", "optimiser.eta=1e30", "hydra.run.dir=run"),
+    )
+    assert done.returncode == 1
+    assert re.fullmatch(
+        r"bpframe: training diverged in epoch \d(, mini-batch \d)?: .* in layer \d;.*\n",
+        done.stderr,
+    )
+    assert summary(tmp_path / "run")["status"] == "diverged"
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def test_interruption_is_130_and_the_run_is_written(tmp_path: Path) -> None:
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    running = subprocess.Popen(
+        command("training.epochs=100000", "hydra.run.dir=run"),
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with running:
+        wait_for(lambda: metrics.exists() and metrics.stat().st_size > 500)
+        running.send_signal(signal.SIGINT)
+        _, err = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert err == "bpframe: interrupted\n"
+    found = summary(tmp_path / "run")
+    assert found["status"] == "interrupted"
+    assert found["epochs"] == len(metrics.read_text().splitlines())
+    assert names(tmp_path / "run") == RUN_FILES
+
+
+def read_all(descriptor: int, running: subprocess.Popen[bytes]) -> str:
+    """What a process writes to a terminal until it ends."""
+    chunks: list[bytes] = []
+    end = time.monotonic() + 120
+    while time.monotonic() < end:
+        ready, _, _ = select.select([descriptor], [], [], 0.2)
+        try:
+            chunk = os.read(descriptor, 65536) if ready else b""
+        except OSError:  # Linux says so when the other side is closed
+            break
+        chunks.append(chunk)
+        if not chunk and running.poll() is not None:
+            break
+    return b"".join(chunks).decode()
+
+
+def test_progress_is_live_on_a_terminal(tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    running = subprocess.Popen(
+        command("training.epochs=20", "hydra.run.dir=run"),
+        cwd=tmp_path,
+        env=environment(tmp_path, TERM="xterm-256color", COLUMNS="100", LINES="40"),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    with running:
+        output = read_all(ours, running)
+    os.close(ours)
+    assert running.returncode == 0, output
+    assert ANSI + "2K" in output  # a line is drawn again
+    assert "━" in output
+    assert "20/20" in output
+    assert re.search(r"cost \d\.\d{4}", output)
+    assert "64-30-10, 20 epochs" in output
+    assert not re.search(r"epoch +\d+/20  cost", output)  # the plain lines
