@@ -217,6 +217,11 @@ def test_the_experiment_is_frozen_and_hashable() -> None:
 
 NEURON = "network.modified_neurons=[{{layer: {}, neuron: {}, activation: {}}}]".format
 
+TWICE = (
+    "network.modified_neurons=[{layer: 2, neuron: 1, activation: relu}, "
+    "{layer: 2, neuron: 1, activation: tanh}]"
+)
+
 # Each case: overrides, and what the message must hold.
 BAD: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
     # unknown names, with the known ones and a suggestion
@@ -327,10 +332,7 @@ BAD: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
         ("modified_neurons[0]", "softmax couples the neurons"),
     ),
     (
-        (
-            "network.modified_neurons=[{layer: 2, neuron: 1, activation: relu},"
-            " {layer: 2, neuron: 1, activation: tanh}]",
-        ),
+        (TWICE,),
         ("modified_neurons[1]", "neuron 1 of layer 2 is modified twice"),
     ),
     # required and missing values
@@ -451,7 +453,7 @@ GARBAGE = st.one_of(WORDS, NESTED, st.text(alphabet="[]{}:,= a1.-'\"\\$?é\n", m
 
 
 @settings(
-    max_examples=60,
+    max_examples=30,
     deadline=None,
     derandomize=True,
     database=None,
