@@ -99,6 +99,9 @@ def _component(node: Any, kind: str, registry: Registry) -> Any:
     if not isinstance(node, DictConfig) or "name" not in node:
         raise ConfigError(f"{kind}: {node!r} is not a component; choose one with {kind}=NAME")
     name = str(node.name)
+    schema_type = OmegaConf.get_type(node)
+    if dataclasses.is_dataclass(schema_type) and schema_type.__name__ != name:
+        raise ConfigError(f"{kind}.name: cannot be set; choose the component with {kind}={name}")
     cls = registry.get(kind, name, kind)
     fields = schemas.values(_merged(schemas.schema(registry, kind, name), node, kind))
     fields.pop("name")

@@ -57,6 +57,11 @@ class RunFolder:
         except OSError as error:
             raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
 
+    def release(self) -> None:
+        """Give the folder back, if the run ended before its first epoch."""
+        self._metrics.close()
+        (self.path / METRICS).unlink()
+
     def add(self, record: EpochRecord) -> None:
         """Append a line to metrics.jsonl."""
         self._metrics.write(json.dumps(dataclasses.asdict(record), allow_nan=False) + "\n")

@@ -92,7 +92,13 @@ def run(
     data = load(experiment) if data is None else data
     folder = RunFolder(Path(output_dir)) if output_dir is not None else None
     with training.precision(experiment.training.dtype):
-        return _Run(experiment, data, folder, report).train()
+        try:
+            prepared = _Run(experiment, data, folder, report)
+        except BaseException:
+            if folder:
+                folder.release()
+            raise
+        return prepared.train()
 
 
 class _Programs(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,18 @@ def store(registry: Registry) -> None:
 
 def schema(registry: Registry, kind: str, name: str) -> DictConfig:
     """The typed config of one component: its name, and its fields with their defaults."""
-    component = registry.offers[kind][name].component
+    offer = registry.offers[kind][name]
+    try:
+        return OmegaConf.structured(_schema_class(offer.component, name))
+    except OmegaConfBaseException as error:
+        raise PluginError(
+            f"plugin {offer.plugin}: {kind} {name!r} has a field that a config cannot hold: {error}"
+        ) from error
+
+
+@functools.cache
+def _schema_class(component: type[Any], name: str) -> type[Any]:
+    """A dataclass with the component's name, fields and defaults; made once, for speed."""
     fields: list[Any] = [("name", str, name)]
     for field in dataclasses.fields(component):
         default: Any = MISSING if field.default is dataclasses.MISSING else field.default
@@ -106,13 +118,7 @@ def schema(registry: Registry, kind: str, name: str) -> DictConfig:
         if isinstance(default, tuple):
             default = dataclasses.field(default_factory=lambda default=default: list(default))
         fields.append((field.name, component.field_types()[field.name], default))
-    try:
-        return OmegaConf.structured(dataclasses.make_dataclass(name, fields))
-    except OmegaConfBaseException as error:
-        raise PluginError(
-            f"plugin {registry.offers[kind][name].plugin}: {kind} {name!r} has a field that a "
-            f"config cannot hold: {one_line(str(error))}"
-        ) from error
+    return dataclasses.make_dataclass(name, fields)
 
 
 def values(node: DictConfig) -> dict[str, Any]:

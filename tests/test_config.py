@@ -287,6 +287,7 @@ BAD: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
     ),
     (("network=3",), ("network:",)),
     (("training=null",), ("training:",)),
+    (("cost.name=quadratic",), ("cost.name: cannot be set", "cost=quadratic")),
     (("optimiser=null",), ("optimiser=null: cannot be composed", "optimiser=sgd")),
     (("optimiser=3",), ("optimiser",)),
     (("optimiser=[1]",), ("optimiser",)),
@@ -453,7 +454,7 @@ GARBAGE = st.one_of(WORDS, NESTED, st.text(alphabet="[]{}:,= a1.-'\"\\$?é\n", m
 
 
 @settings(
-    max_examples=30,
+    max_examples=20,
     deadline=None,
     derandomize=True,
     database=None,

@@ -569,3 +569,13 @@ def test_runs_that_differ_in_numbers_share_one_compilation(
     assert first.count("epoch") == 1
     assert first.count("evaluate") == 2
     assert again == []
+
+
+def test_interruption_before_the_first_epoch_leaves_no_run(tmp_path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bpframe.training.to_device", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        bpframe.run(bpframe.compose(["training.epochs=1"]), tmp_path)
+    assert not list(tmp_path.iterdir())
