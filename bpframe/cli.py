@@ -22,7 +22,7 @@ def main() -> None:
     # Everything heavy is imported below, so that --version does not wait for it.
     from bpframe.errors import BpframeError
 
-    wants_traceback = FULL_ERROR in os.environ
+    wants_traceback = os.environ.get(FULL_ERROR) == "1"
     # Hydra then raises its errors instead of printing them, and they become one line here.
     os.environ[FULL_ERROR] = "1"
     try:

@@ -13,6 +13,13 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def compilation_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A folder where the subprocesses of this session keep what they compile."""
+    folder = tmp_path_factory.mktemp("compilation_cache")
+    os.environ["BPFRAME_TEST_COMPILATION_CACHE"] = str(folder)
+
+
 @pytest.fixture(scope="session")
 def registry() -> Registry:
     return load_registry()

@@ -467,7 +467,7 @@ def test_divergence_names_where_and_keeps_what_is_finite(
 ) -> None:
     size = "training.batch_size=5" if "data=small" in overrides else "training.batch_size=1"
     with pytest.raises(DivergenceError) as caught:
-        bpframe.run(composed(*overrides, size), tmp_path)
+        print(bpframe.run(composed(*overrides, size), tmp_path))  # shown if nothing diverged
     error, message = caught.value, str(caught.value)
     where = f"epoch {epoch}, mini-batch {batch}:" if batch else f"epoch {epoch}:"
     assert f"training diverged in {where} {quantity} is not finite in layer {layer};" in message
