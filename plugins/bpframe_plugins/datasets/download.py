@@ -63,6 +63,7 @@ def _fetch(url: str, md5: str, folder: Path, name: str) -> Path:
             downloader=downloader,
             progressbar=False,
         )
+    Path(path).chmod(0o644)  # pooch leaves it readable by its owner alone
     return Path(path)
 
 
