@@ -110,7 +110,9 @@ def mean_gradient(trace: Trace, deltas: tuple[Array, ...]) -> tuple[Params, ...]
 
     def layer(delta: Array, a_prev: Array) -> Params:
         m = delta.shape[0]
-        return Params(_sum_of_products(delta, a_prev) / m, _sum(delta) / m)
+        nabla_b = _sum(delta) / m  # (BP3)
+        nabla_w = _sum_of_products(delta, a_prev) / m  # (BP4)
+        return Params(nabla_w, nabla_b)
 
     return tuple(map(layer, deltas, trace.a[:-1]))
 
