@@ -29,6 +29,10 @@ def main() -> None:
         _dispatch(arguments)
     except KeyboardInterrupt:
         _fail("interrupted", 130)
+    except BrokenPipeError:
+        # The reader has gone (`bpframe ... | head`); what is left in the buffer has no one to read.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except BpframeError as error:
         if wants_traceback:
             raise

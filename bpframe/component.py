@@ -73,7 +73,7 @@ class Component:
         ]
         static = [name for name in fields if name not in leaves]
         cls._float_fields = tuple(name for name in fields if hints[name] is float)
-        jax.tree_util.register_dataclass(cls, data_fields=leaves, meta_fields=static)
+        _register(cls, leaves, static)
 
     _float_fields: typing.ClassVar[tuple[str, ...]] = ()
 
@@ -88,6 +88,29 @@ class Component:
             value = getattr(self, name)
             if isinstance(value, int) and not isinstance(value, bool):
                 object.__setattr__(self, name, float(value))
+
+
+def _register(cls: type[Any], leaves: list[str], static: list[str]) -> None:
+    """Make `cls` a pytree node whose structure is its class and its static fields.
+
+    Not by jax.tree_util.register_dataclass: structures that it makes compare equal for different
+    classes, and jit, when their hashes fall together, then runs the program of another class.
+    """
+    keys = [jax.tree_util.GetAttrKey(name) for name in leaves]
+
+    def flatten_with_keys(component: Any) -> tuple[list[Any], tuple[Any, ...]]:
+        children = [(key, getattr(component, key.name)) for key in keys]
+        return children, tuple(getattr(component, name) for name in static)
+
+    def flatten(component: Any) -> tuple[list[Any], tuple[Any, ...]]:
+        children = [getattr(component, name) for name in leaves]
+        return children, tuple(getattr(component, name) for name in static)
+
+    def unflatten(structure: tuple[Any, ...], children: Any) -> Any:
+        values = dict(zip(leaves, children, strict=True))
+        return cls(**values, **dict(zip(static, structure, strict=True)))
+
+    jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
 
 
 def _is_tree(hint: Any) -> bool:

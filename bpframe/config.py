@@ -218,5 +218,10 @@ def _pair(
                 f"{type(member).__name__} gives {member.range[0]:g} to {member.range[1]:g}; choose "
                 "another cost, or an output activation with that range, such as sigmoid"
             )
+    if cost.needs_distribution and not output.sums_to_one:
+        raise ConfigError(
+            f"cost: {cost_name} needs outputs that sum to one, and {output_name} does not give "
+            "them; set network.output_activation=softmax, or choose another cost"
+        )
     pair = None if modified else registry.pair(cost_name, output_name)
     return (pair or Unpaired)(cost, output)

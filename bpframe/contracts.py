@@ -50,6 +50,8 @@ class Activation(Component, ABC):
 
     range: ClassVar[tuple[float, float]] = (-math.inf, math.inf)
     """Bounds that no output leaves; a cost may ask for them (see `Cost.domain`)."""
+    sums_to_one: ClassVar[bool] = False
+    """Whether the outputs of a layer are a distribution, as those of softmax are."""
     min_neurons: ClassVar[int] = 1
     """The smallest layer on which the activation makes sense."""
     formula: ClassVar[Formula | None] = None
@@ -81,6 +83,8 @@ class Cost(Component, ABC):
 
     domain: ClassVar[tuple[float, float]] = (-math.inf, math.inf)
     """The outputs for which C is defined; the output activation's range must lie inside."""
+    needs_distribution: ClassVar[bool] = False
+    """Whether C makes sense only for outputs that sum to one."""
     formula: ClassVar[Formula | None] = None
     prime_formula: ClassVar[Formula | None] = None
 

@@ -1,6 +1,7 @@
 """The pytree rule: floats and components are leaves and subtrees, the rest is structure."""
 
 import dataclasses
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +10,7 @@ import pytest
 
 from bpframe import Component, ConfigError, ElementwiseActivation, hyperparameter
 from bpframe.component import check_fields
+from bpframe.host import PAIRS
 
 
 class Bump(ElementwiseActivation):
@@ -40,6 +42,28 @@ def test_floats_are_leaves_and_the_rest_is_structure():
     )
     assert jax.tree.structure(Bump(power=3)) != jax.tree.structure(Bump(power=2))
     assert jax.tree.structure(Bump(5.0)) == jax.tree.structure(Bump(6.0))
+
+
+class Twin(Component):
+    width: float = 1.0
+
+
+class OtherTwin(Component):
+    width: float = 1.0
+
+
+def test_classes_with_equal_fields_are_different_structures():
+    assert jax.tree.structure(Twin()) != jax.tree.structure(OtherTwin())
+    assert hash(jax.tree.structure(Twin())) != hash(jax.tree.structure(OtherTwin()))
+
+
+def test_no_two_registered_components_share_a_structure(registry):
+    structures = []
+    for kind, offers in registry.offers.items():
+        if kind != PAIRS:
+            structures += [jax.tree.structure(offer.component()) for offer in offers.values()]
+    for first, second in itertools.combinations(structures, 2):
+        assert first != second
 
 
 def test_none_is_another_structure_than_a_float():

@@ -205,6 +205,7 @@ class Softmax(Activation):
     """sigma(z)_j = e^(z_j) / sum_k e^(z_k). Source: Nielsen (2015), equation 78."""
 
     range = (0.0, 1.0)
+    sums_to_one = True
     min_neurons = 2
     formula = Formula("e^(z_j) / sum_k e^(z_k)", r"\frac{e^{z_j}}{\sum_k e^{z_k}}")
     prime_formula = Formula(

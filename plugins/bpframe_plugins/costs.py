@@ -48,6 +48,7 @@ class LogLikelihood(Cost):
     """C = -sum_j y_j ln a_j, -ln a_y for one-hot y. Source: Nielsen (2015), equation 80."""
 
     domain = (0.0, 1.0)
+    needs_distribution = True
     formula = Formula("-sum_j y_j ln a_j", r"-\sum_j y_j \ln a_j")
     prime_formula = Formula("-y / a", r"-y / a")
 
