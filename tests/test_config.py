@@ -167,12 +167,10 @@ def members() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(("group", "name"), members())
 def test_defaults_are_those_of_the_class(group: str, name: str) -> None:
-    output = ["network.output_activation=linear"] if group == "cost" else []
-    try:
-        experiment = bpframe.compose([f"{group}={name}", *output])
-    except ConfigError:
-        experiment = bpframe.compose([f"{group}={name}"])
     cls = load_registry().get(group, name, group)
+    needs_softmax = group == "cost" and cls.needs_distribution
+    output = "softmax" if needs_softmax else "sigmoid"
+    experiment = bpframe.compose([f"{group}={name}", f"network.output_activation={output}"])
     composed = experiment.cost.cost_function if group == "cost" else getattr(experiment, group)
     assert type(composed) is cls
     assert composed == cls()
@@ -287,6 +285,7 @@ BAD: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
     ),
     (("network=3",), ("network:",)),
     (("training=null",), ("training:",)),
+    (("cost=log_likelihood",), ("log_likelihood needs outputs that sum to one", "sigmoid")),
     (("cost.name=quadratic",), ("cost.name: cannot be set", "cost=quadratic")),
     (("optimiser=null",), ("optimiser=null: cannot be composed", "optimiser=sgd")),
     (("optimiser=3",), ("optimiser",)),

@@ -176,7 +176,10 @@ def members(kind: str) -> list[str]:
 
 
 WIDE += [(f"optimiser={name}",) for name in members("optimiser")]
-WIDE += [(f"cost={name}",) for name in members("cost")]
+WIDE += [
+    (f"cost={name}", f"network.output_activation={'softmax' if 'like' in name else 'sigmoid'}")
+    for name in members("cost")
+]
 WIDE += [(f"initialiser={name}",) for name in members("initialiser")]
 WIDE += [(f"network.activation={name}",) for name in members("activation")]
 
