@@ -19,7 +19,7 @@ from rich.console import Console
 
 from bpframe import composition, config, console, folder, runner, schemas
 from bpframe.data import Data
-from bpframe.errors import ConfigError, OutputError
+from bpframe.errors import ConfigError, DivergenceError, OutputError
 from bpframe.experiment import Experiment
 from bpframe.explain import explain as explained
 from bpframe.host import Registry, load_registry
@@ -127,8 +127,12 @@ def _run(experiment: Experiment, data: Data) -> float | None:
     """Train in the folder that Hydra made for this job; the objective of a sweep comes back."""
     output_dir = HydraConfig.get().runtime.output_dir
     screen = Console()
-    with console.progress(screen, experiment.training.epochs) as report:
-        result = runner.run(experiment, output_dir, data=data, report=report)
+    try:
+        with console.progress(screen, experiment.training.epochs) as report:
+            result = runner.run(experiment, output_dir, data=data, report=report)
+    except (DivergenceError, KeyboardInterrupt):
+        console.show_folder(screen, output_dir)
+        raise
     console.show_result(screen, result, output_dir)
     return result.summary.best_validation_accuracy
 

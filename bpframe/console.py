@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from bpframe.records import EpochRecord, RunResult
 
@@ -15,12 +15,12 @@ from bpframe.records import EpochRecord, RunResult
 @contextmanager
 def progress(console: Console, epochs: int) -> Iterator[Callable[[EpochRecord], None]]:
     """Give a function that shows each epoch's record: live on a terminal, else a line each."""
-    if not console.is_terminal:
+    if not console.is_terminal or console.is_dumb_terminal:
         yield lambda record: console.print(_line(record, epochs), soft_wrap=True, highlight=False)
         return
     columns = (
         TextColumn("epoch"),
-        MofNCompleteColumn(),
+        MofNCompleteColumn(table_column=Column(min_width=2 * len(str(epochs)) + 1)),
         BarColumn(bar_width=None),
         TextColumn("{task.description}"),
         TimeRemainingColumn(compact=True),
@@ -70,4 +70,9 @@ def show_result(console: Console, result: RunResult, output_dir: str) -> None:
         highlight=False,
         soft_wrap=True,
     )
+    show_folder(console, output_dir)
+
+
+def show_folder(console: Console, output_dir: str) -> None:
+    """Where the run has been written."""
     console.print(f"written to {output_dir}", highlight=False, soft_wrap=True)

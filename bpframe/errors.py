@@ -50,6 +50,8 @@ class DivergenceError(BpframeError):
 def unknown(path: str, name: object, known: Iterable[str]) -> ConfigError:
     """The error for a name that is not in `known`, with the nearest match as a suggestion."""
     names = sorted(known)
+    if not names:
+        return ConfigError(f"{path}: unknown {str(name)!r}; this choice has nothing to set")
     close = difflib.get_close_matches(str(name), names, n=1)
     suggestion = f"; did you mean {close[0]!r}?" if close else ";"
     return ConfigError(f"{path}: unknown {str(name)!r}{suggestion} known: {', '.join(names)}")

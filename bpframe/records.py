@@ -64,7 +64,7 @@ class Summary:
     """summary.json: how a run ended.
 
     Attributes:
-        status: "completed", "diverged" or "interrupted".
+        status: "completed", "diverged", "interrupted" or "failed" (an error in a report, say).
         epochs: how many epochs were finished.
         test_accuracy: of the last parameters; None if the run was not completed.
         test_cost: likewise.

@@ -146,6 +146,9 @@ class _Run:
         except DivergenceError as error:
             self._finish(self.state.params, "diverged", str(error))
             raise
+        except Exception as error:
+            self._finish(self.state.params, "failed", f"{type(error).__name__}: {error}")
+            raise
         return self._finish(self.state.params, "completed", None)
 
     def _compile(self) -> tuple[_Programs, State]:

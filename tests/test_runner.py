@@ -579,3 +579,14 @@ def test_interruption_before_the_first_epoch_leaves_no_run(tmp_path, monkeypatch
     with pytest.raises(KeyboardInterrupt):
         bpframe.run(bpframe.compose(["training.epochs=1"]), tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_an_error_while_reporting_leaves_a_whole_folder(tmp_path):
+    def report(record):
+        raise BrokenPipeError("no reader")
+
+    with pytest.raises(BrokenPipeError):
+        bpframe.run(bpframe.compose(["training.epochs=3"]), tmp_path, report=report)
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert (summary["status"], summary["epochs"]) == ("failed", 1)
+    assert {path.name for path in tmp_path.iterdir()} == FILES
