@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -35,6 +36,8 @@ def train(arguments: list[str]) -> None:
     registry = load_registry()
     schemas.store(registry)
     other = (args.help, args.hydra_help, args.cfg, args.info, args.shell_completion)
+    if args.shell_completion:
+        _leave_subcommand_out()
     has_mode = any(text.startswith("hydra.mode=") for text in args.overrides)
     if args.multirun or has_mode or any(other) or args.experimental_rerun:
         _hydra(args, registry)
@@ -76,6 +79,14 @@ def _parsed(parser: ArgumentParser, arguments: list[str]) -> Namespace:
         if not extra.is_dir():
             raise ConfigError(f"--config-dir: {extra} is not a folder")
     return args
+
+
+def _leave_subcommand_out() -> None:
+    """Hydra completes overrides, from COMP_LINE; the subcommand before them is not one."""
+    line = os.environ.get("COMP_LINE", "")
+    words = line.split(maxsplit=2)
+    if len(words) > 1 and words[1] in SUBCOMMANDS:
+        os.environ["COMP_LINE"] = line.replace(f" {words[1]}", "", 1)
 
 
 def _single(args: Namespace, registry: Registry) -> None:

@@ -325,6 +325,7 @@ def test_multirun_of_two_jobs(tmp_path: Path) -> None:
         ("bpframe training.", ["training.epochs=", "training.batch_size=", "training.dtype="]),
         ("bpframe optimiser=adam optimiser.b", ["optimiser.beta1=", "optimiser.beta2="]),
         ("bpframe data=f", ["data=fashion_mnist"]),
+        ("bpframe explain cost=q", ["cost=quadratic"]),
     ],
 )
 def test_shell_completion(
