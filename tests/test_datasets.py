@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import os
 import struct
 import subprocess
 import sys
@@ -99,13 +98,8 @@ def check_made(data: Data) -> None:
 
 
 @pytest.fixture(scope="session")
-def real_mnist() -> Data:
-    if not os.environ.get("BPFRAME_DATA_DIR"):
-        reason = "BPFRAME_DATA_DIR is not set, so the real MNIST files are not at hand"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return Mnist().load()
+def real_mnist(data_dir: Path) -> Data:
+    return Mnist(root=str(data_dir / "mnist")).load()
 
 
 def test_real_mnist_holds_the_bytes_of_the_original_files(real_mnist: Data) -> None:
