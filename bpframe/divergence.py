@@ -15,7 +15,7 @@ from jax import Array
 
 from bpframe.contracts import Params
 from bpframe.experiment import Experiment
-from bpframe.training import DeviceExamples, State, Step, train_step
+from bpframe.training import DeviceExamples, State, Step, take, train_step
 
 
 class Divergence(NamedTuple):
@@ -67,7 +67,7 @@ def locate(
 def _checked_step(
     experiment: Experiment, state: State, examples: DeviceExamples, rows: Array, n: int
 ) -> tuple[Step, Array]:
-    step = train_step(experiment, state, examples, rows, n)
+    step = train_step(experiment, state, take(examples, rows), n)
     quantities = [
         *step.gradient.trace.z,
         step.totals.cost,

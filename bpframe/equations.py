@@ -24,6 +24,7 @@ from jax import Array
 
 from bpframe.contracts import Activation, Cost, OutputPair, Params, Trace
 from bpframe.network import Network
+from bpframe.products import sum_of_deltas, sum_of_products
 
 Carry = Callable[[Any, Array, Array, Array], Array]
 
@@ -110,32 +111,11 @@ def mean_gradient(trace: Trace, deltas: tuple[Array, ...]) -> tuple[Params, ...]
 
     def layer(delta: Array, a_prev: Array) -> Params:
         m = delta.shape[0]
-        nabla_b = _sum(delta) / m  # (BP3)
-        nabla_w = _sum_of_products(delta, a_prev) / m  # (BP4)
+        nabla_b = sum_of_deltas(delta) / m  # (BP3)
+        nabla_w = sum_of_products(delta, a_prev) / m  # (BP4)
         return Params(nabla_w, nabla_b)
 
     return tuple(map(layer, deltas, trace.a[:-1]))
-
-
-def _sum(delta: Array) -> Array:
-    """sum_x delta^x, in float32 at least."""
-    wide = delta.dtype if jnp.finfo(delta.dtype).bits >= 32 else jnp.float32
-    return jnp.sum(delta, axis=0, dtype=wide)
-
-
-def _sum_of_products(delta: Array, a_prev: Array) -> Array:
-    """sum_x delta^x (a^x)^T, in float32 at least."""
-    if jnp.finfo(delta.dtype).bits >= 32:
-        return delta.T @ a_prev
-
-    def narrow(delta: Array, a_prev: Array) -> Array:
-        return jnp.matmul(delta.T, a_prev, preferred_element_type=jnp.float32)
-
-    def widened(delta: Array, a_prev: Array) -> Array:
-        return delta.T.astype(jnp.float32) @ a_prev.astype(jnp.float32)
-
-    # XLA has no bfloat16 product with a float32 result on the CPU.
-    return jax.lax.platform_dependent(delta, a_prev, cpu=widened, default=narrow)
 
 
 def gradient(

@@ -24,6 +24,8 @@ from bpframe.experiment import Experiment
 
 EVALUATION_CHUNK = 1_000
 
+BLOCK_BYTES = 2**20
+
 
 class State(NamedTuple):
     """What changes from step to step, and the fixed state of the learning rule."""
@@ -34,7 +36,7 @@ class State(NamedTuple):
 
 
 class Totals(NamedTuple):
-    """The mean cost over examples with its penalty, and how many were classified rightly."""
+    """A cost, and how many examples were classified rightly."""
 
     cost: Array
     correct: Array
@@ -112,44 +114,67 @@ def epoch(
         saw it; and whether all parameters are finite.
 
     """
-    full, rest = batches(order, experiment.training.batch_size)
     n = order.shape[0]
+    totals = Totals(jnp.zeros((), wide_dtype(experiment.training.dtype)), jnp.zeros((), jnp.int32))
 
-    def body(state: State, rows: Array) -> tuple[State, Totals]:
-        step = train_step(experiment, state, examples, rows, n)
+    def step(state: State, xy: tuple[Array, Array]) -> tuple[State, Totals]:
+        step = train_step(experiment, state, DeviceExamples(*xy, examples.scale), n)
         return step.state, step.totals
 
-    state, totals = jax.lax.scan(body, state, full)
-    totals = jax.tree.map(jnp.sum, totals)
-    if rest.shape[0]:
-        state, last = body(state, rest)
-        totals = jax.tree.map(jnp.add, totals, last)
+    def block(carry: tuple[State, Totals], rows: Array) -> tuple[tuple[State, Totals], None]:
+        state, totals = carry
+        x, y, _ = take(examples, rows)
+        state, parts = jax.lax.scan(step, state, (x, y))
+        return (state, jax.tree.map(jnp.add, totals, _summed(parts))), None
+
+    for rows in blocks(order, experiment.training.batch_size, examples):
+        (state, totals), _ = jax.lax.scan(block, (state, totals), rows)
     penalty = experiment.regulariser.cost(state.params)
     finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(p)) for p in jax.tree.leaves(state.params)]))
     return state, Totals((totals.cost + penalty) / n, totals.correct), finite
 
 
-def batches(order: Array, m: int) -> tuple[Array, Array]:
-    """The rows of the full mini-batches, (k, m), and of the short one that is left."""
-    n_full = order.shape[0] // m * m
-    return order[:n_full].reshape(-1, m), order[n_full:]
+def blocks(order: Array, m: int, examples: DeviceExamples) -> list[Array]:
+    """The rows of an epoch, cut into arrays (blocks, mini-batches of a block, m).
+
+    The first holds nearly all of them; then come the mini-batches that fill no block, and the
+    short mini-batch that is left, where there are any.
+    """
+    k = order.shape[0] // m
+    longest = max(1, min(k, BLOCK_BYTES // (m * examples.x[0].nbytes)))
+    b = min(range(longest, longest // 2, -1), key=lambda length: k % length)
+    whole, full = k // b * b * m, k * m
+    parts = (
+        order[:whole].reshape(-1, b, m),
+        order[whole:full].reshape(1, -1, m),
+        order[full:].reshape(1, 1, -1),
+    )
+    return [rows for rows in parts if rows.size]
 
 
-def train_step(
-    experiment: Experiment, state: State, examples: DeviceExamples, rows: Array, n: int
-) -> Step:
-    """One step on the examples of `rows`, out of n in the training set."""
+def take(examples: DeviceExamples, rows: Array) -> DeviceExamples:
+    """The examples of some rows, which may have any shape: it replaces the axis n."""
+    x, y, scale = examples
+    return DeviceExamples(
+        x.at[rows].get(mode="promise_in_bounds"), y.at[rows].get(mode="promise_in_bounds"), scale
+    )
+
+
+def train_step(experiment: Experiment, state: State, batch: DeviceExamples, n: int) -> Step:
+    """One step on the examples of a mini-batch, out of n in the training set."""
     network, pair = narrow(experiment)
-    x, y = gather(experiment, examples, rows)
+    x, y = floats(experiment, batch)
     params = cast(state.params, experiment.training.dtype)
     rule = experiment.learning_rule
-    batch = equations.gradient(network, pair, params, x, y, rule.carry, state.rule)
+    found = equations.gradient(network, pair, params, x, y, rule.carry, state.rule)
     penalty = experiment.regulariser.gradient(state.params)
-    gradient = jax.tree.map(lambda g, p: g + p / n, batch.mean, penalty)
+    gradient = jax.tree.map(lambda g, p: g + p / n, found.mean, penalty)
     new_params, optimiser = experiment.optimiser.update(gradient, state.optimiser, state.params)
-    cost, correct = score(experiment, batch.trace.z[-1], batch.trace.a[-1], y)
-    totals = Totals(jnp.sum(cost), jnp.sum(correct))
-    return Step(State(new_params, optimiser, state.rule), batch, totals)
+    scores = jax.vmap(score, in_axes=(None, 0, 0, 0))(
+        experiment, found.trace.z[-1], found.trace.a[-1], y
+    )
+    totals = _summed(scores)
+    return Step(State(new_params, optimiser, state.rule), found, totals)
 
 
 @jax.jit
@@ -157,47 +182,45 @@ def evaluate(
     experiment: Experiment, params: tuple[Params, ...], examples: DeviceExamples, n_train: Array
 ) -> Totals:
     """Cost and correct answers over `examples`, in chunks; the penalty is that of training."""
-    n = examples.x.shape[0]
     network, _ = narrow(experiment)
     narrow_params = cast(params, experiment.training.dtype)
 
-    def chunk(rows: Array) -> Totals:
-        x, y = gather(experiment, examples, rows)
-        trace = jax.vmap(equations.forward, in_axes=(None, None, 0))(network, narrow_params, x)
-        cost, correct = score(experiment, trace.z[-1], trace.a[-1], y)
-        return Totals(jnp.sum(cost), jnp.sum(correct))
+    def example(xy: tuple[Array, Array]) -> Totals:
+        x, y = floats(experiment, DeviceExamples(*xy, examples.scale))
+        trace = equations.forward(network, narrow_params, x)
+        return score(experiment, trace.z[-1], trace.a[-1], y)
 
-    full, rest = batches(jnp.arange(n, dtype=jnp.int32), min(n, EVALUATION_CHUNK))
-    totals = jax.tree.map(jnp.sum, jax.lax.map(chunk, full))
-    if rest.shape[0]:
-        totals = jax.tree.map(jnp.add, totals, chunk(rest))
+    scores = jax.lax.map(example, (examples.x, examples.y), batch_size=EVALUATION_CHUNK)
+    totals = _summed(scores)
     penalty = experiment.regulariser.cost(params) / n_train
-    return Totals(totals.cost / n + penalty, totals.correct)
+    return Totals(totals.cost / examples.x.shape[0] + penalty, totals.correct)
 
 
-def gather(experiment: Experiment, examples: DeviceExamples, rows: Array) -> tuple[Array, Array]:
-    """X (m, n_in) and one-hot or float targets y (m, n_out) of some rows, in the dtype."""
+def floats(experiment: Experiment, examples: DeviceExamples) -> tuple[Array, Array]:
+    """X (..., n_in) and one-hot or float targets y (..., n_out), in the dtype of the products."""
     dtype = experiment.training.dtype
-    x = examples.x.at[rows].get(mode="promise_in_bounds").astype(dtype)
-    x = x * examples.scale.astype(dtype)
-    y = examples.y.at[rows].get(mode="promise_in_bounds")
-    if y.ndim == 1:
-        y = y[:, None] == jnp.arange(experiment.network.layers[-1].n, dtype=y.dtype)[None, :]
-    return x, y.astype(dtype)
+    x, y, scale = examples
+    if jnp.issubdtype(y.dtype, jnp.integer):
+        y = jax.nn.one_hot(y, experiment.network.layers[-1].n, dtype=dtype)
+    return x.astype(dtype) * scale.astype(dtype), y.astype(dtype)
 
 
-def score(experiment: Experiment, z: Array, a: Array, y: Array) -> tuple[Array, Array]:
-    """Cost (m,) of each example in wide precision, and whether its answer is right, (m,).
+def score(experiment: Experiment, z: Array, a: Array, y: Array) -> Totals:
+    """The cost of one example in wide precision, and whether its answer is right (0 or 1).
 
     The answer is the largest output; of a single output, whether it lies nearer to 1 than to 0.
     """
     _, pair = narrow(experiment)
-    cost = jax.vmap(pair.cost)(z, a, y).astype(wide_dtype(experiment.training.dtype))
-    if a.shape[-1] == 1:
-        correct = (a[:, 0] > 0.5) == (y[:, 0] > 0.5)
+    cost = pair.cost(z, a, y).astype(wide_dtype(experiment.training.dtype))
+    if a.shape[0] == 1:
+        correct = (a[0] > 0.5) == (y[0] > 0.5)
     else:
-        correct = jnp.argmax(a, axis=-1) == jnp.argmax(y, axis=-1)
-    return cost, correct.astype(jnp.int32)
+        correct = jnp.argmax(a) == jnp.argmax(y)
+    return Totals(cost, correct.astype(jnp.int32))
+
+
+def _summed(totals: Totals) -> Totals:
+    return jax.tree.map(lambda leaf: jnp.sum(leaf, dtype=leaf.dtype), totals)
 
 
 def narrow(experiment: Experiment) -> tuple[Any, Any]:

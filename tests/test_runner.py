@@ -401,7 +401,7 @@ def digits_gradient(dtype: str, *overrides: str) -> list[np.ndarray]:
         state = training.initial_state(experiment)
         device = training.to_device(data.train, dtype)
         rows = jnp.arange(50, dtype=jnp.int32)
-        step = train_step(experiment, state, device, rows, len(data.train))
+        step = train_step(experiment, state, training.take(device, rows), len(data.train))
         return [np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(step.gradient.mean)]
 
 

@@ -1,0 +1,46 @@
+"""Sums over the mini-batch, in float32 at least, in the form that each platform computes best."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+SMALL = 4096
+
+
+def sum_of_deltas(delta: Array) -> Array:
+    """sum_x delta^x, (n_out,), for delta (m, n_out)."""
+    wide = delta.dtype if jnp.finfo(delta.dtype).bits >= 32 else jnp.float32
+    return jnp.sum(delta, axis=0, dtype=wide)
+
+
+def sum_of_products(delta: Array, a_prev: Array) -> Array:
+    """sum_x delta^x (a^x)^T, (n_out, n_in), for delta (m, n_out) and a_prev (m, n_in)."""
+    if jnp.finfo(delta.dtype).bits < 32:
+        return jax.lax.platform_dependent(delta, a_prev, cpu=_widened, default=_accumulated_wide)
+    if delta.size <= SMALL:
+        return jax.lax.platform_dependent(delta, a_prev, cpu=_transposed_first, default=_plain)
+    return _plain(delta, a_prev)
+
+
+def _plain(delta: Array, a_prev: Array) -> Array:
+    return delta.T @ a_prev
+
+
+def _transposed_first(delta: Array, a_prev: Array) -> Array:
+    """With delta^T in memory the CPU uses its faster product: 0.85 to 1.0 of a step's time.
+
+    The barrier keeps XLA from folding the transposition into the product. For a larger delta it
+    takes 0.94 to 1.15 of the time, so `SMALL` is where it stops.
+    """
+    return jax.lax.optimization_barrier(delta.T) @ a_prev
+
+
+def _accumulated_wide(delta: Array, a_prev: Array) -> Array:
+    return jnp.matmul(delta.T, a_prev, preferred_element_type=jnp.float32)
+
+
+def _widened(delta: Array, a_prev: Array) -> Array:
+    """XLA has no bfloat16 product with a float32 result on the CPU."""
+    return delta.T.astype(jnp.float32) @ a_prev.astype(jnp.float32)
