@@ -27,6 +27,7 @@ from bpframe.network import Network
 from bpframe.products import sum_of_deltas, sum_of_products
 
 Carry = Callable[[Any, Array, Array, Array], Array]
+Product = Callable[[Array, Array], Array]
 
 
 class BatchGradient(NamedTuple):
@@ -54,13 +55,18 @@ class Unpaired(OutputPair):
         return self.cost_function(a, y)
 
 
-def forward(network: Network, params: tuple[Params, ...], x: Array) -> Trace:
-    """z^l = w^l a^(l-1) + b^l and a^l = sigma_l(z^l), for one example x of shape (n_in,)."""
+def forward(
+    network: Network, params: tuple[Params, ...], x: Array, product: Product = jnp.matmul
+) -> Trace:
+    """z^l = w^l a^(l-1) + b^l and a^l = sigma_l(z^l), for one example x of shape (n_in,).
+
+    `product` computes w a; see `products.neurons_first`.
+    """
     a = x
     zs: list[Array] = []
     activations = [x]
     for layer, (w, b) in zip(network.layers, params, strict=True):
-        z = w @ a + b
+        z = product(w, a) + b
         a = layer.activation(z)
         zs.append(z)
         activations.append(a)

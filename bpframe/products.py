@@ -1,4 +1,4 @@
-"""Sums over the mini-batch, in float32 at least, in the form that each platform computes best."""
+"""Products over a mini-batch, in the form that each platform computes best."""
 
 from __future__ import annotations
 
@@ -10,18 +10,35 @@ SMALL = 4096
 
 
 def sum_of_deltas(delta: Array) -> Array:
-    """sum_x delta^x, (n_out,), for delta (m, n_out)."""
+    """sum_x delta^x, (n_out,), for delta (m, n_out), in float32 at least."""
     wide = delta.dtype if jnp.finfo(delta.dtype).bits >= 32 else jnp.float32
     return jnp.sum(delta, axis=0, dtype=wide)
 
 
 def sum_of_products(delta: Array, a_prev: Array) -> Array:
-    """sum_x delta^x (a^x)^T, (n_out, n_in), for delta (m, n_out) and a_prev (m, n_in)."""
+    """sum_x delta^x (a^x)^T, (n_out, n_in), for delta (m, n_out) and a_prev (m, n_in).
+
+    It accumulates in float32 at least.
+    """
     if jnp.finfo(delta.dtype).bits < 32:
         return jax.lax.platform_dependent(delta, a_prev, cpu=_widened, default=_accumulated_wide)
     if delta.size <= SMALL:
         return jax.lax.platform_dependent(delta, a_prev, cpu=_transposed_first, default=_plain)
     return _plain(delta, a_prev)
+
+
+def neurons_first(w: Array, a: Array) -> Array:
+    """W a for one example, kept (n_out, m) in memory on the CPU when it is vmapped over m.
+
+    For the thousands of examples of an evaluation it takes 0.7 to 0.8 of the time in networks with
+    up to 100 neurons a layer, and 1.0 in larger ones. In training, with a small m, it takes 0.92
+    to 1.24, so it is not used there. The barrier keeps XLA from turning the product round.
+    """
+    return jax.lax.platform_dependent(w, a, cpu=_kept_as_it_is, default=jnp.matmul)
+
+
+def _kept_as_it_is(w: Array, a: Array) -> Array:
+    return jax.lax.optimization_barrier(w @ a)
 
 
 def _plain(delta: Array, a_prev: Array) -> Array:

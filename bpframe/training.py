@@ -21,9 +21,13 @@ from bpframe.contracts import Params
 from bpframe.data import Examples
 from bpframe.equations import BatchGradient
 from bpframe.experiment import Experiment
+from bpframe.products import neurons_first
 
 EVALUATION_CHUNK = 1_000
 
+# How many bytes of inputs are gathered at once for the mini-batches that follow. One mini-batch at
+# a time takes 1.2 times as long for 784-30-10 (m 10) and 1.4 times for four hidden layers of 30,
+# because XLA spreads so small a gather over threads. 160 KB to 4 MB differ by less than 5 %.
 BLOCK_BYTES = 2**20
 
 
@@ -187,7 +191,7 @@ def evaluate(
 
     def example(xy: tuple[Array, Array]) -> Totals:
         x, y = floats(experiment, DeviceExamples(*xy, examples.scale))
-        trace = equations.forward(network, narrow_params, x)
+        trace = equations.forward(network, narrow_params, x, neurons_first)
         return score(experiment, trace.z[-1], trace.a[-1], y)
 
     scores = jax.lax.map(example, (examples.x, examples.y), batch_size=EVALUATION_CHUNK)
