@@ -18,7 +18,7 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 from rich.console import Console
 
-from bpframe import composition, config, console, folder, runner, schemas
+from bpframe import compilation_cache, composition, config, console, folder, runner, schemas
 from bpframe.data import Data
 from bpframe.errors import ConfigError, DivergenceError, OutputError
 from bpframe.experiment import Experiment
@@ -33,6 +33,7 @@ def train(arguments: list[str]) -> None:
     input leaves nothing behind. Sweeps, --cfg, --help, --info and completion are Hydra's own.
     """
     args = _parsed(_parser(), arguments)
+    compilation_cache.use()
     registry = load_registry()
     schemas.store(registry)
     other = (args.help, args.hydra_help, args.cfg, args.info, args.shell_completion)

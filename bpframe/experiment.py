@@ -14,19 +14,22 @@ from bpframe.contracts import (
 from bpframe.network import Network
 
 DTYPES = ("float32", "float64", "bfloat16")
+DEVICES = ("auto", "cpu", "gpu", "tpu")
 
 
 class Training(Component):
     """How long, in which portions and how precisely to train.
 
     With `bfloat16`, products and activations are computed in bfloat16 while sums over examples,
-    parameters and optimiser state stay in float32.
+    parameters and optimiser state stay in float32. `device` is where to compute; "auto" leaves
+    the choice to JAX, which prefers a TPU or a GPU to the CPU.
     """
 
     epochs: int = hyperparameter(ge=1)
     batch_size: int = hyperparameter(ge=1)
     dtype: str = hyperparameter(choices=DTYPES)
     evaluate_train: bool = False
+    device: str = hyperparameter(default="auto", choices=DEVICES)
 
 
 class Experiment(Component):

@@ -33,11 +33,15 @@ Report = Callable[[EpochRecord], None]
 def load(experiment: Experiment) -> Data:
     """The experiment's data, cut to `data.train_size` and checked against the experiment.
 
+    What the experiment needs of this machine, its device, is looked for as well.
+
     Raises:
-        ConfigError: `data.train_size` or `training.batch_size` is larger than the training set.
+        ConfigError: `data.train_size` or `training.batch_size` is larger than the training set, or
+            `training.device` is not there.
         DataError: a file is missing or corrupt, or the data do not have the promised sizes.
 
     """
+    training.on_device(experiment.training.device)
     dataset = experiment.data
     data = dataset.load()
     if not isinstance(data, Data):
@@ -89,9 +93,10 @@ def run(
 
     """
     check_fields(experiment, "")
+    device = training.on_device(experiment.training.device)
     data = load(experiment) if data is None else data
     folder = RunFolder(Path(output_dir)) if output_dir is not None else None
-    with training.precision(experiment.training.dtype):
+    with training.precision(experiment.training.dtype), device:
         try:
             prepared = _Run(experiment, data, folder, report)
         except BaseException:
@@ -227,7 +232,7 @@ class _Run:
             timing=Timing(self.programs.seconds, history.seconds.tolist()),
             seed=self.experiment.seed,
             sizes=self.experiment.network.sizes,
-            device=str(jax.devices()[0]),
+            device=str(self.sets["train"].x.device),
             versions=versions(),
         )
         result = RunResult(history, jax.device_get(params), summary)

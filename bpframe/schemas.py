@@ -56,6 +56,7 @@ class TrainingConfig:
     batch_size: int = MISSING
     dtype: str = MISSING
     evaluate_train: bool = MISSING
+    device: str = MISSING
 
 
 @dataclasses.dataclass

@@ -20,6 +20,7 @@ from bpframe import equations
 from bpframe.contracts import Params
 from bpframe.data import Examples
 from bpframe.equations import BatchGradient
+from bpframe.errors import ConfigError
 from bpframe.experiment import Experiment
 from bpframe.products import neurons_first
 
@@ -65,6 +66,24 @@ class Step(NamedTuple):
 def precision(dtype: str) -> AbstractContextManager[None]:
     """The context for an experiment of this dtype: 64 bits if, and only if, it asks for them."""
     return jax.enable_x64(dtype == "float64")
+
+
+def on_device(name: str) -> AbstractContextManager[None]:
+    """The context in which arrays go to a platform's first device, or where JAX prefers ("auto").
+
+    Raises:
+        ConfigError: there is none.
+
+    """
+    try:
+        return jax.default_device(jax.devices(None if name == "auto" else name)[0])
+    except (RuntimeError, AssertionError) as error:  # JAX asserts if JAX_PLATFORMS names no device
+        platforms = jax.config.values["jax_platforms"]
+        allowed = f" with JAX_PLATFORMS={platforms}" if platforms else ""
+        raise ConfigError(
+            f"training.device: JAX has no device for {name!r} here{allowed}; set "
+            "training.device=auto or cpu, or install the JAX that supports the device"
+        ) from error
 
 
 def wide_dtype(dtype: str) -> np.dtype:
@@ -118,7 +137,8 @@ def epoch(
         saw it; and whether all parameters are finite.
 
     """
-    n = order.shape[0]
+    n, m = order.shape[0], experiment.training.batch_size
+    row_bytes = examples.x.dtype.itemsize * examples.x.shape[1]
     totals = Totals(jnp.zeros((), wide_dtype(experiment.training.dtype)), jnp.zeros((), jnp.int32))
 
     def step(state: State, xy: tuple[Array, Array]) -> tuple[State, Totals]:
@@ -131,21 +151,22 @@ def epoch(
         state, parts = jax.lax.scan(step, state, (x, y))
         return (state, jax.tree.map(jnp.add, totals, _summed(parts))), None
 
-    for rows in blocks(order, experiment.training.batch_size, examples):
+    for rows in blocks(order, m, BLOCK_BYTES // (m * row_bytes)):
         (state, totals), _ = jax.lax.scan(block, (state, totals), rows)
     penalty = experiment.regulariser.cost(state.params)
     finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(p)) for p in jax.tree.leaves(state.params)]))
     return state, Totals((totals.cost + penalty) / n, totals.correct), finite
 
 
-def blocks(order: Array, m: int, examples: DeviceExamples) -> list[Array]:
+def blocks(order: Array, m: int, longest: int) -> list[Array]:
     """The rows of an epoch, cut into arrays (blocks, mini-batches of a block, m).
 
-    The first holds nearly all of them; then come the mini-batches that fill no block, and the
-    short mini-batch that is left, where there are any.
+    The first holds nearly all of them, in blocks of at most `longest` mini-batches and more than
+    half of that. Then come the mini-batches that fill no block, which are as few as can be, and
+    the short mini-batch that is left, where there are any.
     """
     k = order.shape[0] // m
-    longest = max(1, min(k, BLOCK_BYTES // (m * examples.x[0].nbytes)))
+    longest = max(1, min(k, longest))
     b = min(range(longest, longest // 2, -1), key=lambda length: k % length)
     whole, full = k // b * b * m, k * m
     parts = (
@@ -210,17 +231,15 @@ def floats(experiment: Experiment, examples: DeviceExamples) -> tuple[Array, Arr
 
 
 def score(experiment: Experiment, z: Array, a: Array, y: Array) -> Totals:
-    """The cost of one example in wide precision, and whether its answer is right (0 or 1).
-
-    The answer is the largest output; of a single output, whether it lies nearer to 1 than to 0.
-    """
+    """The cost of one example in wide precision, and 1 if its answer is right, else 0."""
     _, pair = narrow(experiment)
     cost = pair.cost(z, a, y).astype(wide_dtype(experiment.training.dtype))
-    if a.shape[0] == 1:
-        correct = (a[0] > 0.5) == (y[0] > 0.5)
-    else:
-        correct = jnp.argmax(a) == jnp.argmax(y)
-    return Totals(cost, correct.astype(jnp.int32))
+    return Totals(cost, (_answer(a) == _answer(y)).astype(jnp.int32))
+
+
+def _answer(a: Array) -> Array:
+    """The largest output; of a single output, whether it lies nearer to 1 than to 0."""
+    return a[0] > 0.5 if a.shape[0] == 1 else jnp.argmax(a)
 
 
 def _summed(totals: Totals) -> Totals:

@@ -174,6 +174,25 @@ def test_main_job_leaves_nothing_else(
     assert {name for name in names(main_job[1]) if not name.startswith(".")} == {"outputs"}
 
 
+def test_programs_are_compiled_once_for_all_processes(tmp_path: Path) -> None:
+    def kept(**more: str) -> set[str]:
+        env = environment(tmp_path, **more)
+        if "JAX_ENABLE_COMPILATION_CACHE" not in more:  # only what a user finds unset
+            env = {key: value for key, value in env.items() if not key.startswith("JAX_")}
+        else:
+            del env["JAX_COMPILATION_CACHE_DIR"]
+        arguments = command(*QUICK, "training.epochs=1")
+        subprocess.run(arguments, cwd=tmp_path, env=env, capture_output=True, check=True)
+        return {path.name for path in (tmp_path / ".cache/bpframe/compiled").glob("jit_*")}
+
+    assert kept(JAX_ENABLE_COMPILATION_CACHE="false") == set()
+    first = kept()
+    assert {"jit_epoch", "jit_evaluate", "jit_initial_state"} <= {
+        name.split("-")[0] for name in first
+    }
+    assert kept() == first
+
+
 def test_version_is_quick_and_imports_nothing_heavy(tmp_path: Path) -> None:
     program = (
         "import sys; sys.argv[1:] = ['--version']; from bpframe.cli import main; main(); "

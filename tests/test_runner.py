@@ -5,10 +5,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-import logging
 import math
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -532,43 +530,12 @@ def test_experiments_made_in_python_are_checked() -> None:
         bpframe.run(bad)
 
 
-def compiled(caplog: pytest.LogCaptureFixture, action: Callable[[], object]) -> list[str]:
-    """The names of the programs that XLA compiles during `action`."""
-    caplog.clear()
-    with jax.log_compiles(), caplog.at_level(logging.WARNING):
-        action()
-    text = "\n".join(record.getMessage() for record in caplog.records)
-    return re.findall(r"Finished XLA compilation of jit\((\w+)\)", text)
-
-
 def test_bfloat16_trains_on_digits_in_large_batches() -> None:
     """XLA has no kernel for some of the mixed products of large batches on a CPU."""
     overrides = ["training.dtype=bfloat16", "training.epochs=2", "training.batch_size=50"]
     result = bpframe.run(bpframe.compose([*overrides, "optimiser.eta=2"]))
     assert all(leaf.dtype == np.float32 for leaf in jax.tree.leaves(result.params))
     assert result.history.train_cost[1] < result.history.train_cost[0]
-
-
-def test_runs_that_differ_in_numbers_share_one_compilation(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    def run(seed: int, eta: float, strength: float, slope: float) -> None:
-        bpframe.run(
-            composed(
-                f"seed={seed}",
-                f"optimiser.eta={eta}",
-                "regulariser=l2",
-                f"regulariser.strength={strength}",
-                f"network.activation={{name: leaky_relu, slope: {slope}}}",
-                "network.hidden=[6]",
-            )
-        )
-
-    first = compiled(caplog, lambda: run(0, 0.1, 1.0, 0.1))
-    again = compiled(caplog, lambda: run(1, 0.2, 2.0, 0.2))
-    assert first.count("epoch") == 1
-    assert first.count("evaluate") == 2
-    assert again == []
 
 
 def test_interruption_before_the_first_epoch_leaves_no_run(tmp_path, monkeypatch):
