@@ -1,0 +1,223 @@
+"""The comparisons, their targets, and how one of them is measured."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from typing import Any
+
+import numpy as np
+import timing
+import ways
+from tasks import Task
+
+TOLERANCE = 2e-4
+"""Largest difference between two float32 gradients, in units of the largest entry."""
+
+FIRST = Task((30,), 10)
+SOFTMAX = dataclasses.replace(FIRST, cost="log_likelihood", output_activation="softmax", eta=0.1)
+MIDDLE = Task((100,), 10, cost="cross_entropy", eta=0.5, strength=5.0)
+DEEP = Task((30, 30, 30, 30), 10)
+WIDE = Task(
+    (1024, 1024),
+    128,
+    cost="log_likelihood",
+    activation="relu",
+    output_activation="softmax",
+    eta=0.1,
+    images=12_800,
+)
+HUGE = dataclasses.replace(WIDE, hidden=(4096, 4096), m=4096, images=40_960)
+
+SCAN = "lax.scan over jax.grad"
+
+
+@dataclasses.dataclass(frozen=True)
+class Side:
+    """One of the things timed in a comparison: a way and what it trains."""
+
+    way: str
+    task: Task
+
+    @property
+    def key(self) -> str:
+        modified = ", a modified neuron" if self.task.modified else ""
+        return f"{self.way} | {self.task.name}{modified}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """Ours against theirs; the target is the largest ratio of times that counts as met."""
+
+    work: str
+    against: str
+    ours: Side
+    theirs: Side | None  # None: the machine's best matrix product
+    target: float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """Rows that are timed together, way after way in every round."""
+
+    rows: tuple[Row, ...]
+    rounds: int
+
+
+def groups(gpu: bool) -> list[Group]:
+    """All comparisons; the last is for GPUs only."""
+
+    def against(task: Task, **targets: float) -> tuple[Row, ...]:
+        peers = {
+            "scan": SCAN,
+            "numpy": "NumPy over the mini-batch",
+            "optax": "optax step in a loop",
+            "torch": "PyTorch eager",
+            "sklearn": "scikit-learn",
+        }
+        return tuple(
+            Row(task.name, peers[peer], Side("bpframe", task), Side(peers[peer], task), target)
+            for peer, target in targets.items()
+        )
+
+    modified = dataclasses.replace(MIDDLE, modified=True)
+    watched, bare = Side("bpframe, watched", FIRST), Side("bpframe, nothing watched", FIRST)
+    evaluated = Side("bpframe, evaluate_train", FIRST)
+    dtypes = [dataclasses.replace(FIRST, dtype=dtype) for dtype in ("float64", "bfloat16")]
+    wide_dtypes = [dataclasses.replace(WIDE, dtype=dtype) for dtype in ("float64", "bfloat16")]
+    found = [
+        Group(against(FIRST, scan=0.75, numpy=0.65, optax=0.5, torch=0.10), 7),
+        Group(against(SOFTMAX, sklearn=0.25), 5),
+        Group(against(MIDDLE, scan=0.85), 9),
+        Group(against(DEEP, scan=0.85), 9),
+        Group(
+            (
+                *against(WIDE, scan=1.02, torch=0.75),
+                Row(WIDE.name, "best matrix product", Side("bpframe", WIDE), None, 0.75),
+            ),
+            9,
+        ),
+        Group(
+            (
+                Row(
+                    f"{MIDDLE.name}, one modified neuron",
+                    "the same, unmodified",
+                    Side("bpframe", modified),
+                    Side("bpframe", MIDDLE),
+                    1.15,
+                ),
+            ),
+            15,
+        ),
+        Group(
+            (
+                Row(f"{FIRST.name}, cost and accuracy", "none recorded", watched, bare, 1.10),
+                Row(f"{FIRST.name}, evaluate_train", "without", evaluated, watched, 1.30),
+            ),
+            15,
+        ),
+        Group(
+            tuple(
+                Row(task.name, "float32", Side("bpframe", task), Side("bpframe", FIRST), None)
+                for task in dtypes
+            ),
+            5,
+        ),
+        Group(
+            tuple(
+                Row(task.name, "float32", Side("bpframe", task), Side("bpframe", WIDE), None)
+                for task in wide_dtypes
+            ),
+            5,
+        ),
+    ]
+    if gpu:
+        for task in (HUGE, dataclasses.replace(HUGE, dtype="bfloat16")):
+            row = Row(task.name, "best matrix product", Side("bpframe", task), None, None)
+            found.append(Group((row,), 9))
+    return found
+
+
+def measure(group: Group, quick: bool) -> list[dict[str, Any]]:
+    """Time a group's ways, interleaved, and report its rows; a missing peer is a row that says so.
+
+    Raises:
+        AssertionError: a way computes another gradient than bpframe does.
+
+    """
+    sides = {
+        side.key: side for row in group.rows for side in (row.ours, row.theirs) if side is not None
+    }
+    limit = any(row.theirs is None for row in group.rows)
+    dtype = group.rows[0].ours.task.dtype
+    prepared, missing = _prepared(sides)
+    runs = {key: way.epoch for key, way in prepared.items()}
+    samples = timing.interleaved(
+        {**runs, **(timing.matrix_products(dtype) if limit else {})}, 3 if quick else group.rounds
+    )
+    found = []
+    for row in group.rows:
+        ours = row.ours.key
+        steps = row.ours.task.steps
+        us = statistics.median(samples[ours]) / steps * 1e6
+        entry: dict[str, Any] = {
+            "work": row.work,
+            "against": row.against,
+            "target": row.target,
+            "us_per_step": us,
+            "compile_s": prepared[ours].compile_s,
+            "peer_us_per_step": None,
+            "peer_compile_s": None,
+            "ratio": None,
+            "note": "",
+        }
+        if row.theirs is None:
+            flops = row.ours.task.step_flops / (us * 1e-6)
+            best = timing.best_product(samples)
+            entry |= {"share_of_limit": flops / best, "gflops": flops / 1e9, "limit": best / 1e9}
+        elif row.theirs.key in missing:
+            entry["note"] = missing[row.theirs.key]
+        else:
+            theirs = row.theirs.key
+            entry |= {
+                "peer_us_per_step": statistics.median(samples[theirs]) / steps * 1e6,
+                "peer_compile_s": prepared[theirs].compile_s,
+                "ratio": timing.median_ratio(samples, ours, theirs),
+            }
+        found.append(entry | {"met": met(entry)})
+    return found
+
+
+def met(entry: dict[str, Any]) -> bool | None:
+    """Whether a row meets its target; None without a target or without the peer."""
+    if entry["target"] is None or entry["note"]:
+        return None
+    if "share_of_limit" in entry:
+        return entry["share_of_limit"] >= entry["target"]
+    return entry["ratio"] <= entry["target"]
+
+
+def _prepared(
+    sides: dict[str, Side],
+) -> tuple[dict[str, ways.Way], dict[str, str]]:
+    """The ways that are there, checked against bpframe's gradient, and why others are not."""
+    prepared, missing = {}, {}
+    for key, side in sides.items():
+        try:
+            prepared[key] = ways.prepare(side.way, side.task)
+        except ways.Missing as reason:
+            missing[key] = str(reason)
+            continue
+        if side.way != "bpframe":
+            _check_gradient(key, prepared[key], ways.prepare("bpframe", side.task))
+    return prepared, missing
+
+
+def _check_gradient(key: str, way: ways.Way, ours: ways.Way) -> None:
+    for index, (found, expected) in enumerate(zip(way.gradient(), ours.gradient(), strict=True)):
+        difference = np.max(np.abs(found - expected)) / np.max(np.abs(expected))
+        if not difference <= TOLERANCE:
+            raise AssertionError(
+                f"{key}: tensor {index} of its gradient differs from bpframe's by {difference:.1e} "
+                f"of the largest entry; allowed: {TOLERANCE:.0e}"
+            )

@@ -1,0 +1,95 @@
+"""What the benchmark trains: networks, data and targets that are the same for every way."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+import bpframe
+from bpframe import runner, training
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """A network, how it is trained, and on how many images an epoch is timed."""
+
+    hidden: tuple[int, ...]
+    m: int
+    cost: str = "quadratic"
+    activation: str = "sigmoid"
+    output_activation: str = "sigmoid"
+    eta: float = 3.0
+    strength: float = 0.0  # of the l2 penalty, the book's lambda
+    dtype: str = "float32"
+    images: int = 50_000
+    modified: bool = False
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        return (784, *self.hidden, 10)
+
+    @property
+    def name(self) -> str:
+        sizes = "-".join(map(str, self.sizes))
+        return f"{sizes}, m {self.m}" + (f", {self.dtype}" if self.dtype != "float32" else "")
+
+    @property
+    def steps(self) -> int:
+        """Steps of one timed epoch."""
+        return self.images // self.m
+
+    @property
+    def step_flops(self) -> float:
+        """Floating-point operations of the products of one step: z, dC/dw and BP2."""
+        pairs = [n_in * n_out for n_in, n_out in zip(self.sizes, self.sizes[1:], strict=False)]
+        return 2.0 * self.m * (2 * sum(pairs) + sum(pairs[1:]))
+
+    def overrides(self) -> list[str]:
+        """The experiment as bpframe's command line would have it."""
+        hidden = ",".join(map(str, self.hidden))
+        modified = "[{layer: 2, neuron: 3, activation: softplus}]" if self.modified else "[]"
+        penalty = ["regulariser=l2", f"regulariser.strength={self.strength}"]
+        return [
+            "data=mnist",
+            f"network.hidden=[{hidden}]",
+            f"network.activation={self.activation}",
+            f"network.output_activation={self.output_activation}",
+            f"network.modified_neurons={modified}",
+            f"cost={self.cost}",
+            f"optimiser.eta={self.eta}",
+            *(penalty if self.strength else []),
+            f"training.batch_size={self.m}",
+            f"training.dtype={self.dtype}",
+        ]
+
+
+class Images(NamedTuple):
+    """MNIST's training images as every way takes them: scaled floats, labels, one-hot targets."""
+
+    x: np.ndarray
+    labels: np.ndarray
+    y: np.ndarray
+
+
+@functools.cache
+def mnist() -> bpframe.Data:
+    return runner.load(bpframe.compose(["data=mnist"]))
+
+
+@functools.cache
+def images() -> Images:
+    train = mnist().train
+    x = (train.x * np.float32(train.scale)).astype(np.float32)
+    return Images(x, train.y.astype(np.int64), np.eye(10, dtype=np.float32)[train.y])
+
+
+def initial_params(task: Task) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Where every way starts: w (n_out, n_in) and b (n_out,) of each layer, in float32."""
+    experiment = bpframe.compose(task.overrides())
+    with training.precision(task.dtype):
+        params = jax.device_get(training.initial_state(experiment).params)
+    return [(np.array(w, np.float32), np.array(b, np.float32)) for w, b in params]

@@ -1,0 +1,381 @@
+"""The ways to train that are compared: bpframe, and what people would write instead of it.
+
+Each is written as a good user of its library would write it, starts from the same parameters, and
+takes the same steps on the same images. `Way.gradient` is what it computes for the first
+mini-batch; the benchmark refuses to time ways whose gradients differ.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from tasks import Task, images, initial_params, mnist
+
+import bpframe
+from bpframe import training
+
+Gradient = list[np.ndarray]  # w and b of each layer after the input, w as (n_out, n_in)
+
+
+@dataclasses.dataclass(frozen=True)
+class Way:
+    """One way, ready to run: an epoch, its first gradient, and the seconds that compiling took."""
+
+    epoch: Callable[[], None]
+    gradient: Callable[[], Gradient]
+    compile_s: float = 0.0
+
+
+class Missing(Exception):
+    """A peer that is not installed, or cannot do the task."""
+
+
+def bpframe_way(task: Task) -> Way:
+    """bpframe's own compiled epoch, as `bpframe.run` calls it."""
+    experiment = bpframe.compose(task.overrides())
+    train = mnist().train.first(task.images)
+    rng = np.random.default_rng(0)
+    order = np.arange(task.images, dtype=np.int32)
+    with training.precision(task.dtype):
+        examples = training.to_device(train, task.dtype)
+        state = training.initial_state(experiment)
+        initial = state
+        started = time.perf_counter()
+        program = training.epoch.lower(experiment, state, examples, order).compile()
+        compile_s = time.perf_counter() - started
+
+    def epoch() -> None:
+        nonlocal state
+        with training.precision(task.dtype):
+            order = rng.permutation(task.images).astype(np.int32)
+            state, totals, finite = program(experiment, state, examples, order)
+            jax.device_get((totals, finite))
+            jax.block_until_ready(state)
+
+    def gradient() -> Gradient:
+        with training.precision(task.dtype):
+            batch = training.take(examples, jnp.arange(task.m))
+            step = jax.jit(training.train_step, static_argnames="n")
+            found = step(experiment, initial, batch, task.images).gradient.mean
+            penalty = experiment.regulariser.gradient(initial.params)
+            total = jax.tree.map(lambda g, p: g + p / task.images, found, penalty)
+            return [np.asarray(leaf, np.float32) for leaf in jax.tree.leaves(total)]
+
+    return Way(epoch, gradient, compile_s)
+
+
+def bare_way(task: Task) -> Way:
+    """The same steps, with nothing watched: no cost, no accuracy, no check that all is finite."""
+    experiment = bpframe.compose(task.overrides())
+    examples = training.to_device(mnist().train.first(task.images), task.dtype)
+    state = training.initial_state(experiment)
+    rng = np.random.default_rng(0)
+    program = jax.jit(lambda *arguments: training.epoch(*arguments)[0])
+
+    def epoch() -> None:
+        nonlocal state
+        order = rng.permutation(task.images).astype(np.int32)
+        state = jax.block_until_ready(program(experiment, state, examples, order))
+
+    return Way(epoch, bpframe_way(task).gradient)
+
+
+def watched_way(task: Task, evaluate_train: bool = False) -> Way:
+    """The same with all that a run records: cost and accuracy in training and in validation."""
+    experiment = bpframe.compose(task.overrides())
+    data = mnist()
+    examples = training.to_device(data.train.first(task.images), task.dtype)
+    validation = training.to_device(data.validation, task.dtype)
+    state = training.initial_state(experiment)
+    rng = np.random.default_rng(0)
+    n = np.float32(task.images)
+
+    def epoch() -> None:
+        nonlocal state
+        order = rng.permutation(task.images).astype(np.int32)
+        state, train, finite = training.epoch(experiment, state, examples, order)
+        if evaluate_train:
+            train = training.evaluate(experiment, state.params, examples, n)
+        watched = training.evaluate(experiment, state.params, validation, n)
+        jax.device_get((train, watched, finite))
+
+    return Way(epoch, bpframe_way(task).gradient)
+
+
+def scan_over_grad(task: Task) -> Way:
+    """`jax.lax.scan` over `jax.grad`, the order shuffled on the device, the state donated."""
+    data = images()
+    x, y = jnp.asarray(data.x[: task.images]), jnp.asarray(data.y[: task.images])
+    params = [(jnp.asarray(w.T), jnp.asarray(b)) for w, b in initial_params(task)]
+    first = [(np.asarray(w), np.asarray(b)) for w, b in params]
+    loss = _loss(task)
+
+    @functools.partial(jax.jit, donate_argnums=0)
+    def program(params: Any, key: jax.Array, x: jax.Array, y: jax.Array) -> Any:
+        rows = jax.random.permutation(key, task.images)[: task.steps * task.m]
+
+        def step(params: Any, rows: jax.Array) -> tuple[Any, None]:
+            gradient = jax.grad(loss)(params, x[rows], y[rows])
+            return jax.tree.map(lambda p, g: p - task.eta * g, params, gradient), None
+
+        return jax.lax.scan(step, params, rows.reshape(-1, task.m))[0]
+
+    key = jax.random.key(0)
+    started = time.perf_counter()
+    compiled = program.lower(params, key, x, y).compile()
+    compile_s = time.perf_counter() - started
+
+    def epoch() -> None:
+        nonlocal params, key
+        key, shuffle = jax.random.split(key)
+        params = jax.block_until_ready(compiled(params, shuffle, x, y))
+
+    def gradient() -> Gradient:
+        found = jax.grad(loss)(first, x[: task.m], y[: task.m])
+        return [np.asarray(leaf) for w, b in found for leaf in (w.T, b)]
+
+    return Way(epoch, gradient, compile_s)
+
+
+def optax_loop(task: Task) -> Way:
+    """A jitted step with optax.sgd, called from a Python loop over mini-batches in NumPy."""
+    import optax
+
+    data = images()
+    params = [(jnp.asarray(w.T), jnp.asarray(b)) for w, b in initial_params(task)]
+    first = [(np.asarray(w), np.asarray(b)) for w, b in params]
+    loss = _loss(task)
+    optimiser = optax.sgd(task.eta)
+    state = optimiser.init(params)
+
+    @functools.partial(jax.jit, donate_argnums=(0, 1))
+    def step(params: Any, state: Any, x: Any, y: Any) -> tuple[Any, Any]:
+        updates, state = optimiser.update(jax.grad(loss)(params, x, y), state)
+        return optax.apply_updates(params, updates), state
+
+    started = time.perf_counter()
+    compiled = step.lower(params, state, data.x[: task.m], data.y[: task.m]).compile()
+    compile_s = time.perf_counter() - started
+    rng = np.random.default_rng(0)
+
+    def epoch() -> None:
+        nonlocal params, state
+        order = rng.permutation(task.images)[: task.steps * task.m].reshape(-1, task.m)
+        for rows in order:
+            params, state = compiled(params, state, data.x[rows], data.y[rows])
+        jax.block_until_ready(params)
+
+    def gradient() -> Gradient:
+        found = jax.grad(loss)(first, data.x[: task.m], data.y[: task.m])
+        return [np.asarray(leaf) for w, b in found for leaf in (w.T, b)]
+
+    return Way(epoch, gradient, compile_s)
+
+
+def numpy_loop(task: Task) -> Way:
+    """The book's equations in NumPy, vectorised over the mini-batch."""
+    _only(task, cost="quadratic", activation="sigmoid", output_activation="sigmoid", strength=0.0)
+    data = images()
+    params = initial_params(task)
+    first = initial_params(task)
+    eta = np.float32(task.eta / task.m)
+    rng = np.random.default_rng(0)
+
+    def sigmoid(z: np.ndarray) -> np.ndarray:
+        with np.errstate(over="ignore"):
+            return np.float32(1) / (np.float32(1) + np.exp(-z))
+
+    def sums(params: list[Any], x: np.ndarray, y: np.ndarray) -> list[Any]:
+        outputs = [x]
+        for w, b in params:
+            outputs.append(sigmoid(outputs[-1] @ w.T + b))
+        a = outputs[-1]
+        delta = (a - y) * a * (1 - a)
+        found = []
+        for (w, _), a_prev in zip(reversed(params), reversed(outputs[:-1]), strict=True):
+            found.append((delta.T @ a_prev, delta.sum(axis=0)))
+            if a_prev is not x:
+                delta = (delta @ w) * a_prev * (1 - a_prev)
+        return found[::-1]
+
+    def epoch() -> None:
+        order = rng.permutation(task.images)[: task.steps * task.m].reshape(-1, task.m)
+        for rows in order:
+            found = sums(params, data.x[rows], data.y[rows])
+            for (w, b), (nabla_w, nabla_b) in zip(params, found, strict=True):
+                w -= eta * nabla_w
+                b -= eta * nabla_b
+
+    def gradient() -> Gradient:
+        found = sums(first, data.x[: task.m], data.y[: task.m])
+        return [leaf / task.m for pair in found for leaf in pair]
+
+    return Way(epoch, gradient)
+
+
+def pytorch_eager(task: Task) -> Way:
+    """torch.nn and torch.optim.SGD, one mini-batch after another, on the GPU if there is one."""
+    import torch
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    data = images()
+    x = torch.from_numpy(data.x[: task.images]).to(device)
+    y = torch.from_numpy(data.y[: task.images]).to(device)
+    labels = torch.from_numpy(data.labels[: task.images]).to(device)
+    activations = {"sigmoid": torch.nn.Sigmoid, "relu": torch.nn.ReLU}
+
+    def fresh() -> torch.nn.Sequential:
+        parts: list[torch.nn.Module] = []
+        starts = initial_params(task)
+        for index, (w, b) in enumerate(starts):
+            linear = torch.nn.Linear(w.shape[1], w.shape[0])
+            with torch.no_grad():
+                linear.weight.copy_(torch.from_numpy(w))
+                linear.bias.copy_(torch.from_numpy(b))
+            parts.append(linear)
+            if index < len(starts) - 1:
+                parts.append(activations[task.activation]())
+        return torch.nn.Sequential(*parts).to(device)
+
+    def loss(z: torch.Tensor, rows: Any) -> torch.Tensor:
+        if task.cost == "quadratic":
+            return 0.5 * ((torch.sigmoid(z) - y[rows]) ** 2).sum() / task.m
+        if task.cost == "log_likelihood":
+            return torch.nn.functional.cross_entropy(z, labels[rows])
+        raise Missing(f"no loss for {task.cost} here")
+
+    model = fresh()
+    optimiser = torch.optim.SGD(model.parameters(), lr=task.eta)
+    generator = torch.Generator().manual_seed(0)
+
+    def epoch() -> None:
+        order = torch.randperm(task.images, generator=generator).to(device)
+        for rows in order[: task.steps * task.m].split(task.m):
+            optimiser.zero_grad()
+            loss(model(x[rows]), rows).backward()
+            optimiser.step()
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    def gradient() -> Gradient:
+        other = fresh()
+        loss(other(x[: task.m]), slice(0, task.m)).backward()
+        return [p.grad.cpu().numpy() for p in other.parameters() if p.grad is not None]
+
+    return Way(epoch, gradient)
+
+
+def scikit_learn(task: Task) -> Way:
+    """MLPClassifier.partial_fit, an epoch a call: softmax and log-likelihood are all it has."""
+    _only(task, cost="log_likelihood", activation="sigmoid", output_activation="softmax")
+    from sklearn.neural_network import MLPClassifier
+
+    data = images()
+    x, labels = data.x[: task.images], data.labels[: task.images]
+
+    def fresh(batch_size: int) -> MLPClassifier:
+        model = MLPClassifier(
+            hidden_layer_sizes=task.hidden,
+            activation="logistic",
+            solver="sgd",
+            alpha=0.0,
+            batch_size=batch_size,
+            learning_rate_init=task.eta,
+            momentum=0.0,
+            nesterovs_momentum=False,
+            random_state=0,
+        )
+        model.partial_fit(x[: task.m], labels[: task.m], classes=np.arange(10))
+        # It draws its own parameters when it is first fitted; set in place, they stay in use.
+        for w, b, (start_w, start_b) in zip(
+            model.coefs_, model.intercepts_, initial_params(task), strict=True
+        ):
+            w[:], b[:] = start_w.T, start_b
+        return model
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = fresh(task.m)
+
+    def epoch() -> None:
+        model.partial_fit(x, labels)
+
+    def gradient() -> Gradient:
+        other = fresh(task.m)
+        before = [
+            leaf.copy()
+            for pair in zip(other.coefs_, other.intercepts_, strict=True)
+            for leaf in pair
+        ]
+        other.partial_fit(x[: task.m], labels[: task.m])
+        after = [
+            leaf for pair in zip(other.coefs_, other.intercepts_, strict=True) for leaf in pair
+        ]
+        steps = [(old - new) / task.eta for old, new in zip(before, after, strict=True)]
+        return [step.T if step.ndim == 2 else step for step in steps]
+
+    return Way(epoch, gradient)
+
+
+def _only(task: Task, **allowed: Any) -> None:
+    for field, value in allowed.items():
+        if getattr(task, field) != value:
+            raise Missing(f"has no {field} {getattr(task, field)} here")
+
+
+def _loss(task: Task) -> Callable[[Any, Any, Any], jax.Array]:
+    """The mean cost of a mini-batch, stable, as a user of jax.nn would write it."""
+    activation = {"sigmoid": jax.nn.sigmoid, "relu": jax.nn.relu}[task.activation]
+
+    def loss(params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
+        a = x
+        for w, b in params[:-1]:
+            a = activation(a @ w + b)
+        w, b = params[-1]
+        z = a @ w + b
+        if task.cost == "quadratic":
+            cost = 0.5 * jnp.sum((jax.nn.sigmoid(z) - y) ** 2, axis=-1)
+        elif task.cost == "cross_entropy":
+            cost = -jnp.sum(y * jax.nn.log_sigmoid(z) + (1 - y) * jax.nn.log_sigmoid(-z), axis=-1)
+        else:
+            cost = -jnp.sum(y * jax.nn.log_softmax(z), axis=-1)
+        if not task.strength:
+            return jnp.mean(cost)
+        penalty = task.strength / (2 * task.images) * sum(jnp.sum(w**2) for w, _ in params)
+        return jnp.mean(cost) + penalty
+
+    return loss
+
+
+WAYS: dict[str, Callable[[Task], Way]] = {
+    "bpframe": bpframe_way,
+    "bpframe, nothing watched": bare_way,
+    "bpframe, watched": watched_way,
+    "bpframe, evaluate_train": functools.partial(watched_way, evaluate_train=True),
+    "lax.scan over jax.grad": scan_over_grad,
+    "NumPy over the mini-batch": numpy_loop,
+    "optax step in a loop": optax_loop,
+    "PyTorch eager": pytorch_eager,
+    "scikit-learn": scikit_learn,
+}
+
+
+def prepare(name: str, task: Task) -> Way:
+    """A way, ready to run.
+
+    Raises:
+        Missing: its library is not installed, or it cannot do the task.
+
+    """
+    try:
+        return WAYS[name](task)
+    except ImportError as error:
+        raise Missing(f"not installed ({error.name}); pip install -e '.[bench]'") from error
