@@ -205,7 +205,7 @@ def _prepared(
     for key, side in sides.items():
         try:
             prepared[key] = ways.prepare(side.way, side.task)
-        except ways.Missing as reason:
+        except ways.MissingWayError as reason:
             missing[key] = str(reason)
             continue
         if side.way != "bpframe":

@@ -34,7 +34,7 @@ class Way:
     compile_s: float = 0.0
 
 
-class Missing(Exception):
+class MissingWayError(Exception):
     """A peer that is not installed, or cannot do the task."""
 
 
@@ -78,7 +78,7 @@ def bare_way(task: Task) -> Way:
     examples = training.to_device(mnist().train.first(task.images), task.dtype)
     state = training.initial_state(experiment)
     rng = np.random.default_rng(0)
-    program = jax.jit(lambda *arguments: training.epoch(*arguments)[0])
+    program = jax.jit(lambda *arguments: training.train_epoch(*arguments)[0])
 
     def epoch() -> None:
         nonlocal state
@@ -250,7 +250,7 @@ def pytorch_eager(task: Task) -> Way:
             return 0.5 * ((torch.sigmoid(z) - y[rows]) ** 2).sum() / task.m
         if task.cost == "log_likelihood":
             return torch.nn.functional.cross_entropy(z, labels[rows])
-        raise Missing(f"no loss for {task.cost} here")
+        raise MissingWayError(f"no loss for {task.cost} here")
 
     model = fresh()
     optimiser = torch.optim.SGD(model.parameters(), lr=task.eta)
@@ -281,13 +281,13 @@ def scikit_learn(task: Task) -> Way:
     data = images()
     x, labels = data.x[: task.images], data.labels[: task.images]
 
-    def fresh(batch_size: int) -> MLPClassifier:
+    def fresh() -> MLPClassifier:
         model = MLPClassifier(
             hidden_layer_sizes=task.hidden,
             activation="logistic",
             solver="sgd",
             alpha=0.0,
-            batch_size=batch_size,
+            batch_size=task.m,  # pyright: ignore[reportArgumentType]  (documented as an integer)
             learning_rate_init=task.eta,
             momentum=0.0,
             nesterovs_momentum=False,
@@ -303,13 +303,13 @@ def scikit_learn(task: Task) -> Way:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model = fresh(task.m)
+        model = fresh()
 
     def epoch() -> None:
         model.partial_fit(x, labels)
 
     def gradient() -> Gradient:
-        other = fresh(task.m)
+        other = fresh()
         before = [
             leaf.copy()
             for pair in zip(other.coefs_, other.intercepts_, strict=True)
@@ -328,7 +328,7 @@ def scikit_learn(task: Task) -> Way:
 def _only(task: Task, **allowed: Any) -> None:
     for field, value in allowed.items():
         if getattr(task, field) != value:
-            raise Missing(f"has no {field} {getattr(task, field)} here")
+            raise MissingWayError(f"has no {field} {getattr(task, field)} here")
 
 
 def _loss(task: Task) -> Callable[[Any, Any, Any], jax.Array]:
@@ -372,10 +372,10 @@ def prepare(name: str, task: Task) -> Way:
     """A way, ready to run.
 
     Raises:
-        Missing: its library is not installed, or it cannot do the task.
+        MissingWayError: its library is not installed, or it cannot do the task.
 
     """
     try:
         return WAYS[name](task)
     except ImportError as error:
-        raise Missing(f"not installed ({error.name}); pip install -e '.[bench]'") from error
+        raise MissingWayError(f"not installed ({error.name}); pip install -e '.[bench]'") from error

@@ -1,0 +1,69 @@
+"""Whole runs from shell to exit: time, peak memory, and the seconds spent compiling."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+FIRST_NETWORK = ["data=mnist", "cost=quadratic", "optimiser.eta=3.0", "initialiser=large"]
+
+
+def measure(quick: bool) -> list[dict[str, Any]]:
+    """What a user waits for, in a folder and with a compilation cache of its own."""
+    repeats = 3 if quick else 7
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        version = [_process(scratch, ["--version"])[0] for _ in range(repeats)]
+        cold = [_process(scratch, [], cache=f"cold{i}")[0] for i in range(repeats)]
+        _process(scratch, [], cache="warm")
+        warm = [_process(scratch, [], cache="warm")[0] for _ in range(repeats)]
+        compiling: dict[int, list[float]] = {1: [], 10: []}
+        memory = []
+        for repeat in range(repeats):
+            for epochs, found in compiling.items():
+                name = f"mnist-{epochs}-{repeat}"
+                overrides = [*FIRST_NETWORK, f"training.epochs={epochs}"]
+                _, megabytes = _process(scratch, overrides, cache=name, output=name)
+                summary = json.loads((scratch / name / "summary.json").read_text())
+                found.append(summary["timing"]["compile_s"])
+                memory.append(megabytes)
+    one, ten = (statistics.median(compiling[epochs]) for epochs in (1, 10))
+    return [
+        _row("bpframe --version", "s", statistics.median(version), 0.6),
+        _row("bpframe (digits), compiled before", "s", statistics.median(warm), 3.5),
+        _row("bpframe (digits), nothing compiled", "s", statistics.median(cold), None),
+        _row("compiling all of 784-30-10, 1 epoch", "s", one, 1.5),
+        _row("compiling all of 784-30-10, 10 epochs", "s", ten, 1.5),
+        _row("peak memory of 784-30-10 on MNIST", "MB", max(memory), 700.0),
+    ]
+
+
+def _row(what: str, unit: str, value: float, target: float | None) -> dict[str, Any]:
+    met = None if target is None else value <= target
+    return {"what": what, "unit": unit, "value": value, "target": target, "met": met}
+
+
+def _process(
+    scratch: Path, overrides: list[str], cache: str = "none", output: str | None = None
+) -> tuple[float, float]:
+    """Seconds and peak megabytes of one `bpframe` process."""
+    folder = [f"hydra.run.dir={scratch / output}"] if output else []
+    command = [sys.executable, "-m", "bpframe", *overrides, *folder]
+    env = {**os.environ, "JAX_COMPILATION_CACHE_DIR": str(scratch / "cache" / cache)}
+    started = time.perf_counter()
+    process = subprocess.Popen(command, cwd=scratch, env=env, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - started
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    # Kilobytes on Linux, bytes on macOS.
+    megabytes = usage.ru_maxrss / (1024 if sys.platform != "darwin" else 1024**2)
+    return seconds, megabytes

@@ -1,0 +1,104 @@
+"""What a training step costs in bpframe and in what people would write instead of it.
+
+    python experiments/benchmarks/step.py [--quick] [--json FILE]
+
+Runs every comparison whose libraries are installed (`pip install -e '.[bench]'`), prints the
+tables, and says which targets are missed. With --json it writes FILE, and beside it RESULTS.md and
+the figures. --quick measures fewer rounds and points, not less work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+import comparisons
+import jax
+import processes
+import report
+import scaling
+from rich.console import Console
+
+from bpframe import BpframeError
+
+PACKAGES = ("bpframe", "jax", "jaxlib", "numpy", "optax", "torch", "scikit-learn")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="fewer rounds and points")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there")
+    arguments = parser.parse_args()
+    if arguments.json and not arguments.json.absolute().parent.is_dir():
+        parser.error(f"--json: the folder of {arguments.json} does not exist; make it first")
+    try:
+        results = measure(arguments.quick)
+    except BpframeError as error:
+        print(f"step.py: {error}", file=sys.stderr)
+        return 1
+    report.show(results, Console())
+    if arguments.json:
+        arguments.json.write_text(json.dumps(results, indent=1) + "\n")
+        for path in report.write(results, arguments.json.absolute().parent):
+            print(f"written to {path}")
+    return 0
+
+
+def measure(quick: bool) -> dict[str, Any]:
+    """All results, as the JSON file holds them."""
+    device = jax.devices()[0]
+    rows: list[dict[str, Any]] = []
+    groups = comparisons.groups(gpu=device.platform == "gpu")
+    for number, group in enumerate(groups, start=1):
+        print(f"{number}/{len(groups)}: {group.rows[0].work}", file=sys.stderr)
+        rows += comparisons.measure(group, quick)
+    print("how the cost grows", file=sys.stderr)
+    growth = scaling.measure(quick)
+    print("whole processes", file=sys.stderr)
+    return {
+        "date": datetime.date.today().isoformat(),
+        "quick": quick,
+        "machine": {
+            "processor": _processor(),
+            "cores": len(os.sched_getaffinity(0))
+            if hasattr(os, "sched_getaffinity")
+            else os.cpu_count(),
+            "system": f"{platform.system()} {platform.machine()}",
+            "device": device.device_kind,
+            "python": platform.python_version(),
+        },
+        "versions": _versions(),
+        "steps": rows,
+        "scaling": growth,
+        "processes": processes.measure(quick),
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or "unknown"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
