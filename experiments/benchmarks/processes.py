@@ -8,10 +8,17 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
+# A process inherits the peak of the one that starts it, so a small one does.
+_LAUNCH = """
+import resource, subprocess, sys, time
+started = time.perf_counter()
+subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
+seconds = time.perf_counter() - started
+print(seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
 FIRST_NETWORK = ["data=mnist", "cost=quadratic", "optimiser.eta=3.0", "initialiser=large"]
 
 
@@ -55,15 +62,9 @@ def _process(
 ) -> tuple[float, float]:
     """Seconds and peak megabytes of one `bpframe` process."""
     folder = [f"hydra.run.dir={scratch / output}"] if output else []
-    command = [sys.executable, "-m", "bpframe", *overrides, *folder]
+    command = [sys.executable, "-c", _LAUNCH, sys.executable, "-m", "bpframe", *overrides, *folder]
     env = {**os.environ, "JAX_COMPILATION_CACHE_DIR": str(scratch / "cache" / cache)}
-    started = time.perf_counter()
-    process = subprocess.Popen(command, cwd=scratch, env=env, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - started
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, command)
+    done = subprocess.run(command, cwd=scratch, env=env, capture_output=True, text=True, check=True)
+    seconds, peak = map(float, done.stdout.splitlines()[-1].split())
     # Kilobytes on Linux, bytes on macOS.
-    megabytes = usage.ru_maxrss / (1024 if sys.platform != "darwin" else 1024**2)
-    return seconds, megabytes
+    return seconds, peak / (1024 if sys.platform != "darwin" else 1024**2)

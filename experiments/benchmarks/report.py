@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
-from rich.console import Console
-from rich.table import Table
 
 Row = dict[str, Any]
 STEPS = ("work", "against", "us/step", "theirs", "compile s", "ratio", "target", "met")
@@ -28,39 +26,41 @@ at the machine's best matrix product"""
 PROCESSES = ("what", "measured", "target", "met")
 
 
-def show(results: dict[str, Any], console: Console) -> None:
-    """Print both tables, and the targets that are missed."""
-    for header, lines in (
-        (STEPS, map(_step, results["steps"])),
-        (PROCESSES, map(_process, results["processes"])),
-    ):
-        table = Table(*header)
-        last = None
-        for line in lines:
-            table.add_row("" if line[0] == last else line[0], *line[1:])
-            last = line[0]
-        console.print(table)
-    for line in _verdict(results):
-        console.print(line, markup=False, highlight=False)
+def show(results: dict[str, Any]) -> None:
+    """Print both tables at 80 columns, and the targets that are missed."""
+    columns = "{:<26}{:>9}{:>13}{:>10}{:>7}  {:<9}{}"
+    work = None
+    for row in results["steps"]:
+        if row["work"] != work:
+            work = row["work"]
+            print(f"\n{work}")
+            print("  " + columns.format(*STEPS[1:]).rstrip())
+        print("  " + columns.format(*_step(row)[1:]).rstrip())
+    print()
+    for line in (PROCESSES, *map(_process, results["processes"])):
+        print("{:<42}{:>12}  {:<12}{}".format(*line).rstrip())
+    print()
+    for verdict in _verdict(results):
+        print(verdict)
 
 
 def write(results: dict[str, Any], folder: Path) -> list[Path]:
     """RESULTS.md, step.png and scaling.png in `folder`."""
     paths = [folder / "RESULTS.md", folder / "step.png", folder / "scaling.png"]
     paths[0].write_text(_markdown(results))
-    _bars(results).savefig(paths[1], dpi=120)
+    _ratios(results).savefig(paths[1], dpi=120)
     _growth(results["scaling"]).savefig(paths[2], dpi=120)
     return paths
 
 
 def _step(row: Row) -> list[str]:
     share = row.get("share_of_limit")
-    ratio = f"{share:.0%} of it" if share is not None else _number(row["ratio"], ".2f")
+    ratio = f"{share:.0%}" if share is not None else _number(row["ratio"], ".2f")
     if share is not None:
         theirs = f"{row['limit']:.0f} GFLOP/s"
         target = f">= {row['target']:.0%}" if row["target"] else ""
     else:
-        theirs = row["note"] or _time(row["peer_us_per_step"])
+        theirs = "missing" if row["note"] else _time(row["peer_us_per_step"])
         target = f"<= {row['target']:.2f}" if row["target"] else ""
     compiling = [_number(row[key] or None, ".1f") for key in ("compile_s", "peer_compile_s")]
     times = " / ".join(compiling) if any(compiling) else ""
@@ -113,14 +113,17 @@ def _markdown(results: dict[str, Any]) -> str:
     quick = " This was a quick run: few rounds, so the ratios are rough." * results["quick"]
     limit = results["scaling"]["limit_gflops"]
     command = "python experiments/benchmarks/step.py --json experiments/benchmarks/results.json"
-    parts = [
-        "# What a training step costs",
+    measured = (
         f"Measured on {results['date']} with `{command}`: {machine['processor']}, "
         f"{machine['cores']} cores, {machine['system']}, computing on {machine['device']}; "
-        f"Python {machine['python']}, {versions}.{quick}",
+        f"Python {machine['python']}, {versions}.{quick}"
+    )
+    parts = [
+        "# What a training step costs",
+        measured,
         EXPLANATION,
         _table(STEPS, map(_step, results["steps"])),
-        "![Time of the peers in units of bpframe's](step.png)",
+        "![Time of bpframe in units of the peers'](step.png)",
         "## Whole processes",
         "From shell to exit: medians, and the largest peak of memory.",
         _table(PROCESSES, map(_process, results["processes"])),
@@ -140,27 +143,28 @@ def _table(header: tuple[str, ...], lines: Iterable[list[str]]) -> str:
     return "\n".join(rows)
 
 
-def _bars(results: dict[str, Any]) -> Figure:
-    """Each peer's time in units of ours, one bar a comparison, with the target as a tick."""
+def _ratios(results: dict[str, Any]) -> Figure:
+    """Our time in units of the peer's, a point a comparison, with its target."""
     rows = [row for row in results["steps"] if row["ratio"] is not None and row["target"]]
     figure = Figure(figsize=(9, 0.42 * len(rows) + 1.3), layout="constrained")
     axes = figure.subplots()
     places = range(len(rows), 0, -1)
-    axes.barh(places, [1 / row["ratio"] for row in rows], color="#4477aa", height=0.6)
-    axes.barh(places, [1.0] * len(rows), color="#bbccdd", height=0.6, label="bpframe")
     for place, row in zip(places, rows, strict=True):
-        target = 1 / row["target"]
-        axes.plot([target, target], [place - 0.4, place + 0.4], color="#cc3311", linewidth=2)
-        axes.text(1 / row["ratio"], place, f" {1 / row['ratio']:.2f}", va="center", fontsize=9)
-    axes.plot([], [], color="#cc3311", linewidth=2, label="target")
+        axes.plot([row["target"]] * 2, [place - 0.35, place + 0.35], color="#cc3311", linewidth=2)
+        axes.hlines(place, 0.04, row["ratio"], color="#bbccdd", linewidth=2)
+        axes.plot(row["ratio"], place, "o", color="#4477aa", markersize=8)
+        axes.text(1.6, place, f"{row['ratio']:.2f}", va="center", fontsize=9)
+    axes.plot([], [], "o", color="#4477aa", markersize=8, label="measured")
+    axes.plot([], [], color="#cc3311", linewidth=2, label="target: no more than this")
+    axes.axvline(1, color="#888888", linewidth=0.8, linestyle=":")
     axes.set_xscale("log")
-    axes.set_xlim(0.5, 1.6 * max(1 / row["ratio"] for row in rows))
-    axes.set_xticks([0.5, 1, 2, 5, 10, 20], ["0.5", "1", "2", "5", "10", "20"])
+    axes.set_xlim(0.04, 2.2)
+    axes.set_xticks([0.05, 0.1, 0.2, 0.5, 1], ["0.05", "0.1", "0.2", "0.5", "1"])
     axes.minorticks_off()
     labels = [f"{row['work']}\nagainst {row['against']}" for row in rows]
     axes.set_yticks(list(places), labels, fontsize=7)
-    axes.set_xlabel("time of the peer in units of bpframe's (longer bar: bpframe is faster)")
-    axes.legend(loc="lower right", fontsize=8)
+    axes.set_xlabel("time of bpframe in units of the peer's (smaller: bpframe is faster)")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.12), ncols=2, fontsize=8, frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     return figure
 

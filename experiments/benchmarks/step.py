@@ -24,7 +24,6 @@ import jax
 import processes
 import report
 import scaling
-from rich.console import Console
 
 from bpframe import BpframeError
 
@@ -43,7 +42,7 @@ def main() -> int:
     except BpframeError as error:
         print(f"step.py: {error}", file=sys.stderr)
         return 1
-    report.show(results, Console())
+    report.show(results)
     if arguments.json:
         arguments.json.write_text(json.dumps(results, indent=1) + "\n")
         for path in report.write(results, arguments.json.absolute().parent):

@@ -78,7 +78,10 @@ def bare_way(task: Task) -> Way:
     examples = training.to_device(mnist().train.first(task.images), task.dtype)
     state = training.initial_state(experiment)
     rng = np.random.default_rng(0)
-    program = jax.jit(lambda *arguments: training.train_epoch(*arguments)[0])
+    program = jax.jit(
+        lambda *arguments: training.train_epoch(*arguments)[0],
+        compiler_options=training.EPOCH_OPTIONS,
+    )
 
     def epoch() -> None:
         nonlocal state
@@ -375,6 +378,7 @@ def prepare(name: str, task: Task) -> Way:
         MissingWayError: its library is not installed, or it cannot do the task.
 
     """
+    jax.clear_caches()  # so that every way shows what compiling it costs
     try:
         return WAYS[name](task)
     except ImportError as error:
