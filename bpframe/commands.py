@@ -33,7 +33,6 @@ def train(arguments: list[str]) -> None:
     input leaves nothing behind. Sweeps, --cfg, --help, --info and completion are Hydra's own.
     """
     args = _parsed(_parser(), arguments)
-    compilation_cache.use()
     registry = load_registry()
     schemas.store(registry)
     other = (args.help, args.hydra_help, args.cfg, args.info, args.shell_completion)
@@ -139,6 +138,7 @@ def _run(experiment: Experiment, data: Data) -> float | None:
     """Train in the folder that Hydra made for this job; the objective of a sweep comes back."""
     output_dir = HydraConfig.get().runtime.output_dir
     screen = Console()
+    compilation_cache.use()
     try:
         with console.progress(screen, experiment.training.epochs) as report:
             result = runner.run(experiment, output_dir, data=data, report=report)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 
@@ -14,7 +16,7 @@ FOLDER = Path(__file__).parents[1] / "experiments" / "benchmarks"
 
 
 @pytest.fixture
-def modules(monkeypatch: pytest.MonkeyPatch, data_dir: Path) -> Any:
+def modules(monkeypatch: pytest.MonkeyPatch, data_dir: Path) -> Iterator[Any]:
     """The benchmark's modules, imported as its own scripts import them."""
     monkeypatch.syspath_prepend(FOLDER)
     monkeypatch.setenv("BPFRAME_DATA_DIR", str(data_dir))
@@ -23,7 +25,13 @@ def modules(monkeypatch: pytest.MonkeyPatch, data_dir: Path) -> Any:
     import timing
     import ways
 
-    return comparisons, report, timing, ways
+    # The peers are written for JAX as it is by default.
+    with (
+        jax.enable_x64(False),
+        jax.numpy_rank_promotion("allow"),
+        jax.numpy_dtype_promotion("standard"),
+    ):
+        yield comparisons, report, timing, ways
 
 
 def entry(**changes: Any) -> dict[str, Any]:

@@ -28,7 +28,7 @@ PROCESSES = ("what", "measured", "target", "met")
 
 def show(results: dict[str, Any]) -> None:
     """Print both tables at 80 columns, and the targets that are missed."""
-    columns = "{:<26}{:>9}{:>13}{:>10}{:>7}  {:<9}{}"
+    columns = "{:<25}{:>8}{:>12}{:>10}{:>6}  {:<8}{}"
     work = None
     for row in results["steps"]:
         if row["work"] != work:
