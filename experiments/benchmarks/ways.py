@@ -226,7 +226,7 @@ def numpy_loop(task: Task) -> Way:
 
 def pytorch_eager(task: Task) -> Way:
     """torch.nn and torch.optim.SGD, one mini-batch after another, on the GPU if there is one."""
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]  (an extra)
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     data = images()
@@ -279,7 +279,9 @@ def pytorch_eager(task: Task) -> Way:
 def scikit_learn(task: Task) -> Way:
     """MLPClassifier.partial_fit, an epoch a call: softmax and log-likelihood are all it has."""
     _only(task, cost="log_likelihood", activation="sigmoid", output_activation="softmax")
-    from sklearn.neural_network import MLPClassifier
+    from sklearn.neural_network import (  # pyright: ignore[reportMissingImports]  (an extra)
+        MLPClassifier,
+    )
 
     data = images()
     x, labels = data.x[: task.images], data.labels[: task.images]
