@@ -31,8 +31,8 @@ def neurons_first(w: Array, a: Array) -> Array:
     """W a for one example, kept (n_out, m) in memory on the CPU when it is vmapped over m.
 
     For the thousands of examples of an evaluation it takes 0.7 to 0.8 of the time in networks with
-    up to 100 neurons a layer, and 1.0 in larger ones. In training, with a small m, it takes 0.92
-    to 1.24, so it is not used there. The barrier keeps XLA from turning the product round.
+    up to 100 neurons a layer, and 1.0 in larger ones. In training it takes 0.92 to 1.24, depending
+    on the sizes, so it is not used there. The barrier keeps XLA from turning the product round.
     """
     return jax.lax.platform_dependent(w, a, cpu=_kept_as_it_is, default=jnp.matmul)
 

@@ -227,6 +227,29 @@ def test_the_program_does_not_depend_on_the_number_of_epochs() -> None:
     assert len(texts) == 1
 
 
+@pytest.mark.parametrize("overrides", ["optimiser=sgd", "optimiser=adam", "regulariser=l2"])
+def test_weights_are_not_overwritten_before_their_last_use(overrides: str) -> None:
+    """What the region analysis of copies would do if it were wrong."""
+    experiment = composed(overrides, "network.hidden=[6,6,6]", "training.batch_size=4")
+    examples = training.to_device(runner.load(experiment).train, "float64")
+    state = training.initial_state(experiment)
+    order = np.arange(59, dtype=np.int32)
+    with_analysis = training.epoch(experiment, state, examples, jnp.asarray(order))
+    without = jax.jit(training.train_epoch)(experiment, state, examples, order)
+    for ours, theirs in zip(jax.tree.leaves(with_analysis), jax.tree.leaves(without), strict=True):
+        np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))
+
+
+def test_auto_leaves_the_device_to_the_user() -> None:
+    mine = jax.devices()[0]
+    with jax.default_device(mine), training.on_device("auto"):
+        assert jax.config.values["jax_default_device"] is mine
+    with training.on_device("auto"):
+        assert jax.config.values["jax_default_device"] is None
+    with training.on_device("cpu"):
+        assert jax.config.values["jax_default_device"] is not None
+
+
 def test_the_device_is_in_the_summary() -> None:
     experiment = composed("training.device=cpu", "training.epochs=1")
     assert bpframe.run(experiment).summary.device.lower().startswith("cpu")

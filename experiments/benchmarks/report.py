@@ -18,7 +18,8 @@ STEPS = ("work", "against", "us/step", "theirs", "compile s", "ratio", "target",
 EXPLANATION = """\
 Times are medians of interleaved rounds in one process, in microseconds a step. A ratio is the
 median over rounds of our time in units of theirs: smaller is better. *compile s* is ours / theirs.
-Every way starts from the same parameters and was checked to compute the same gradient."""
+All start from the same parameters, and every peer was checked to compute the gradient that one step
+of bpframe's timed program takes."""
 GROWTH = """\
 One step of 784-n-n-10 (m 128) over n, of 784-256-...-256-10 (m 32) over the number of hidden
 layers, and of 784-256-10 over m. The dashed line is the time that the products of a step would take
@@ -116,7 +117,7 @@ def _markdown(results: dict[str, Any]) -> str:
     measured = (
         f"Measured on {results['date']} with `{command}`: {machine['processor']}, "
         f"{machine['cores']} cores, {machine['system']}, computing on {machine['device']}; "
-        f"Python {machine['python']}, {versions}.{quick}"
+        f"Python {machine['python']}, {versions}; {machine['threads']}.{quick}"
     )
     parts = [
         "# What a training step costs",

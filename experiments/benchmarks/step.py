@@ -72,6 +72,7 @@ def measure(quick: bool) -> dict[str, Any]:
             "system": f"{platform.system()} {platform.machine()}",
             "device": device.device_kind,
             "python": platform.python_version(),
+            "threads": _threads(),
         },
         "versions": _versions(),
         "steps": rows,
@@ -88,6 +89,19 @@ def _versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             found[package] = "not installed"
     return found
+
+
+def _threads() -> str:
+    """The thread pools of the libraries that are loaded, which decide how fast the peers are."""
+    try:
+        import threadpoolctl  # pyright: ignore[reportMissingImports]  (an extra)
+    except ImportError:
+        return "thread pools unknown without threadpoolctl"
+    pools = {
+        f"{pool['internal_api']} {pool['version'] or ''}".strip() + f" ({pool['num_threads']})"
+        for pool in threadpoolctl.threadpool_info()
+    }
+    return "threads: " + ", ".join(sorted(pools))
 
 
 def _processor() -> str:
