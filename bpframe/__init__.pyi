@@ -1,6 +1,7 @@
+from .api import compose as compose
+from .api import run as run
 from .component import Component as Component
 from .component import hyperparameter as hyperparameter
-from .config import compose as compose
 from .contracts import Activation as Activation
 from .contracts import Cost as Cost
 from .contracts import Dataset as Dataset
@@ -25,12 +26,22 @@ from .errors import DataError as DataError
 from .errors import DivergenceError as DivergenceError
 from .errors import OutputError as OutputError
 from .errors import PluginError as PluginError
+from .errors import PluginWarning as PluginWarning
 from .experiment import Experiment as Experiment
 from .experiment import Training as Training
+from .hookspecs import API_VERSION as API_VERSION
 from .hookspecs import hookimpl as hookimpl
+from .monitoring import EpochResult as EpochResult
+from .monitoring import MeanMetric as MeanMetric
+from .monitoring import Metric as Metric
+from .monitoring import Observation as Observation
+from .monitoring import Progress as Progress
+from .monitoring import Schedule as Schedule
+from .monitoring import Stopping as Stopping
 from .network import Layer as Layer
 from .network import Network as Network
+from .records import EpochRecord as EpochRecord
+from .records import RunInfo as RunInfo
 from .records import RunResult as RunResult
-from .runner import run as run
 
 __version__: str

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import sys
+import warnings
+from typing import Any
 
 VERSIONED = ("bpframe", "hydra-core", "jax")
 FULL_ERROR = "HYDRA_FULL_ERROR"
@@ -20,13 +22,23 @@ def main() -> None:
         print(*(f"{name} {importlib.metadata.version(name)}" for name in VERSIONED), sep="\n")
         return
     # Everything heavy is imported below, so that --version does not wait for it.
-    from bpframe.errors import BpframeError
+    from bpframe.errors import BpframeError, PluginWarning
+
+    def show(message: Any, category: type[Warning], *place: Any, **more: Any) -> None:
+        if issubclass(category, PluginWarning):
+            print(f"bpframe: warning: {' '.join(str(message).split())}", file=sys.stderr)
+        else:
+            others(message, category, *place, **more)
 
     wants_traceback = os.environ.get(FULL_ERROR) == "1"
     # Hydra then raises its errors instead of printing them, and they become one line here.
     os.environ[FULL_ERROR] = "1"
+    others = warnings.showwarning
     try:
-        _dispatch(arguments)
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", PluginWarning)
+            warnings.showwarning = show
+            _dispatch(arguments)
     except KeyboardInterrupt:
         _fail("interrupted", 130)
     except BrokenPipeError:

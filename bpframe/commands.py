@@ -18,12 +18,23 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 from rich.console import Console
 
-from bpframe import compilation_cache, composition, config, console, folder, runner, schemas
+from bpframe import (
+    compilation_cache,
+    composition,
+    config,
+    console,
+    folder,
+    host,
+    plugin_commands,
+    runner,
+    schemas,
+)
 from bpframe.data import Data
 from bpframe.errors import ConfigError, DivergenceError, OutputError
 from bpframe.experiment import Experiment
 from bpframe.explain import explain as explained
-from bpframe.host import Registry, load_registry
+from bpframe.plugin_settings import plugin_settings
+from bpframe.registry import Registry
 
 
 def train(arguments: list[str]) -> None:
@@ -33,8 +44,7 @@ def train(arguments: list[str]) -> None:
     input leaves nothing behind. Sweeps, --cfg, --help, --info and completion are Hydra's own.
     """
     args = _parsed(_parser(), arguments)
-    registry = load_registry()
-    schemas.store(registry)
+    registry = _registry(args)
     other = (args.help, args.hydra_help, args.cfg, args.info, args.shell_completion)
     if args.shell_completion:
         _leave_subcommand_out()
@@ -50,15 +60,21 @@ def explain(arguments: list[str]) -> None:
     parser = _parser()
     parser.add_argument("--latex", action="store_true")
     args = _parsed(parser, arguments)
-    registry = load_registry()
-    schemas.store(registry)
-    with composition.initialised(args.config_path, args.config_dir):
+    registry = _registry(args)
+    with composition.initialised(args.config_path, args.config_dir), registry.explaining():
         cfg = composition.compose_config(args.overrides, name=args.config_name)
         experiment = config.assemble(cfg, registry)
     print(explained(experiment, latex=args.latex))
 
 
-SUBCOMMANDS: Mapping[str, Callable[[list[str]], None]] = MappingProxyType({"explain": explain})
+SUBCOMMANDS: Mapping[str, Callable[[list[str]], None]] = MappingProxyType(
+    {
+        "explain": explain,
+        "plugins": plugin_commands.plugins,
+        "check": plugin_commands.check,
+        "new-plugin": plugin_commands.new_plugin,
+    }
+)
 
 
 def _parser() -> ArgumentParser:
@@ -81,6 +97,18 @@ def _parsed(parser: ArgumentParser, arguments: list[str]) -> Namespace:
     return args
 
 
+def _registry(args: Namespace) -> Registry:
+    settings = plugin_settings(
+        args.overrides,
+        name=args.config_name,
+        config_path=args.config_path,
+        config_dir=args.config_dir,
+    )
+    registry = schemas.store(host.load_registry(paths=settings.paths, prefer=settings.prefer))
+    host.warn_of_faults(registry)
+    return registry
+
+
 def _leave_subcommand_out() -> None:
     """Hydra completes overrides, from COMP_LINE; the subcommand before them is not one."""
     line = os.environ.get("COMP_LINE", "")
@@ -91,8 +119,9 @@ def _leave_subcommand_out() -> None:
 
 def _single(args: Namespace, registry: Registry) -> None:
     with composition.initialised(args.config_path, args.config_dir):
-        cfg = composition.compose_config(args.overrides, name=args.config_name)
-        experiment = config.assemble(cfg, registry)
+        with registry.explaining():
+            cfg = composition.compose_config(args.overrides, name=args.config_name)
+            experiment = config.assemble(cfg, registry)
         data = runner.load(experiment)
         folder.check_unused(Path(str(cfg.hydra.run.dir)).absolute())
         hydra = GlobalHydra.instance().hydra
@@ -100,7 +129,7 @@ def _single(args: Namespace, registry: Registry) -> None:
         callbacks = Callbacks(cfg)
         callbacks.on_run_start(config=cfg, config_name=args.config_name)
         job = run_job(
-            task_function=lambda _: _run(experiment, data),
+            task_function=lambda _: _run(experiment, data, registry),
             config=cfg,
             job_dir_key="hydra.run.dir",
             job_subdir_key=None,
@@ -114,7 +143,7 @@ def _single(args: Namespace, registry: Registry) -> None:
 
 def _hydra(args: Namespace, registry: Registry) -> None:
     if args.multirun:
-        with composition.initialised(args.config_path, args.config_dir):
+        with composition.initialised(args.config_path, args.config_dir), registry.explaining():
             cfg = composition.compose_config(
                 args.overrides, name=args.config_name, mode=RunMode.MULTIRUN
             )
@@ -122,9 +151,9 @@ def _hydra(args: Namespace, registry: Registry) -> None:
 
     def task(cfg: DictConfig) -> float | None:
         experiment = config.assemble(cfg, registry)
-        return _run(experiment, runner.load(experiment))
+        return _run(experiment, runner.load(experiment), registry)
 
-    with composition.translated():
+    with registry.explaining(), composition.translated():
         _run_hydra(
             args=args,
             args_parser=_parser(),
@@ -134,14 +163,15 @@ def _hydra(args: Namespace, registry: Registry) -> None:
         )
 
 
-def _run(experiment: Experiment, data: Data) -> float | None:
+def _run(experiment: Experiment, data: Data, registry: Registry) -> float | None:
     """Train in the folder that Hydra made for this job; the objective of a sweep comes back."""
     output_dir = HydraConfig.get().runtime.output_dir
     screen = Console()
     compilation_cache.use()
     try:
         with console.progress(screen, experiment.training.epochs) as report:
-            result = runner.run(experiment, output_dir, data=data, report=report)
+            events = host.PluginEvents(registry)
+            result = runner.run(experiment, output_dir, data=data, report=report, events=events)
     except (DivergenceError, KeyboardInterrupt):
         console.show_folder(screen, output_dir)
         raise

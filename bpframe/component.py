@@ -18,7 +18,7 @@ import jax
 
 from bpframe.errors import ConfigError, unknown
 
-_BOUNDS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
+BOUNDS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 _HOLDS = {
     "gt": lambda value, bound: value > bound,
     "ge": lambda value, bound: value >= bound,
@@ -142,6 +142,9 @@ def check_fields(component: Component, path: str) -> None:
         choices = field.metadata.get("choices", ())
         if isinstance(value, Component):
             check_fields(value, place)
+        elif isinstance(value, tuple) and all(isinstance(part, Component) for part in value):
+            for index, part in enumerate(value):
+                check_fields(part, f"{place}[{index}]")
         elif choices and value not in choices:
             raise unknown(place, value, choices)
         elif isinstance(value, (int, float)):
@@ -151,7 +154,7 @@ def check_fields(component: Component, path: str) -> None:
 def _check_number(value: float, bounds: dict[str, float], path: str) -> None:
     inside = all(_HOLDS[name](value, bound) for name, bound in bounds.items())
     if not math.isfinite(value) or not inside:
-        allowed = " and ".join(f"{_BOUNDS[name]} {bound}" for name, bound in bounds.items())
+        allowed = " and ".join(f"{BOUNDS[name]} {bound}" for name, bound in bounds.items())
         raise ConfigError(
             f"{path}: {value!r} is out of range; allowed: {allowed or 'finite numbers'}"
         )

@@ -90,12 +90,17 @@ def compose_config(
 
 
 @contextmanager
-def translated() -> Iterator[None]:
-    """Turn the errors of Hydra and OmegaConf into a ConfigError of one line."""
+def translated(*, missing_too: bool = True) -> Iterator[None]:
+    """Turn the errors of Hydra and OmegaConf into a ConfigError of one line.
+
+    Without `missing_too` the error for a config that does not exist stays as it is.
+    """
     try:
         yield
     except MissingConfigException as error:
-        raise _missing(error) from error
+        if not missing_too:
+            raise
+        raise missing(error) from error
     except OverrideParseException as error:
         message = _first_line(error)
         raise ConfigError(f"{error.override}: cannot be read as key=value: {message}") from error
@@ -103,7 +108,8 @@ def translated() -> Iterator[None]:
         raise ConfigError(_message(error)) from error
 
 
-def _missing(error: MissingConfigException) -> ConfigError:
+def missing(error: MissingConfigException) -> ConfigError:
+    """The error for a config that does not exist."""
     wanted = error.missing_cfg_file or ""
     group, _, name = wanted.rpartition("/")
     if group and error.options:

@@ -3,48 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from bpframe import composition, schemas
 from bpframe.component import check_fields
-from bpframe.contracts import Activation, Cost, ElementwiseActivation, OutputPair
+from bpframe.contracts import Cost, ElementwiseActivation, OutputPair
 from bpframe.equations import Unpaired
 from bpframe.errors import ConfigError, unknown
 from bpframe.experiment import Experiment, Training
-from bpframe.host import Registry, load_registry
+from bpframe.monitoring import Metric, Monitor
 from bpframe.network import Layer, Network, PerNeuronActivation
-
-
-def compose(
-    overrides: Sequence[str] = (), *, config_name: str | None = None, plugins: Iterable[object] = ()
-) -> Experiment:
-    """The experiment that `bpframe [overrides]` would run.
-
-    Args:
-        overrides: what stands after `bpframe` on the command line, such as "optimiser.eta=0.1".
-        config_name: another primary config than `config`.
-        plugins: modules or objects with hooks, besides the installed plugins.
-
-    Raises:
-        ConfigError: an unknown name or key, a wrong type, a value out of range, or parts that
-            cannot go together.
-        PluginError: a plugin breaks its contract.
-
-    """
-    registry = load_registry(plugins)
-    schemas.store(registry)
-    with composition.initialised():
-        return assemble(composition.compose_config(overrides, name=config_name), registry)
+from bpframe.registry import Registry
 
 
 def assemble(cfg: DictConfig, registry: Registry) -> Experiment:
     """Look every name up, make the instances, and check what can be checked without data.
 
     Raises:
-        ConfigError: see `compose`.
+        ConfigError: an unknown name or key, a wrong type, a value out of range, or parts that
+            cannot go together.
 
     """
     _check_keys(cfg)
@@ -55,8 +34,14 @@ def assemble(cfg: DictConfig, registry: Registry) -> Experiment:
         cost = parts.pop("cost")
         pair = _pair(cost, str(cfg.cost.name), network, output_name, registry)
         experiment = Experiment(
-            **parts, network=network, cost=pair, training=training, seed=cfg.seed
+            **parts,
+            network=network,
+            cost=pair,
+            metrics=_metrics(cfg.metrics, registry),
+            training=training,
+            seed=cfg.seed,
         )
+    _check_schedule(experiment, str(cfg.schedule.name), str(cfg.optimiser.name))
     check_fields(experiment, "")
     return experiment
 
@@ -110,28 +95,54 @@ def _component(node: Any, kind: str, registry: Registry) -> Any:
     return component
 
 
-def _activation(node: Any, path: str, registry: Registry) -> tuple[str, Activation]:
-    """An activation and its name, from "relu" or {name: leaky_relu, slope: 0.1}."""
+def _named(node: Any, kind: str, path: str, registry: Registry) -> tuple[str, Any]:
+    """A component and its name, from "relu" or {name: leaky_relu, slope: 0.1}."""
     given = OmegaConf.create({"name": node}) if isinstance(node, str) else node
     if not isinstance(given, DictConfig) or "name" not in given:
         raise ConfigError(
-            f"{path}: {node!r} is not an activation; give a name, or {{name: NAME, field: value}}"
+            f"{path}: {node!r} is not {'an' if kind == 'activation' else 'a'} {kind}; give a name, "
+            "or {name: NAME, field: value}"
         )
     name = str(given["name"])
-    cls = registry.get("activation", name, path)
-    merged = _merged(schemas.schema(registry, "activation", name), given, path)
+    cls = registry.get(kind, name, path)
+    merged = _merged(schemas.schema(registry, kind, name), given, path)
     fields = schemas.values(merged)
     fields.pop("name")
-    activation = cls(**fields)
-    check_fields(activation, path)
-    return name, activation
+    component = cls(**fields)
+    check_fields(component, path)
+    return name, component
+
+
+def _metrics(nodes: Any, registry: Registry) -> tuple[Monitor, ...]:
+    """The metrics with their names; each may stand once for what it is over."""
+    monitors: list[Monitor] = []
+    for index, node in enumerate(nodes):
+        path = f"metrics[{index}]"
+        name, metric = _named(node, "metric", path, registry)
+        assert isinstance(metric, Metric)
+        if any((name, metric.over) == (m.name, m.metric.over) for m in monitors):
+            raise ConfigError(
+                f"{path}: {name} over {metric.over} is chosen already; remove one, or set another "
+                "over"
+            )
+        monitors.append(Monitor(name, metric))
+    return tuple(monitors)
+
+
+def _check_schedule(experiment: Experiment, name: str, optimiser: str) -> None:
+    fields = {field.name for field in dataclasses.fields(experiment.optimiser)}
+    if not experiment.schedule.is_constant and "eta" not in fields:
+        raise ConfigError(
+            f"schedule: {name} scales optimiser.eta, and {optimiser} has no eta; set "
+            "schedule=constant, or choose another optimiser, such as sgd"
+        )
 
 
 def _network(cfg: DictConfig, data: Any, registry: Registry) -> tuple[Network, str]:
     """The network, and the name of its output layer's activation."""
     layers, names = [], []
     for path, n, node in _layer_nodes(cfg, data.n_out):
-        name, activation = _activation(node, path, registry)
+        name, activation = _named(node, "activation", path, registry)
         if n < activation.min_neurons:
             raise ConfigError(
                 f"{path}: {name} needs a layer of at least {activation.min_neurons} neurons, "
@@ -185,7 +196,7 @@ def _modified(network: Network, names: list[str], nodes: Any, registry: Registry
                 f"{path}.neuron: {node.neuron} does not exist in layer {node.layer}; "
                 f"allowed: 0 to {n - 1}"
             )
-        name, activation = _activation(node.activation, f"{path}.activation", registry)
+        name, activation = _named(node.activation, "activation", f"{path}.activation", registry)
         base = network.layers[node.layer - 2].activation
         for which, candidate in ((names[node.layer - 2], base), (name, activation)):
             if not isinstance(candidate, ElementwiseActivation):

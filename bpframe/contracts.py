@@ -57,6 +57,11 @@ class Activation(Component, ABC):
     formula: ClassVar[Formula | None] = None
     prime_formula: ClassVar[Formula | None] = None
 
+    @property
+    def kinks(self) -> tuple[float, ...]:
+        """The z at which sigma' jumps, so that it has two one-sided values: 0 for max(0, z)."""
+        return ()
+
     @abstractmethod
     def __call__(self, z: Array) -> Array:
         """sigma(z), for z of shape (n_out,); shape and dtype are kept."""
@@ -85,6 +90,8 @@ class Cost(Component, ABC):
     """The outputs for which C is defined; the output activation's range must lie inside."""
     needs_distribution: ClassVar[bool] = False
     """Whether C makes sense only for outputs that sum to one."""
+    least_at_target: ClassVar[bool] = True
+    """Whether no output has a smaller C than a = y."""
     formula: ClassVar[Formula | None] = None
     prime_formula: ClassVar[Formula | None] = None
 
@@ -189,6 +196,8 @@ class Dataset(Component, ABC):
     """A data set: where the examples come from. The only contract that reads files."""
 
     train_size: int | None = hyperparameter(default=None, ge=1)
+    disjoint: ClassVar[bool] = True
+    """Whether no example of one split is in another one."""
 
     @property
     @abstractmethod

@@ -20,8 +20,27 @@ class ConfigError(BpframeError):
     """A configuration that cannot be run: an unknown name, a wrong type, a value out of range."""
 
 
+class UnknownNameError(ConfigError):
+    """A name that is not known where it stands.
+
+    Attributes:
+        path: where it stands in the configuration.
+        name: the name.
+
+    """
+
+    def __init__(self, message: str, *, path: str, name: str) -> None:
+        super().__init__(message)
+        self.path = path
+        self.name = name
+
+
 class PluginError(BpframeError):
     """A plugin that breaks its contract; the message names the plugin and the hook."""
+
+
+class PluginWarning(UserWarning):
+    """A plugin that was disabled because it breaks its contract, while others go on."""
 
 
 class DataError(BpframeError):
@@ -47,11 +66,18 @@ class DivergenceError(BpframeError):
         self.layer = layer
 
 
-def unknown(path: str, name: object, known: Iterable[str]) -> ConfigError:
+def unknown(path: str, name: object, known: Iterable[str]) -> UnknownNameError:
     """The error for a name that is not in `known`, with the nearest match as a suggestion."""
-    names = sorted(known)
-    if not names:
-        return ConfigError(f"{path}: unknown {str(name)!r}; this choice has nothing to set")
-    close = difflib.get_close_matches(str(name), names, n=1)
-    suggestion = f"; did you mean {close[0]!r}?" if close else ";"
-    return ConfigError(f"{path}: unknown {str(name)!r}{suggestion} known: {', '.join(names)}")
+    names, given = sorted(known), str(name)
+    text = f"{path}: unknown {given!r}"
+    if names:
+        text += f"{did_you_mean(given, names) or ';'} known: {', '.join(names)}"
+    else:
+        text += "; this choice has nothing to set"
+    return UnknownNameError(text, path=path, name=given)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The text that suggests the nearest match, such as "; did you mean 'sgd'?", or nothing."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""

@@ -11,6 +11,7 @@ from bpframe.contracts import (
     OutputPair,
     Regulariser,
 )
+from bpframe.monitoring import Monitor, Schedule, Stopping
 from bpframe.network import Network
 
 DTYPES = ("float32", "float64", "bfloat16")
@@ -42,5 +43,8 @@ class Experiment(Component):
     initialiser: Initialiser
     regulariser: Regulariser
     learning_rule: LearningRule
+    schedule: Schedule
+    stopping: Stopping
+    metrics: tuple[Monitor, ...]
     training: Training
     seed: int = hyperparameter(default=0, ge=0, lt=2**31, leaf=True)

@@ -114,6 +114,11 @@ def _algorithm(experiment: Experiment) -> Iterator[Item]:
         f"6. Step with g, that gradient and the penalty's: {_described(experiment.optimiser)}."
     )
     yield from _equation("{}", experiment.optimiser.formula)
+    if not experiment.schedule.is_constant:
+        yield Prose(
+            f"At every step eta is multiplied by a factor: {_described(experiment.schedule)}."
+        )
+        yield from _equation("factor = {}", experiment.schedule.formula)
 
 
 def _output_error(experiment: Experiment, depth: int) -> Iterator[Item]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 from pathlib import Path
@@ -69,7 +68,7 @@ class RunFolder:
 
     def add(self, record: EpochRecord) -> None:
         """Append a line to metrics.jsonl."""
-        self._metrics.write(json.dumps(dataclasses.asdict(record), allow_nan=False) + "\n")
+        self._metrics.write(json.dumps(record.as_dict(), allow_nan=False) + "\n")
         self._metrics.flush()
 
     def finish(self, result: RunResult) -> None:

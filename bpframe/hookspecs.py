@@ -1,6 +1,7 @@
 """The hooks of bpframe. A plugin is a module, or any object, with some of these functions.
 
-Every hook returns what the plugin offers, by the name under which users choose it in a config.
+A component hook returns what the plugin offers, by the name under which users choose it in a
+config. An event hook is told what happens during a run; it takes any of the arguments named here.
 """
 
 from __future__ import annotations
@@ -19,6 +20,11 @@ from bpframe.contracts import (
     OutputPair,
     Regulariser,
 )
+from bpframe.monitoring import Metric, Schedule, Stopping
+from bpframe.records import EpochRecord, RunInfo, RunResult
+
+API_VERSION = 1
+"""The version of these hooks and of the contracts; a plugin says for which it was written."""
 
 hookspec = pluggy.HookspecMarker("bpframe")
 hookimpl = pluggy.HookimplMarker("bpframe")
@@ -66,3 +72,38 @@ def bpframe_learning_rules() -> Mapping[  # pyright: ignore[reportReturnType]
     str, type[LearningRule]
 ]:
     """Learning rules, chosen as `learning_rule=NAME`."""
+
+
+@hookspec
+def bpframe_metrics() -> Mapping[str, type[Metric]]:  # pyright: ignore[reportReturnType]
+    """Metrics, chosen as `metrics=[NAME, {name: NAME, over: validation}]`."""
+
+
+@hookspec
+def bpframe_schedules() -> Mapping[str, type[Schedule]]:  # pyright: ignore[reportReturnType]
+    """Schedules of the learning rate, chosen as `schedule=NAME`."""
+
+
+@hookspec
+def bpframe_stopping() -> Mapping[str, type[Stopping]]:  # pyright: ignore[reportReturnType]
+    """Stopping rules, chosen as `stopping=NAME`."""
+
+
+@hookspec
+def bpframe_run_started(run: RunInfo) -> None:
+    """Training begins: the programs are compiled, and the run folder is claimed."""
+
+
+@hookspec
+def bpframe_epoch_finished(run: RunInfo, record: EpochRecord) -> None:
+    """An epoch is over, and its line stands in metrics.jsonl."""
+
+
+@hookspec
+def bpframe_should_stop(run: RunInfo, record: EpochRecord) -> str | None:
+    """A reason to end the run after this epoch, such as "because ..."; None to go on."""
+
+
+@hookspec
+def bpframe_run_finished(run: RunInfo, result: RunResult) -> None:
+    """The run is over, however it ended (see `result.summary.status`), and its folder written."""

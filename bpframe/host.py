@@ -1,190 +1,341 @@
-"""The plugin manager, made anew by a factory, and the frozen, checked Registry of what it finds."""
+"""The plugin host: every plugin is loaded, checked and asked on its own, so none harms another."""
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import importlib.metadata
 import inspect
-from collections.abc import Iterable, Iterator, Mapping
-from types import MappingProxyType
-from typing import Any, NamedTuple
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import pluggy
 
-from bpframe import contracts, hookspecs
-from bpframe.component import Component
-from bpframe.errors import PluginError, unknown
-
-ENTRY_POINT_GROUP = "bpframe"
-PAIRS = "output_pair"
-
-
-class Kind(NamedTuple):
-    """One sort of component: the hook that offers it and the contract that it must meet."""
-
-    hook: str
-    contract: type[Component]
-
-
-KINDS: Mapping[str, Kind] = MappingProxyType(
-    {
-        "activation": Kind("bpframe_activations", contracts.Activation),
-        "cost": Kind("bpframe_costs", contracts.Cost),
-        PAIRS: Kind("bpframe_output_pairs", contracts.OutputPair),
-        "optimiser": Kind("bpframe_optimisers", contracts.Optimiser),
-        "initialiser": Kind("bpframe_initialisers", contracts.Initialiser),
-        "regulariser": Kind("bpframe_regularisers", contracts.Regulariser),
-        "data": Kind("bpframe_datasets", contracts.Dataset),
-        "learning_rule": Kind("bpframe_learning_rules", contracts.LearningRule),
-    }
+from bpframe import discovery, hookspecs
+from bpframe.discovery import Found
+from bpframe.errors import ConfigError, PluginError, PluginWarning, did_you_mean
+from bpframe.hookspecs import API_VERSION
+from bpframe.records import EpochRecord, RunInfo, RunResult
+from bpframe.registry import (
+    ACTIVE,
+    BLOCKED,
+    DISABLED,
+    EVENTS,
+    KINDS,
+    PAIRS,
+    Plugin,
+    Registry,
 )
 
-
-@dataclasses.dataclass(frozen=True)
-class Offer:
-    """A component class and the plugin that offers it."""
-
-    component: type[Any]
-    plugin: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Registry:
-    """All components by kind and name, looked up and never changed."""
-
-    offers: Mapping[str, Mapping[Any, Offer]]
-
-    def names(self, kind: str) -> list[str]:
-        """The names known for a kind, in alphabetical order."""
-        return sorted(self.offers[kind])
-
-    def get(self, kind: str, name: str, path: str) -> type[Any]:
-        """The class called `name`; `path` says where the name stands, for the error.
-
-        Raises:
-            ConfigError: no plugin offers that name.
-
-        """
-        if name not in self.offers[kind]:
-            raise unknown(path, name, self.offers[kind])
-        return self.offers[kind][name].component
-
-    def pair(self, cost: str, activation: str) -> type[contracts.OutputPair] | None:
-        """The output pair for a cost and an activation, by their names."""
-        offer = self.offers[PAIRS].get((cost, activation))
-        return offer.component if offer else None
+LOAD, BLOCK, TRACE = (
+    "BPFRAME_LOAD_PLUGINS",
+    "BPFRAME_DISABLED_PLUGINS",
+    "BPFRAME_TRACE_PLUGINS",
+)
+API_ATTRIBUTE = "BPFRAME_API_VERSION"
+HOOKS = (*(kind.hook for kind in KINDS.values()), *EVENTS)
 
 
-def plugin_manager(plugins: Iterable[object] = ()) -> pluggy.PluginManager:
-    """A manager with the plugins of the installed distributions, and the given objects besides.
+def load_registry(
+    plugins: Iterable[object] = (), *, paths: Sequence[str] = (), prefer: Sequence[str] = ()
+) -> Registry:
+    """The Registry of the installed plugins, of files and folders, and of objects.
+
+    A plugin with a fault is disabled with its reason; the others are loaded. A fault in one of
+    the given objects is an error, since the caller asked for it.
+
+    Args:
+        plugins: modules or objects with hooks.
+        paths: Python files, and folders of them, besides those of BPFRAME_PLUGINS_PATH.
+        prefer: plugins to take a name from that several offer, the most preferred first.
 
     Raises:
-        PluginError: a plugin does not import, or has a function that is no hook.
+        ConfigError: a path does not exist, or a setting names a plugin that does not exist.
+        PluginError: a given object breaks a hook's contract.
 
     """
+    manager = _manager()
+    found = [*discovery.installed(), *discovery.in_files(paths)]
+    given = [Found(_name_of(p), "given in Python", lambda p=p: p) for p in plugins]
+    allowed = [_blocked(one) or one for one in found]
+    loaded = [
+        one if isinstance(one, Plugin) else _loaded(manager, one, is_given=False) for one in allowed
+    ]
+    loaded += [_loaded(manager, one, is_given=True) for one in given]
+    _check_names(loaded, prefer)
+    return Registry.of(loaded, prefer)
+
+
+def warn_of_faults(registry: Registry) -> None:
+    """Warn of every plugin that is disabled for a fault, and of names that several offer."""
+    for plugin in registry.disabled:
+        warnings.warn(
+            f"plugin {plugin.source} is disabled: {plugin.reason}", PluginWarning, stacklevel=2
+        )
+    for (kind, name), rivals in registry.conflicts.items():
+        listed = " and ".join(plugin.source for plugin in rivals)
+        warnings.warn(
+            f"{kind} {name!r} cannot be chosen, as it is offered by {listed}; see plugins.prefer",
+            PluginWarning,
+            stacklevel=2,
+        )
+
+
+class PluginEvents:
+    """Tells the plugins with event hooks what happens; one that fails is told nothing more."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._listening = {plugin.name: plugin for plugin in registry.plugins if _listens(plugin)}
+
+    def run_started(self, run: RunInfo) -> None:
+        """Call bpframe_run_started."""
+        self._tell("bpframe_run_started", run=run)
+
+    def epoch_finished(self, run: RunInfo, record: EpochRecord) -> None:
+        """Call bpframe_epoch_finished."""
+        self._tell("bpframe_epoch_finished", run=run, record=record)
+
+    def should_stop(self, run: RunInfo, record: EpochRecord) -> str | None:
+        """The reasons of bpframe_should_stop, with the plugins that gave them."""
+        reasons = []
+        for plugin, reason in self._tell("bpframe_should_stop", run=run, record=record):
+            if isinstance(reason, str):
+                reasons.append(f"by plugin {plugin.name}, {reason}")
+            else:
+                self._disable(
+                    plugin,
+                    f"hook bpframe_should_stop returned {reason!r}; expected a reason or None",
+                )
+        return "; ".join(reasons) or None
+
+    def run_finished(self, run: RunInfo, result: RunResult) -> None:
+        """Call bpframe_run_finished."""
+        self._tell("bpframe_run_finished", run=run, result=result)
+
+    def _tell(self, hook: str, **arguments: Any) -> list[tuple[Plugin, Any]]:
+        """What each plugin's hook returned, but for None."""
+        answers = []
+        for plugin in list(self._listening.values()):
+            if hook in plugin.listeners:
+                try:
+                    results = plugin.listeners[hook](**arguments)
+                except (Exception, SystemExit) as error:
+                    self._disable(plugin, f"hook {hook} raised {_described(error)}")
+                    continue
+                answers += [(plugin, result) for result in results]  # pluggy leaves None out
+        return answers
+
+    def _disable(self, plugin: Plugin, reason: str) -> None:
+        del self._listening[plugin.name]
+        warnings.warn(
+            f"plugin {plugin.source} is disabled for the rest of this run: {reason}",
+            PluginWarning,
+            stacklevel=2,
+        )
+
+
+def _listens(plugin: Plugin) -> bool:
+    return plugin.status == ACTIVE and bool(plugin.listeners)
+
+
+def _manager() -> pluggy.PluginManager:
     manager = pluggy.PluginManager("bpframe")
     manager.add_hookspecs(hookspecs)
-    for name, plugin in (*_installed(), *((_name_of(plugin), plugin) for plugin in plugins)):
-        if manager.has_plugin(name):
-            raise PluginError(f"plugin {name}: is given twice; give it once")
-        _check_hooks(manager, name, plugin)
-        try:
-            manager.register(plugin, name)
-        except (pluggy.PluginValidationError, ValueError) as error:
-            raise PluginError(f"plugin {name}: {error}") from error
+    if os.environ.get(TRACE, "0") not in ("", "0"):
+        manager.add_hookcall_monitoring(lambda *_: None, _trace)
     return manager
 
 
-def load_registry(plugins: Iterable[object] = ()) -> Registry:
-    """The Registry of the installed plugins, and of the given objects besides.
+def _trace(
+    outcome: pluggy.Result[Any], name: str, impls: Sequence[pluggy.HookImpl], arguments: Any
+) -> None:
+    """A line on stderr for each call: the plugin, the hook and what came of it."""
+    del arguments
+    plugins = ", ".join(impl.plugin_name for impl in impls)
+    error = outcome.exception
+    if error is not None:
+        came = f"raised {_described(error)}"
+    else:
+        came = "returned " + ", ".join(
+            f"{len(result)} names: {', '.join(map(str, result))}"
+            if isinstance(result, Mapping)
+            else repr(result)
+            for result in outcome.get_result() or [None]
+        )
+    print(f"bpframe: {plugins}: {name} {came}", file=sys.stderr)
 
-    Raises:
-        PluginError: a plugin breaks a hook's contract, or two offer the same name.
 
+def _blocked(found: Found) -> Plugin | None:
+    """The plugin as blocked, if a setting says so."""
+    plugin = _plugin(found)
+    allowed, blocked = _words(LOAD), _words(BLOCK)
+    if allowed is not None and not any(plugin.is_called(word) for word in allowed):
+        reason = f"{LOAD} does not name it"
+    elif blocked is not None and any(plugin.is_called(word) for word in blocked):
+        reason = f"{BLOCK} names it"
+    else:
+        return None
+    return dataclasses.replace(plugin, status=BLOCKED, reason=reason)
+
+
+def _words(variable: str) -> list[str] | None:
+    text = os.environ.get(variable)
+    return None if text is None else [word for part in text.split(",") if (word := part.strip())]
+
+
+def _check_names(plugins: Sequence[Plugin], prefer: Sequence[str]) -> None:
+    """Refuse settings that name plugins which do not exist.
+
+    BPFRAME_DISABLED_PLUGINS may: it is often set for several environments at once.
     """
-    manager = plugin_manager(plugins)
-    offers = {kind: MappingProxyType(_collect(manager, kind)) for kind in KINDS}
-    return Registry(MappingProxyType(offers))
+    known = sorted(plugin.name for plugin in plugins)
+    for setting, words in ((LOAD, _words(LOAD) or ()), ("plugins.prefer", prefer)):
+        for word in words:
+            if not any(plugin.is_called(word) for plugin in plugins):
+                raise ConfigError(
+                    f"{setting}: unknown plugin {word!r}{did_you_mean(word, known) or ';'} "
+                    f"known: {', '.join(known)}"
+                )
 
 
-def _installed() -> Iterator[tuple[str, object]]:
-    found = importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)
-    unique = {(point.dist.name if point.dist else "?", point.name): point for point in found}
-    for (distribution, name), point in sorted(unique.items()):
+def _plugin(found: Found) -> Plugin:
+    return Plugin(found.name, found.origin, found.distribution, found.version)
+
+
+def _loaded(manager: pluggy.PluginManager, found: Found, *, is_given: bool) -> Plugin:
+    """The plugin imported, registered and asked for what it offers; disabled if that fails."""
+    plugin = dataclasses.replace(_plugin(found), is_given=is_given)
+    try:
         try:
-            yield f"{distribution}:{name}", point.load()
-        except Exception as error:
-            raise PluginError(
-                f"plugin {distribution}:{name}: cannot be imported from {point.value!r}: "
-                f"{type(error).__name__}: {error}"
-            ) from error
+            loaded = found.load()
+        except (Exception, SystemExit) as error:
+            raise PluginError(f"cannot be imported: {_described(error)}") from error
+        plugin = dataclasses.replace(
+            plugin,
+            doc=inspect.getdoc(loaded) or "",
+            module=getattr(loaded, "__name__", type(loaded).__module__),
+            api_version=_api_version(loaded),
+        )
+        _check_hooks(manager, loaded)
+        if manager.has_plugin(plugin.name):
+            raise PluginError("another plugin has its name; rename one of them")
+        try:
+            manager.register(loaded, plugin.name)
+        except (pluggy.PluginValidationError, ValueError) as error:
+            raise PluginError(str(error)) from error
+        for kind in KINDS:
+            offered = _offered(manager, plugin.name, kind)
+            plugin = dataclasses.replace(plugin, offers={**plugin.offers, kind: offered})
+        listeners = {hook: c for hook in EVENTS if (c := _caller(manager, plugin.name, hook))}
+        return dataclasses.replace(plugin, listeners=listeners)
+    except PluginError as error:
+        if is_given:
+            raise PluginError(f"plugin {plugin.name}: {error}") from error
+        return dataclasses.replace(plugin, status=DISABLED, reason=str(error))
+
+
+def _described(error: BaseException) -> str:
+    """An error as a line, with the line of code that raised it."""
+    place = ""
+    if isinstance(error, SyntaxError) and error.filename:
+        place = f" ({error.filename}, line {error.lineno})"
+        return f"{type(error).__name__}: {error.msg}{place}"
+    if frames := traceback.extract_tb(error.__traceback__):
+        place = f" ({frames[-1].filename}, line {frames[-1].lineno})"
+    return f"{type(error).__name__}: {error}{place}"
 
 
 def _name_of(plugin: object) -> str:
     return getattr(plugin, "__name__", None) or type(plugin).__qualname__
 
 
-def _check_hooks(manager: pluggy.PluginManager, name: str, plugin: object) -> None:
+def _api_version(loaded: object) -> int | None:
+    """The version that the plugin declares.
+
+    Raises:
+        PluginError: it is from the future, or no version.
+
+    """
+    version = getattr(loaded, API_ATTRIBUTE, None)
+    if version is None:
+        return None
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise PluginError(f"{API_ATTRIBUTE} is {version!r}; expected a number such as 1")
+    if version > API_VERSION:
+        raise PluginError(
+            f"was written for version {version} of the plugin API, and this bpframe has version "
+            f"{API_VERSION}; upgrade bpframe"
+        )
+    return version
+
+
+def _check_hooks(manager: pluggy.PluginManager, loaded: object) -> None:
     """Refuse a function that means to be a hook and is none: misspelt, or not marked."""
-    known = {kind.hook for kind in KINDS.values()}
-    for attribute in dir(plugin):
-        marked = manager.parse_hookimpl_opts(plugin, attribute) is not None
-        if marked and attribute not in known:
-            close = difflib.get_close_matches(attribute, known, n=1)
-            suggestion = f"; did you mean {close[0]!r}?" if close else ""
-            raise PluginError(f"plugin {name}: unknown hook {attribute!r}{suggestion}")
-        if attribute in known and not marked:
-            raise PluginError(
-                f"plugin {name}: hook {attribute} is not marked; put @bpframe.hookimpl above it"
-            )
+    any_hook = False
+    for attribute in dir(loaded):
+        marked = manager.parse_hookimpl_opts(loaded, attribute) is not None
+        any_hook |= marked
+        if attribute not in HOOKS and (marked or _looks_like_a_hook(loaded, attribute)):
+            raise PluginError(f"unknown hook {attribute!r}{did_you_mean(attribute, HOOKS)}")
+        if attribute in HOOKS and not marked:
+            raise PluginError(f"hook {attribute} is not marked; put @bpframe.hookimpl above it")
+    if not any_hook:
+        raise PluginError("has no hook, so it offers nothing; see `bpframe plugins --hooks`")
 
 
-def _collect(manager: pluggy.PluginManager, kind: str) -> dict[Any, Offer]:
+def _looks_like_a_hook(loaded: object, attribute: str) -> bool:
+    return attribute.startswith("bpframe_") and inspect.isroutine(getattr(loaded, attribute))
+
+
+def _caller(manager: pluggy.PluginManager, name: str, hook: str) -> pluggy.HookCaller | None:
+    """The hook of one plugin alone."""
+    caller = getattr(manager.hook, hook)
+    if all(impl.plugin_name != name for impl in caller.get_hookimpls()):
+        return None
+    mine = manager.get_plugin(name)
+    return manager.subset_hook_caller(hook, [p for p in manager.get_plugins() if p is not mine])
+
+
+def _offered(manager: pluggy.PluginManager, name: str, kind: str) -> Mapping[Any, type[Any]]:
+    """The components of one kind that a plugin offers, each of them checked.
+
+    Raises:
+        PluginError: the hook raises, or what it returned is not what it should be.
+
+    """
     hook, contract = KINDS[kind]
-    every = manager.get_plugins()
-    collected: dict[Any, Offer] = {}
-    for caller in getattr(manager.hook, hook).get_hookimpls():
-        plugin = caller.plugin_name
-        others = [other for other in every if other is not caller.plugin]
-        try:
-            results = manager.subset_hook_caller(hook, others)()
-        except Exception as error:
-            raise PluginError(
-                f"plugin {plugin}: hook {hook} raised {type(error).__name__}: {error}"
-            ) from error
-        place = f"plugin {plugin}: hook {hook}"
-        offered = results[0] if results else None  # pluggy leaves None out
-        if not isinstance(offered, Mapping):
-            raise PluginError(
-                f"{place} returned {type(offered).__name__}; expected a mapping of names to classes"
-            )
-        for name, component in offered.items():
-            _check_offer(place, name, component, contract, paired=kind == PAIRS)
-            if name in collected:
-                raise PluginError(
-                    f"{place}: the name {name!r} is offered by plugin "
-                    f"{collected[name].plugin} already; rename one of them"
-                )
-            collected[name] = Offer(component, plugin)
-    return collected
+    caller = _caller(manager, name, hook)
+    if caller is None:
+        return {}
+    try:
+        results = caller()
+    except (Exception, SystemExit) as error:
+        raise PluginError(f"hook {hook} raised {_described(error)}") from error
+    offered = results[0] if results else None  # pluggy leaves None out
+    if not isinstance(offered, Mapping):
+        raise PluginError(
+            f"hook {hook} returned {type(offered).__name__}; expected a mapping of names to classes"
+        )
+    for key, component in offered.items():
+        if problem := "; ".join(_problems(key, component, contract, paired=kind == PAIRS)):
+            raise PluginError(f"hook {hook}{problem}")
+    return dict(offered)
 
 
-def _check_offer(
-    place: str, name: Any, component: Any, contract: type[Any], *, paired: bool
-) -> None:
+def _problems(name: Any, component: Any, contract: type[Any], *, paired: bool) -> Iterator[str]:
+    """What is wrong with one offer."""
     names = name if paired and isinstance(name, tuple) and len(name) == 2 else (name,)
     if len(names) != 1 + paired or not all(
         isinstance(part, str) and part.isidentifier() for part in names
     ):
         expected = "a pair (cost name, activation name)" if paired else "a name like 'leaky_relu'"
-        raise PluginError(f"{place} offers {name!r}; expected {expected}")
-    if not isinstance(component, type) or not issubclass(component, contract):
-        raise PluginError(
-            f"{place}: {name!r} is {component!r}; expected a subclass of {contract.__name__}"
-        )
-    if inspect.isabstract(component):
+        yield f" offers {name!r}; expected {expected}"
+    elif not isinstance(component, type) or not issubclass(component, contract):
+        yield f": {name!r} is {component!r}; expected a subclass of {contract.__name__}"
+    elif inspect.isabstract(component):
         missing = ", ".join(sorted(component.__abstractmethods__))
-        raise PluginError(f"{place}: {name!r} ({component.__name__}) does not implement {missing}")
-    if any(field.name == "name" for field in dataclasses.fields(component)):
-        raise PluginError(f"{place}: {name!r} has a field called 'name', which config reserves")
+        yield f": {name!r} ({component.__name__}) does not implement {missing}"
+    elif any(field.name == "name" for field in dataclasses.fields(component)):
+        yield f": {name!r} has a field called 'name', which config reserves"

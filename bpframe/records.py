@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
 from bpframe.contracts import Params
+from bpframe.experiment import Experiment
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,6 +25,8 @@ class EpochRecord:
         train_accuracy: share of examples classified rightly, counted like `train_cost`.
         validation_accuracy: the same over the validation set.
         seconds: wall time of the epoch with its evaluation.
+        metrics: what the chosen metrics gave, by column: a number, or nested lists of numbers
+            where a metric has more than one; None in place of a number that is not finite.
 
     """
 
@@ -31,11 +36,21 @@ class EpochRecord:
     train_accuracy: float
     validation_accuracy: float
     seconds: float
+    metrics: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON, with the metrics' columns beside the others."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        metrics = fields.pop("metrics")
+        return {**fields, **metrics}
 
 
 @dataclasses.dataclass(frozen=True)
 class History:
-    """The records of a run as arrays, one entry an epoch; see EpochRecord for their meaning."""
+    """The records of a run as arrays, one entry an epoch; see EpochRecord for their meaning.
+
+    `metrics` holds one array a column, whose first axis is the epoch.
+    """
 
     epoch: np.ndarray
     train_cost: np.ndarray
@@ -43,12 +58,18 @@ class History:
     train_accuracy: np.ndarray
     validation_accuracy: np.ndarray
     seconds: np.ndarray
+    metrics: Mapping[str, np.ndarray]
 
     @classmethod
     def of(cls, records: list[EpochRecord]) -> History:
         """The records, column by column."""
-        names = [field.name for field in dataclasses.fields(cls)]
-        return cls(**{name: np.array([getattr(r, name) for r in records]) for name in names})
+        names = [field.name for field in dataclasses.fields(cls) if field.name != "metrics"]
+        columns = {name: np.array([getattr(r, name) for r in records]) for name in names}
+        metrics = {
+            name: np.array([r.metrics[name] for r in records], float)
+            for name in (records[0].metrics if records else ())
+        }
+        return cls(**columns, metrics=metrics)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +91,8 @@ class Summary:
         test_cost: likewise.
         best_validation_accuracy: the highest after any epoch; None if none was finished.
         best_epoch: the first epoch with that accuracy.
+        metrics: what the chosen metrics gave in the last finished epoch, by column.
+        stopped: why training ended before its last epoch; None if it did not.
         error: what ended a run that was not completed.
         timing: seconds.
         seed: the seed.
@@ -85,6 +108,8 @@ class Summary:
     test_cost: float | None
     best_validation_accuracy: float | None
     best_epoch: int | None
+    metrics: Mapping[str, Any]
+    stopped: str | None
     error: str | None
     timing: Timing
     seed: int
@@ -111,3 +136,52 @@ class RunResult:
     history: History
     params: tuple[Params, ...]
     summary: Summary
+
+
+@dataclasses.dataclass(frozen=True)
+class RunInfo:
+    """What the event hooks are told about a run.
+
+    Attributes:
+        experiment: all parts of the run.
+        output_dir: the run folder; None if nothing is written.
+        n_train: the number of training examples.
+
+    """
+
+    experiment: Experiment
+    output_dir: Path | None
+    n_train: int
+
+
+class Events(Protocol):
+    """What happens during a run, told to whoever listens; the event hooks say what each means."""
+
+    def run_started(self, run: RunInfo) -> None:
+        """Training begins."""
+
+    def epoch_finished(self, run: RunInfo, record: EpochRecord) -> None:
+        """An epoch is over, and its line is written."""
+
+    def should_stop(self, run: RunInfo, record: EpochRecord) -> str | None:
+        """The reason to stop after this epoch, or None."""
+        ...
+
+    def run_finished(self, run: RunInfo, result: RunResult) -> None:
+        """The run is over, however it ended, and its folder is written."""
+
+
+class NoEvents:
+    """No one listens."""
+
+    def run_started(self, run: RunInfo) -> None:
+        """Nothing."""
+
+    def epoch_finished(self, run: RunInfo, record: EpochRecord) -> None:
+        """Nothing."""
+
+    def should_stop(self, run: RunInfo, record: EpochRecord) -> str | None:
+        """No reason."""
+
+    def run_finished(self, run: RunInfo, result: RunResult) -> None:
+        """Nothing."""

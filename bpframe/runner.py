@@ -3,29 +3,36 @@
 from __future__ import annotations
 
 import importlib.metadata
-import logging
 import math
 import platform
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 
 from bpframe import divergence, training
 from bpframe.component import check_fields
-from bpframe.contracts import Params
 from bpframe.data import Data
 from bpframe.errors import ConfigError, DataError, DivergenceError
 from bpframe.experiment import Experiment
 from bpframe.folder import CURVES, RunFolder
 from bpframe.plots import learning_curves
-from bpframe.records import EpochRecord, History, RunResult, Summary, Timing
-from bpframe.training import State
-
-log = logging.getLogger(__name__)
+from bpframe.precision import precision
+from bpframe.programs import Programs
+from bpframe.records import (
+    EpochRecord,
+    Events,
+    History,
+    NoEvents,
+    RunInfo,
+    RunResult,
+    Summary,
+    Timing,
+)
 
 Report = Callable[[EpochRecord], None]
 
@@ -75,6 +82,7 @@ def run(
     *,
     data: Data | None = None,
     report: Report | None = None,
+    events: Events | None = None,
 ) -> RunResult:
     """Train, and evaluate on the test set at the end.
 
@@ -83,6 +91,7 @@ def run(
         output_dir: the run folder to write; nothing is written without one.
         data: the data, if they were loaded already with `load`.
         report: called with the record of each epoch.
+        events: who is told what happens.
 
     Raises:
         ConfigError: the experiment does not fit its data.
@@ -96,114 +105,97 @@ def run(
     device = training.on_device(experiment.training.device)
     data = load(experiment) if data is None else data
     folder = RunFolder(Path(output_dir)) if output_dir is not None else None
-    with training.precision(experiment.training.dtype), device:
+    with precision(experiment.training.dtype), device:
         try:
-            prepared = _Run(experiment, data, folder, report)
+            programs = Programs(experiment, data)
         except BaseException:
             if folder:
                 folder.release()
             raise
-        return prepared.train()
-
-
-class _Programs(NamedTuple):
-    """What was compiled, and how long that took."""
-
-    epoch: Callable[..., Any]
-    evaluate: dict[str, Callable[..., Any]]
-    seconds: float
+        return _Run(programs, folder, report, events or NoEvents()).train()
 
 
 class _Run:
     """The epoch loop of one run and what it has recorded so far."""
 
     def __init__(
-        self, experiment: Experiment, data: Data, folder: RunFolder | None, report: Report | None
+        self, programs: Programs, folder: RunFolder | None, report: Report | None, events: Events
     ) -> None:
-        self.experiment = experiment
+        self.programs = programs
+        self.experiment = programs.experiment
         self.folder = folder
         self.report = report
-        self.n_train = len(data.train)
+        self.events = events
+        self.info = RunInfo(self.experiment, folder.path if folder else None, programs.n_train)
         self.records: list[EpochRecord] = []
-        dtype = experiment.training.dtype
-        self.sets = {
-            split: training.to_device(examples, dtype) for split, examples in data._asdict().items()
-        }
-        self.programs, self.state = self._compile()
+        self.state = programs.initial
 
     def train(self) -> RunResult:
-        epochs = self.experiment.training.epochs
-        log.info(
-            "training %s for %d epochs", "-".join(map(str, self.experiment.network.sizes)), epochs
-        )
         try:
-            for epoch in range(1, epochs + 1):
-                record = self._epoch(epoch)
-                self.records.append(record)
-                log.info("%s", record)
-                if self.folder:
-                    self.folder.add(record)
-                if self.report:
-                    self.report(record)
+            self.events.run_started(self.info)
+            stopped = self._epochs()
         except KeyboardInterrupt:
-            self._finish(self.state.params, "interrupted", "interrupted by the user")
+            self._finish("interrupted", error="interrupted by the user")
             raise
         except DivergenceError as error:
-            self._finish(self.state.params, "diverged", str(error))
+            self._finish("diverged", error=str(error))
             raise
         except Exception as error:
-            self._finish(self.state.params, "failed", f"{type(error).__name__}: {error}")
+            self._finish("failed", error=f"{type(error).__name__}: {error}")
             raise
-        return self._finish(self.state.params, "completed", None)
+        return self._finish("completed", stopped=stopped)
 
-    def _compile(self) -> tuple[_Programs, State]:
-        started = time.perf_counter()
-        state = training.initial_state(self.experiment)
-        order = np.arange(self.n_train, dtype=np.int32)
-        epoch = training.epoch.lower(self.experiment, state, self.sets["train"], order).compile()
-        splits = ["validation", "test"]
-        if self.experiment.training.evaluate_train:
-            splits.append("train")
-        n = self._n()
-        evaluate = {
-            split: training.evaluate.lower(
-                self.experiment, state.params, self.sets[split], n
-            ).compile()
-            for split in splits
-        }
-        return _Programs(epoch, evaluate, time.perf_counter() - started), state
+    def _epochs(self) -> str | None:
+        """Train epoch by epoch; the reason if training stops before the last one."""
+        epochs = self.experiment.training.epochs
+        for epoch in range(1, epochs + 1):
+            record, stop = self._epoch(epoch)
+            self.records.append(record)
+            if self.folder:
+                self.folder.add(record)
+            if self.report:
+                self.report(record)
+            self.events.epoch_finished(self.info, record)
+            reason = f"by stopping rule {self.experiment.stopping}" if stop else None
+            reason = reason or self.events.should_stop(self.info, record)
+            if reason and epoch < epochs:
+                return reason
+        return None
 
-    def _epoch(self, epoch: int) -> EpochRecord:
+    def _epoch(self, epoch: int) -> tuple[EpochRecord, bool]:
         started = time.perf_counter()
-        order = np.random.default_rng([self.experiment.seed, epoch]).permutation(self.n_train)
+        n_train = self.programs.n_train
+        order = np.random.default_rng([self.experiment.seed, epoch]).permutation(n_train)
         order = order.astype(np.int32)
-        state, train, finite = self.programs.epoch(
-            self.experiment, self.state, self.sets["train"], order
-        )
+        state, train, finite, columns = self.programs.epoch(self.state, order)
         if self.experiment.training.evaluate_train:
-            train = self._evaluate("train", state.params)
-        validation = self._evaluate("validation", state.params)
-        train, validation, finite = jax.device_get((train, validation, finite))
+            train = self.programs.evaluate("train", state.params)
+        validation = self.programs.evaluate("validation", state.params)
+        columns = OrderedDict(columns, **self.programs.measure(state))
+        state, stop = self.programs.after_epoch(state, train, validation)
+        train, validation, finite, columns, stop = jax.device_get(
+            (train, validation, finite, columns, stop)
+        )
         if not (finite and np.isfinite(train.cost) and np.isfinite(validation.cost)):
             self._diverged(epoch, order)
         self.state = state
-        return EpochRecord(
+        record = EpochRecord(
             epoch=epoch,
             train_cost=float(train.cost),
             validation_cost=float(validation.cost),
-            train_accuracy=int(train.correct) / self.n_train,
-            validation_accuracy=int(validation.correct) / len(self.sets["validation"].x),
+            train_accuracy=int(train.correct) / n_train,
+            validation_accuracy=int(validation.correct) / self._size("validation"),
             seconds=time.perf_counter() - started,
+            metrics={name: _plain(column) for name, column in columns.items()},
         )
+        return record, bool(stop)
 
-    def _evaluate(self, split: str, params: tuple[Params, ...]) -> training.Totals:
-        return self.programs.evaluate[split](self.experiment, params, self.sets[split], self._n())
-
-    def _n(self) -> np.ndarray:
-        return np.asarray(self.n_train, training.wide_dtype(self.experiment.training.dtype))
+    def _size(self, split: str) -> int:
+        return self.programs.sets[split].x.shape[0]
 
     def _diverged(self, epoch: int, order: np.ndarray) -> None:
-        found = divergence.locate(self.experiment, self.state, self.sets["train"], order)
+        train = self.programs.sets["train"]
+        found = divergence.locate(self.experiment, self.state, train, order)
         self.state = self.state._replace(params=found.params)
         batch = f", mini-batch {found.step}" if found.step else ""
         raise DivergenceError(
@@ -213,26 +205,30 @@ class _Run:
             layer=found.layer,
         )
 
-    def _finish(self, params: tuple[Params, ...], status: str, error: str | None) -> RunResult:
-        history = History.of(self.records)
+    def _finish(
+        self, status: str, *, error: str | None = None, stopped: str | None = None
+    ) -> RunResult:
+        history, params = History.of(self.records), self.state.params
         test = None
         if status == "completed":
-            test = jax.device_get(self._evaluate("test", params))
+            test = jax.device_get(self.programs.evaluate("test", params))
         best = int(np.argmax(history.validation_accuracy)) if self.records else None
         summary = Summary(
             status=status,
             epochs=len(self.records),
-            test_accuracy=int(test.correct) / len(self.sets["test"].x) if test else None,
+            test_accuracy=int(test.correct) / self._size("test") if test else None,
             test_cost=float(test.cost) if test and math.isfinite(test.cost) else None,
             best_validation_accuracy=(
                 None if best is None else float(history.validation_accuracy[best])
             ),
             best_epoch=None if best is None else int(history.epoch[best]),
+            metrics=self.records[-1].metrics if self.records else {},
+            stopped=stopped,
             error=error,
             timing=Timing(self.programs.seconds, history.seconds.tolist()),
             seed=self.experiment.seed,
             sizes=self.experiment.network.sizes,
-            device=str(self.sets["train"].x.device),
+            device=str(self.programs.sets["train"].x.device),
             versions=versions(),
         )
         result = RunResult(history, jax.device_get(params), summary)
@@ -240,7 +236,22 @@ class _Run:
             if self.records:
                 self.folder.write(CURVES, learning_curves(history))
             self.folder.finish(result)
+        self.events.run_finished(self.info, result)
         return result
+
+
+def _plain(column: np.ndarray) -> Any:
+    """An array as a number or nested lists; None for what is not finite, as JSON has no NaN."""
+    value = column.tolist()
+    if np.isfinite(column).all():
+        return value
+
+    def finite(value: Any) -> Any:
+        if isinstance(value, list):
+            return [finite(part) for part in value]
+        return value if math.isfinite(value) else None
+
+    return finite(value)
 
 
 def versions() -> dict[str, str]:

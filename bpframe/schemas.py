@@ -12,9 +12,9 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from bpframe.errors import PluginError
-from bpframe.host import KINDS, PAIRS, Registry
+from bpframe.registry import ACTIVE, KINDS, PAIRS, Registry
 
-GROUPS = tuple(kind for kind in KINDS if kind not in ("activation", PAIRS))
+GROUPS = tuple(kind for kind in KINDS if kind not in ("activation", "metric", PAIRS))
 """The config groups: every kind of component that is chosen as `group=name`."""
 
 _PROVIDER = "bpframe"
@@ -60,6 +60,14 @@ class TrainingConfig:
 
 
 @dataclasses.dataclass
+class PluginsConfig:
+    """Where plugins are besides the installed ones, and whom to take a contested name from."""
+
+    path: list[str] = MISSING
+    prefer: list[str] = MISSING
+
+
+@dataclasses.dataclass
 class Config:
     """The whole configuration; the groups are filled by the component that is chosen."""
 
@@ -71,7 +79,11 @@ class Config:
     initialiser: Any = MISSING
     regulariser: Any = MISSING
     learning_rule: Any = MISSING
+    schedule: Any = MISSING
+    stopping: Any = MISSING
+    metrics: list[Any] = MISSING  # names, or {name: ..., field: ...}; checked one by one
     training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
+    plugins: PluginsConfig = dataclasses.field(default_factory=PluginsConfig)
 
 
 def directory() -> Path:
@@ -81,13 +93,17 @@ def directory() -> Path:
     return inside if inside.is_dir() else here.parent / "conf"
 
 
-def store(registry: Registry) -> None:
+def store(registry: Registry) -> Registry:
     """Put the schemas of all components into Hydra's ConfigStore, in place of earlier ones.
 
+    Returns:
+        The registry, without the plugins of which a component has a field that no config can hold.
+
     Raises:
-        PluginError: a field has a type that a config cannot hold.
+        PluginError: such a plugin was given as an object.
 
     """
+    registry = _with_schemas(registry)
     config_store = ConfigStore.instance()
     _remove_ours(config_store.repo)
     config_store.store(name="bpframe_schema", node=Config, provider=_PROVIDER)
@@ -95,17 +111,31 @@ def store(registry: Registry) -> None:
         for name in registry.names(group):
             node = schema(registry, group, name)
             config_store.store(group=group, name=name, node=node, provider=_PROVIDER)
+    return registry
+
+
+def _with_schemas(registry: Registry) -> Registry:
+    for plugin in registry.plugins:
+        for kind, offers in plugin.offers.items():
+            for name, component in offers.items() if kind != PAIRS else ():
+                try:
+                    _structured(component, name)
+                except OmegaConfBaseException as error:
+                    reason = f"{kind} {name!r} has a field that a config cannot hold: {error}"
+                    if plugin.is_given:
+                        raise PluginError(f"plugin {plugin.name}: {reason}") from error
+                    if plugin.status == ACTIVE:
+                        registry = registry.without(plugin.name, one_line(reason))
+    return registry
 
 
 def schema(registry: Registry, kind: str, name: str) -> DictConfig:
     """The typed config of one component: its name, and its fields with their defaults."""
-    offer = registry.offers[kind][name]
-    try:
-        return OmegaConf.structured(_schema_class(offer.component, name))
-    except OmegaConfBaseException as error:
-        raise PluginError(
-            f"plugin {offer.plugin}: {kind} {name!r} has a field that a config cannot hold: {error}"
-        ) from error
+    return _structured(registry.offers[kind][name].component, name)
+
+
+def _structured(component: type[Any], name: str) -> DictConfig:
+    return OmegaConf.structured(_schema_class(component, name))
 
 
 @functools.cache

@@ -8,7 +8,9 @@ gradient comes from `equations`; what happens around it is here.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
@@ -17,12 +19,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from bpframe import equations
-from bpframe.contracts import Params
+from bpframe import equations, measuring
+from bpframe.contracts import Optimiser, Params
 from bpframe.data import Examples
 from bpframe.equations import BatchGradient
 from bpframe.errors import ConfigError
 from bpframe.experiment import Experiment
+from bpframe.measuring import answered, observation
+from bpframe.monitoring import STEPS, EpochResult, Observation, Progress
+from bpframe.precision import cast, cast_floats, wide_dtype
 from bpframe.products import neurons_first
 
 EVALUATION_CHUNK = 2_000
@@ -37,12 +42,24 @@ BLOCK_BYTES = 2**20
 EPOCH_OPTIONS = {"xla_cpu_copy_insertion_use_region_analysis": True}
 
 
+class Steering(NamedTuple):
+    """The states of the schedule and of the stopping rule, which change after an epoch."""
+
+    schedule: Any
+    stopping: Any
+
+
 class State(NamedTuple):
-    """What changes from step to step, and the fixed state of the learning rule."""
+    """What changes during training, and the fixed state of the learning rule.
+
+    `step` counts the steps since the start.
+    """
 
     params: tuple[Params, ...]
     optimiser: Any
     rule: tuple[Any, ...]
+    steering: Steering
+    step: Array
 
 
 class Totals(NamedTuple):
@@ -61,16 +78,32 @@ class DeviceExamples(NamedTuple):
 
 
 class Step(NamedTuple):
-    """One step: the state after it, the gradient that made it, and what the batch gave."""
+    """One step: the state after it, the gradient that made it, and what the batch gave.
+
+    `y` are the targets of the mini-batch, (m, n_out), in the dtype of the products.
+    """
 
     state: State
     gradient: BatchGradient
     totals: Totals
+    y: Array
 
 
-def precision(dtype: str) -> AbstractContextManager[None]:
-    """The context for an experiment of this dtype: 64 bits if, and only if, it asks for them."""
-    return jax.enable_x64(dtype == "float64")
+class Epoch(NamedTuple):
+    """What an epoch gives.
+
+    Attributes:
+        state: the state after its last step.
+        totals: running cost and count of right answers, each example as its mini-batch saw it.
+        finite: whether all parameters are finite.
+        columns: what the metrics over the steps measured, by column.
+
+    """
+
+    state: State
+    totals: Totals
+    finite: Array
+    columns: Mapping[str, Array]
 
 
 def on_device(name: str) -> AbstractContextManager[None]:
@@ -90,11 +123,6 @@ def on_device(name: str) -> AbstractContextManager[None]:
             "training.device=auto or cpu, or install the JAX that supports the device"
         ) from error
     return contextlib.nullcontext() if name == "auto" else jax.default_device(device)
-
-
-def wide_dtype(dtype: str) -> np.dtype:
-    """The dtype of parameters and sums: float32, unless all is float64."""
-    return np.dtype("float64" if dtype == "float64" else "float32")
 
 
 def to_device(examples: Examples, dtype: str) -> DeviceExamples:
@@ -132,41 +160,50 @@ def initial_state(experiment: Experiment) -> State:
         params,
         experiment.optimiser.init(params),
         experiment.learning_rule.init(rule_key, params),
+        Steering(experiment.schedule.init(wide), experiment.stopping.init(wide)),
+        jnp.zeros((), jnp.int32),
     )
 
 
 def train_epoch(
     experiment: Experiment, state: State, examples: DeviceExamples, order: Array
-) -> tuple[State, Totals, Array]:
+) -> Epoch:
     """Train on all examples once, in mini-batches cut from `order`; the last may be short.
 
     The state is not donated: the caller keeps the one before, to name what went wrong if this
     epoch diverges. It costs one copy of the parameters an epoch.
-
-    Returns:
-        The state; the running cost and count of correct answers, each example as its mini-batch
-        saw it; and whether all parameters are finite.
-
     """
     n, m = order.shape[0], experiment.training.batch_size
     row_bytes = examples.x.dtype.itemsize * examples.x.shape[1]
     totals = Totals(jnp.zeros((), wide_dtype(experiment.training.dtype)), jnp.zeros((), jnp.int32))
+    measured = _nothing_measured(experiment, STEPS, state, take(examples, order[:m]))
 
-    def step(state: State, xy: tuple[Array, Array]) -> tuple[State, Totals]:
+    def step(carry: tuple[State, Any], xy: tuple[Array, Array]) -> tuple[tuple[State, Any], Totals]:
+        state, measured = carry
         step = train_step(experiment, state, DeviceExamples(*xy, examples.scale), n)
-        return step.state, step.totals
+        if measured:
+            seen = observation(experiment, state.params, step.gradient, step.y)
+            measured = measuring.add(experiment, STEPS, measured, seen)
+        return (step.state, measured), step.totals
 
-    def block(carry: tuple[State, Totals], rows: Array) -> tuple[tuple[State, Totals], None]:
-        state, totals = carry
+    def block(carry: tuple[Any, Totals], rows: Array) -> tuple[tuple[Any, Totals], None]:
+        inner, totals = carry
         x, y, _ = take(examples, rows)
-        state, parts = jax.lax.scan(step, state, (x, y))
-        return (state, jax.tree.map(jnp.add, totals, _summed(parts))), None
+        inner, parts = jax.lax.scan(step, inner, (x, y))
+        return (inner, jax.tree.map(jnp.add, totals, _summed(parts))), None
 
+    carry: Any = ((state, measured), totals)
     for rows in blocks(order, m, BLOCK_BYTES // (m * row_bytes)):
-        (state, totals), _ = jax.lax.scan(block, (state, totals), rows)
+        carry, _ = jax.lax.scan(block, carry, rows)
+    (state, measured), totals = carry
     penalty = experiment.regulariser.cost(state.params)
     finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(p)) for p in jax.tree.leaves(state.params)]))
-    return state, Totals((totals.cost + penalty) / n, totals.correct), finite
+    return Epoch(
+        state,
+        Totals((totals.cost + penalty) / n, totals.correct),
+        finite,
+        measuring.columns(experiment, STEPS, measured, state.params),
+    )
 
 
 epoch = jax.jit(train_epoch, compiler_options=EPOCH_OPTIONS)
@@ -205,15 +242,64 @@ def train_step(experiment: Experiment, state: State, batch: DeviceExamples, n: i
     x, y = floats(experiment, batch)
     params = cast(state.params, experiment.training.dtype)
     rule = experiment.learning_rule
-    found = equations.gradient(network, pair, params, x, y, rule.carry, state.rule)
+    states = cast_floats(state.rule, experiment.training.dtype)
+    found = equations.gradient(network, pair, params, x, y, rule.carry, states)
     penalty = experiment.regulariser.gradient(state.params)
     gradient = jax.tree.map(lambda g, p: g + p / n, found.mean, penalty)
-    new_params, optimiser = experiment.optimiser.update(gradient, state.optimiser, state.params)
+    new_params, optimiser = _scheduled(experiment, state, n).update(
+        gradient, state.optimiser, state.params
+    )
     scores = jax.vmap(score, in_axes=(None, 0, 0, 0))(
         experiment, found.trace.z[-1], found.trace.a[-1], y
     )
     totals = _summed(scores)
-    return Step(State(new_params, optimiser, state.rule), found, totals)
+    state = state._replace(params=new_params, optimiser=optimiser, step=state.step + 1)
+    return Step(state, found, totals, y)
+
+
+def _scheduled(experiment: Experiment, state: State, n: int) -> Optimiser:
+    """The optimiser with its eta as the schedule has it at this step."""
+    optimiser: Any = experiment.optimiser
+    if experiment.schedule.is_constant:
+        return optimiser
+    factor = experiment.schedule.factor(
+        state.steering.schedule, progress(experiment, state.step, n)
+    )
+    return dataclasses.replace(optimiser, eta=optimiser.eta * factor)
+
+
+def progress(experiment: Experiment, step: Array, n: int) -> Progress:
+    """How far training has come before the given step, with n training examples."""
+    wide = wide_dtype(experiment.training.dtype)
+    steps_per_epoch = -(-n // experiment.training.batch_size)
+    return Progress(step.astype(wide) / steps_per_epoch, float(experiment.training.epochs))
+
+
+@functools.partial(jax.jit, static_argnames=("n_train", "n_validation"))
+def after_epoch(
+    experiment: Experiment,
+    steering: Steering,
+    step: Array,
+    train: Totals,
+    validation: Totals,
+    n_train: int,
+    n_validation: int,
+) -> tuple[Steering, Array]:
+    """The states once schedule and stopping rule have seen an epoch, and whether to stop."""
+    wide = wide_dtype(experiment.training.dtype)
+    now = progress(experiment, step, n_train)
+    result = EpochResult(
+        epoch=jnp.round(now.epoch).astype(jnp.int32),
+        train_cost=train.cost,
+        validation_cost=validation.cost,
+        train_accuracy=train.correct.astype(wide) / n_train,
+        validation_accuracy=validation.correct.astype(wide) / n_validation,
+        factor=jnp.ones((), wide),
+    )
+    schedule = experiment.schedule.update(steering.schedule, result)
+    factor = jnp.asarray(experiment.schedule.factor(schedule, now), wide)
+    stopping, stop = experiment.stopping.update(steering.stopping, result._replace(factor=factor))
+    return Steering(schedule, stopping), stop
 
 
 @jax.jit
@@ -235,6 +321,44 @@ def evaluate(
     return Totals(totals.cost / examples.x.shape[0] + penalty, totals.correct)
 
 
+@functools.partial(jax.jit, static_argnames="over")
+def measure(
+    experiment: Experiment, state: State, examples: DeviceExamples, over: str
+) -> Mapping[str, Array]:
+    """What the metrics over one split measure, by column, in chunks of examples."""
+    network, pair = narrow(experiment)
+    params = cast(state.params, experiment.training.dtype)
+    states = cast_floats(state.rule, experiment.training.dtype)
+
+    def add(measured: Any, rows: Array) -> tuple[Any, None]:
+        x, y = floats(experiment, take(examples, rows))
+        carry = experiment.learning_rule.carry
+        found = equations.gradient(network, pair, params, x, y, carry, states)
+        seen = observation(experiment, state.params, found, y)
+        return measuring.add(experiment, over, measured, seen), None
+
+    n = examples.x.shape[0]
+    chunk = min(EVALUATION_CHUNK, n)
+    measured = _nothing_measured(experiment, over, state, take(examples, jnp.arange(chunk)))
+    for rows in blocks(jnp.arange(n), chunk, 1):
+        measured, _ = jax.lax.scan(add, measured, rows[:, 0])
+    return measuring.columns(experiment, over, measured, state.params)
+
+
+def _nothing_measured(
+    experiment: Experiment, over: str, state: State, batch: DeviceExamples
+) -> tuple[Any, ...]:
+    """The totals of the metrics over `over` before the first mini-batch, which is like `batch`."""
+    if not measuring.is_measured(experiment, over):
+        return ()
+
+    def seen(state: State, batch: DeviceExamples) -> Observation:
+        step = train_step(experiment, state, batch, batch.x.shape[0])
+        return observation(experiment, state.params, step.gradient, step.y)
+
+    return measuring.start(experiment, over, jax.eval_shape(seen, state, batch))
+
+
 def floats(experiment: Experiment, examples: DeviceExamples) -> tuple[Array, Array]:
     """X (..., n_in) and one-hot or float targets y (..., n_out), in the dtype of the products."""
     dtype = experiment.training.dtype
@@ -248,12 +372,7 @@ def score(experiment: Experiment, z: Array, a: Array, y: Array) -> Totals:
     """The cost of one example in wide precision, and 1 if its answer is right, else 0."""
     _, pair = narrow(experiment)
     cost = pair.cost(z, a, y).astype(wide_dtype(experiment.training.dtype))
-    return Totals(cost, (_answer(a) == _answer(y)).astype(jnp.int32))
-
-
-def _answer(a: Array) -> Array:
-    """The largest output; of a single output, whether it lies nearer to 1 than to 0."""
-    return a[0] > 0.5 if a.shape[0] == 1 else jnp.argmax(a)
+    return Totals(cost, (answered(a) == answered(y)).astype(jnp.int32))
 
 
 def _summed(totals: Totals) -> Totals:
@@ -264,8 +383,3 @@ def narrow(experiment: Experiment) -> tuple[Any, Any]:
     """The network and the output pair with their hyperparameters in the dtype of the products."""
     dtype = experiment.training.dtype
     return cast(experiment.network, dtype), cast(experiment.cost, dtype)
-
-
-def cast(tree: Any, dtype: str) -> Any:
-    """Every leaf in `dtype`."""
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), tree)

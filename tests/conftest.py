@@ -6,7 +6,8 @@ from pathlib import Path
 import jax
 import pytest
 
-from bpframe.host import Registry, load_registry
+from bpframe.host import load_registry
+from bpframe.registry import Registry
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")

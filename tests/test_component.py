@@ -10,7 +10,7 @@ import pytest
 
 from bpframe import Component, ConfigError, ElementwiseActivation, hyperparameter
 from bpframe.component import check_fields
-from bpframe.host import PAIRS
+from bpframe.registry import PAIRS
 
 
 class Bump(ElementwiseActivation):

@@ -7,7 +7,8 @@ import pytest
 from oracles import COSTS, assert_close
 
 from bpframe.equations import Unpaired
-from bpframe.host import PAIRS, load_registry
+from bpframe.host import load_registry
+from bpframe.registry import PAIRS
 
 REGISTRY = load_registry()
 NAMES = REGISTRY.names("cost")

@@ -10,12 +10,14 @@ from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 from typing import Any
 
+import pluggy
 import pytest
 
 import bpframe
-from bpframe import ElementwiseActivation, PluginError, hookimpl, hyperparameter
+from bpframe import ElementwiseActivation, PluginError, hookimpl, hookspecs, hyperparameter
 from bpframe.errors import ConfigError
-from bpframe.host import KINDS, PAIRS, Registry, load_registry, plugin_manager
+from bpframe.host import load_registry
+from bpframe.registry import KINDS, PAIRS, Registry
 from bpframe.schemas import GROUPS, schema, store
 
 HOOKS = [kind.hook for kind in KINDS.values()]
@@ -28,7 +30,11 @@ BUILT_IN: dict[str, str] = {
     "initialiser": "scaled large xavier_normal xavier_uniform he_normal orthogonal zeros",
     "regulariser": "none l2 l1",
     "data": "digits mnist fashion_mnist xor",
-    "learning_rule": "backprop",
+    "learning_rule": "backprop feedback_alignment direct_feedback_alignment",
+    "metric": "accuracy delta_norm gradient_norm weight_norm saturation dead_units "
+    "confusion_matrix",
+    "schedule": "constant step halve cosine warm_up",
+    "stopping": "never no_improvement small_eta",
 }
 
 
@@ -87,11 +93,10 @@ def installed(monkeypatch: pytest.MonkeyPatch, points: Iterable[EntryPoint]) -> 
 
 
 def test_every_kind_has_a_documented_hook() -> None:
-    manager = plugin_manager()
     for hook in HOOKS:
-        caller = getattr(manager.hook, hook)
-        assert caller.spec is not None
-        assert caller.spec.function.__doc__
+        specification = getattr(hookspecs, hook)
+        assert pluggy.PluginManager("bpframe").parse_hookimpl_opts(hookspecs, hook) is None
+        assert specification.__doc__
 
 
 @pytest.mark.parametrize("kind", BUILT_IN)
@@ -142,10 +147,12 @@ def test_entry_point_that_does_not_import(
     monkeypatch: pytest.MonkeyPatch, value: str, text: str
 ) -> None:
     installed(monkeypatch, [EntryPoint("broken", value, "bpframe")])
-    message = refused()
-    assert ":broken: cannot be imported" in message
-    assert repr(value) in message
-    assert text in message
+    (broken,) = load_registry().disabled
+    assert broken.name.endswith(":broken")
+    assert broken.origin == value
+    assert broken.reason is not None
+    assert broken.reason.startswith("cannot be imported: ")
+    assert text in broken.reason
 
 
 def test_entry_point_whose_module_fails_in_two_lines(
@@ -154,9 +161,10 @@ def test_entry_point_whose_module_fails_in_two_lines(
     (tmp_path / "two_line_failure.py").write_text("raise RuntimeError('one\\ntwo')\n")
     monkeypatch.syspath_prepend(tmp_path)
     installed(monkeypatch, [EntryPoint("broken", "two_line_failure", "bpframe")])
-    message = refused()
-    assert "RuntimeError: one" in message
-    assert "two" in message
+    (broken,) = load_registry().disabled
+    assert broken.reason is not None
+    assert len(broken.reason.splitlines()) == 1
+    assert f"RuntimeError: one two ({tmp_path / 'two_line_failure.py'}, line 1)" in broken.reason
 
 
 def test_registry_is_frozen(registry: Registry) -> None:
@@ -191,6 +199,15 @@ def test_unknown_name_says_what_is_known(registry: Registry) -> None:
         registry.get("activation", "sigmod", "network.activation")
 
 
+def contested(registry: Registry, kind: str, name: Any) -> str:
+    """The message of the error for a name that several plugins offer."""
+    with pytest.raises(ConfigError) as caught:
+        registry.pair(*name) if kind == PAIRS else registry.get(kind, name, "here")
+    message = str(caught.value)
+    assert len(message.splitlines()) == 1, message
+    return message
+
+
 @pytest.mark.parametrize(
     ("first", "second"),
     [
@@ -200,19 +217,38 @@ def test_unknown_name_says_what_is_known(registry: Registry) -> None:
 )
 def test_duplicate_name_names_both_plugins(first: Any, second: Any) -> None:
     plugins = [offering(first, name="first")] if first else []
-    message = refused(*plugins, offering(second, name="second"))
-    owner = "first" if first else "bpframe:activations"
-    assert f"name {next(iter(second))!r} is offered by plugin" in message
+    registry = load_registry([*plugins, offering(second, name="second")])
+    owner = "first (given in Python)" if first else "bpframe:activations (bpframe_plugins.activ"
+    name = next(iter(second))
+    message = contested(registry, "activation", name)
+    assert f"here: activation {name!r} is offered by several plugins" in message
     assert owner in message
-    assert "second" in message
-    assert "bpframe_activations" in message
+    assert "second (given in Python)" in message
+    assert "plugins.prefer=[" in message
+    assert name not in registry.names("activation")
+    assert "relu" in registry.names("activation")
 
 
 def test_duplicate_pair_is_refused(registry: Registry) -> None:
     pair = registry.offers[PAIRS]["cross_entropy", "sigmoid"].component
-    message = refused(offering({("cross_entropy", "sigmoid"): pair}, "bpframe_output_pairs"))
+    mine = offering({("cross_entropy", "sigmoid"): pair}, "bpframe_output_pairs")
+    message = contested(load_registry([mine]), PAIRS, ("cross_entropy", "sigmoid"))
     assert "('cross_entropy', 'sigmoid')" in message
     assert "bpframe:costs" in message
+    assert "faulty" in message
+
+
+@pytest.mark.parametrize("prefer", [["faulty"], ["bpframe:activations"], ["bpframe", "faulty"]])
+def test_a_preferred_plugin_wins_a_contested_name(prefer: list[str]) -> None:
+    registry = load_registry([offering({"sigmoid": Sine})], prefer=prefer)
+    mine = registry.get("activation", "sigmoid", "") is Sine
+    assert mine == (prefer[0] == "faulty")
+    assert not registry.conflicts
+
+
+def test_an_unknown_plugin_cannot_be_preferred() -> None:
+    with pytest.raises(ConfigError, match=r"plugins.prefer: unknown plugin 'bpframe:cost'; did"):
+        load_registry(prefer=["bpframe:cost"])
 
 
 @pytest.mark.parametrize(

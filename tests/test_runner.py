@@ -35,6 +35,7 @@ from bpframe import (
     runner,
     training,
 )
+from bpframe.precision import precision
 
 FILES = {"metrics.jsonl", "summary.json", "params.safetensors", "learning_curves.png"}
 METRICS = [
@@ -378,7 +379,7 @@ def test_same_seed_same_bits(dtype: str) -> None:
 def test_dtypes_start_from_the_same_parameters() -> None:
     states = []
     for dtype in ("float32", "float64", "bfloat16"):
-        with training.precision(dtype):
+        with precision(dtype):
             states.append(training.initial_state(composed(f"training.dtype={dtype}")))
     for state in states[1:]:
         for first, other in zip(
@@ -395,7 +396,7 @@ def digits_gradient(dtype: str, *overrides: str) -> list[np.ndarray]:
     """The mean gradient of the first step on digits, in float64."""
     experiment = bpframe.compose([f"training.dtype={dtype}", *overrides])
     data = runner.load(experiment)
-    with training.precision(dtype):
+    with precision(dtype):
         state = training.initial_state(experiment)
         device = training.to_device(data.train, dtype)
         rows = jnp.arange(50, dtype=jnp.int32)

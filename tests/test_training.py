@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 import bpframe
 from bpframe import ConfigError, Dataset, Examples, products, runner, training
+from bpframe.precision import precision
 from bpframe.training import DeviceExamples
 
 
@@ -106,7 +107,7 @@ def test_blocks_change_nothing_but_the_speed(monkeypatch: pytest.MonkeyPatch) ->
     assert shapes == [(3, 4, 4), (1, 2, 4), (1, 1, 3)]
 
     initial = training.initial_state(experiment)
-    state, totals, finite = training.epoch(experiment, initial, examples, order)
+    state, totals, finite, _ = training.epoch(experiment, initial, examples, order)
 
     one_step = jax.jit(training.train_step, static_argnames="n")
     expected, cost, correct = initial, 0.0, 0
@@ -167,7 +168,7 @@ def test_neurons_first_is_the_product() -> None:
 def test_the_same_programs_lower_for_other_devices(platform: str, dtype: str) -> None:
     """Without what only the CPU needs: barriers, and products in a wider dtype."""
     experiment = composed(f"training.dtype={dtype}")
-    with training.precision(dtype):
+    with precision(dtype):
         examples = training.to_device(runner.load(experiment).train, dtype)
         state = training.initial_state(experiment)
         order = np.arange(59, dtype=np.int32)

@@ -11,6 +11,7 @@ import numpy as np
 
 import bpframe
 from bpframe import runner, training
+from bpframe.precision import precision
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,6 +91,6 @@ def images() -> Images:
 def initial_params(task: Task) -> list[tuple[np.ndarray, np.ndarray]]:
     """Where every way starts: w (n_out, n_in) and b (n_out,) of each layer, in float32."""
     experiment = bpframe.compose(task.overrides())
-    with training.precision(task.dtype):
+    with precision(task.dtype):
         params = jax.device_get(training.initial_state(experiment).params)
     return [(np.array(w, np.float32), np.array(b, np.float32)) for w, b in params]

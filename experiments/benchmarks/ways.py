@@ -22,6 +22,7 @@ from tasks import Task, images, initial_params, mnist
 
 import bpframe
 from bpframe import training
+from bpframe.precision import precision
 
 Gradient = list[np.ndarray]  # w and b of each layer after the input, w as (n_out, n_in)
 
@@ -75,7 +76,7 @@ def _recorded(
     compile_s = time.perf_counter() - started
 
     def epoch(state: training.State, order: np.ndarray) -> training.State:
-        state, totals, finite = program(experiment, state, examples, order)
+        state, totals, finite, _ = program(experiment, state, examples, order)
         jax.device_get((totals, finite))
         return jax.block_until_ready(state)
 
@@ -106,7 +107,7 @@ def _watched(
     n = np.float32(len(examples.x))
 
     def epoch(state: training.State, order: np.ndarray) -> training.State:
-        state, train, finite = training.epoch(experiment, state, examples, jnp.asarray(order))
+        state, train, finite, _ = training.epoch(experiment, state, examples, jnp.asarray(order))
         if evaluate_train:
             train = training.evaluate(experiment, state.params, examples, jnp.asarray(n))
         watched = training.evaluate(experiment, state.params, validation, jnp.asarray(n))
@@ -119,7 +120,7 @@ def _watched(
 def _of_bpframe(task: Task, make: Callable[..., _Program]) -> Way:
     """A way of bpframe; its gradient is read off one step of the same kind of program."""
     experiment = bpframe.compose(task.overrides())
-    with training.precision(task.dtype):
+    with precision(task.dtype):
         examples = training.to_device(mnist().train.first(task.images), task.dtype)
         state = training.initial_state(experiment)
         program = make(experiment, state, examples)
@@ -127,7 +128,7 @@ def _of_bpframe(task: Task, make: Callable[..., _Program]) -> Way:
 
     def epoch() -> None:
         nonlocal state
-        with training.precision(task.dtype):
+        with precision(task.dtype):
             state = program.epoch(state, rng.permutation(task.images).astype(np.int32))
 
     def gradient() -> Gradient:
@@ -135,7 +136,7 @@ def _of_bpframe(task: Task, make: Callable[..., _Program]) -> Way:
         strength = task.strength * task.m / task.images
         one = dataclasses.replace(task, images=task.m, strength=strength)
         experiment = bpframe.compose(one.overrides())
-        with training.precision(task.dtype):
+        with precision(task.dtype):
             examples = training.to_device(mnist().train.first(task.m), task.dtype)
             before = training.initial_state(experiment)
             step = make(experiment, before, examples)

@@ -10,6 +10,8 @@ from jax import Array
 
 from bpframe import Activation, ElementwiseActivation, Formula, hookimpl, hyperparameter
 
+BPFRAME_API_VERSION = 1
+
 
 class Sigmoid(ElementwiseActivation):
     """sigma(z) = 1 / (1 + e^-z). Source: Nielsen (2015), equation 3."""

@@ -8,6 +8,8 @@ from jax import Array
 
 from bpframe import Cost, Formula, OutputPair, hookimpl, hyperparameter
 
+BPFRAME_API_VERSION = 1
+
 
 class Quadratic(Cost):
     """C = 1/2 |a - y|^2. Source: Nielsen (2015), equation 6, for one example."""

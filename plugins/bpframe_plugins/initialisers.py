@@ -11,6 +11,8 @@ from jax import Array
 
 from bpframe import Formula, Initialiser, Params, hookimpl
 
+BPFRAME_API_VERSION = 1
+
 
 class _NormalBiases(Initialiser):
     """Normal weights with the stated variance, and standard normal biases, as in the book."""

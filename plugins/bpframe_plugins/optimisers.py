@@ -21,6 +21,7 @@ from bpframe import (
     hyperparameter,
 )
 
+BPFRAME_API_VERSION = 1
 AllParams = tuple[Params, ...]
 
 

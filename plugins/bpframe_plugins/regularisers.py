@@ -7,6 +7,8 @@ from jax import Array
 
 from bpframe import Formula, Params, Regulariser, hookimpl, hyperparameter
 
+BPFRAME_API_VERSION = 1
+
 
 class NoRegulariser(Regulariser):
     """R = 0."""

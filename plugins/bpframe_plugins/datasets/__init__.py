@@ -7,6 +7,8 @@ from bpframe_plugins.datasets.digits import Digits
 from bpframe_plugins.datasets.mnist import FashionMnist, Mnist
 from bpframe_plugins.datasets.xor import Xor
 
+BPFRAME_API_VERSION = 1
+
 
 @hookimpl
 def bpframe_datasets() -> dict[str, type[Dataset]]:

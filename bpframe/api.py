@@ -1,0 +1,65 @@
+"""What Python programs call: compose an experiment, and run it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from bpframe import composition, config, host, runner, schemas
+from bpframe.data import Data
+from bpframe.experiment import Experiment
+from bpframe.plugin_settings import plugin_settings
+from bpframe.records import RunResult
+
+
+def compose(
+    overrides: Sequence[str] = (), *, config_name: str | None = None, plugins: Iterable[object] = ()
+) -> Experiment:
+    """The experiment that `bpframe [overrides]` would run.
+
+    Args:
+        overrides: what stands after `bpframe` on the command line, such as "optimiser.eta=0.1".
+        config_name: another primary config than `config`.
+        plugins: modules or objects with hooks, besides the installed plugins.
+
+    Raises:
+        ConfigError: an unknown name or key, a wrong type, a value out of range, or parts that
+            cannot go together.
+        PluginError: one of `plugins` breaks its contract.
+
+    """
+    paths, prefer = plugin_settings(overrides)
+    registry = schemas.store(host.load_registry(plugins, paths=paths, prefer=prefer))
+    host.warn_of_faults(registry)
+    with composition.initialised(), registry.explaining():
+        return config.assemble(composition.compose_config(overrides, name=config_name), registry)
+
+
+def run(
+    experiment: Experiment,
+    output_dir: str | Path | None = None,
+    *,
+    data: Data | None = None,
+    report: runner.Report | None = None,
+    plugins: Iterable[object] = (),
+) -> RunResult:
+    """Train, and evaluate on the test set at the end.
+
+    Args:
+        experiment: what to run, as `compose` assembles it.
+        output_dir: the run folder to write; nothing is written without one.
+        data: the data to use instead of loading the experiment's.
+        report: called with the record of each epoch.
+        plugins: modules or objects with event hooks, besides the installed plugins.
+
+    Raises:
+        ConfigError: the experiment does not fit its data.
+        DataError: the data cannot be loaded.
+        DivergenceError: a value is not finite; the run folder then holds the last finite
+            parameters and a summary with the status "diverged".
+        OutputError: `output_dir` holds a run already, or cannot be written.
+        PluginError: one of `plugins` breaks its contract.
+
+    """
+    events = host.PluginEvents(host.load_registry(plugins))
+    return runner.run(experiment, output_dir, data=data, report=report, events=events)

@@ -1,0 +1,117 @@
+"""Finding plugins: the entry points of installed distributions, and files and folders.
+
+Finding one does not import it; `Found.load` does, and may raise anything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from bpframe.errors import ConfigError
+
+ENTRY_POINT_GROUP = "bpframe"
+PATH_VARIABLE = "BPFRAME_PLUGINS_PATH"
+
+
+class Found(NamedTuple):
+    """A plugin before it is imported; see `registry.Plugin` for its fields."""
+
+    name: str
+    origin: str
+    load: Callable[[], object]
+    distribution: str | None = None
+    version: str | None = None
+
+
+def installed() -> Iterator[Found]:
+    """The entry points of the group `bpframe`, each once."""
+    points = importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)
+    unique = {(point.dist.name if point.dist else "?", point.name): point for point in points}
+    for (distribution, name), point in sorted(unique.items()):
+        version = point.dist.version if point.dist else None
+        yield Found(f"{distribution}:{name}", point.value, point.load, distribution, version)
+
+
+def in_files(paths: Iterable[str]) -> Iterator[Found]:
+    """The plugins in files and folders, those of BPFRAME_PLUGINS_PATH first, each once.
+
+    A folder's plugins are its files NAME.py and its packages NAME/__init__.py, in alphabetical
+    order, but for names that begin with "_" or "." and for tests (test_*.py, conftest.py). A
+    folder with an __init__.py is itself a plugin.
+
+    Raises:
+        ConfigError: a path does not exist.
+
+    """
+    seen: set[Path] = set()
+    variable = filter(None, os.environ.get(PATH_VARIABLE, "").split(os.pathsep))
+    given = [*((PATH_VARIABLE, text) for text in variable), *(("plugins.path", p) for p in paths)]
+    for setting, text in given:
+        path = Path(text).expanduser().absolute()
+        if not path.exists():
+            raise ConfigError(
+                f"{setting}: {path} does not exist; give Python files, or folders that hold them"
+            )
+        if path.is_file() and path.suffix != ".py":
+            raise ConfigError(f"{setting}: {path} is not a Python file (NAME.py)")
+        for plugin in _plugins_at(path):
+            resolved = plugin.resolve()
+            if resolved not in seen:
+                seen.add(resolved)
+                yield Found(plugin.stem, str(plugin), lambda plugin=resolved: load_file(plugin))
+
+
+def _plugins_at(path: Path) -> Iterator[Path]:
+    if path.is_file() or (path / "__init__.py").is_file():
+        yield path
+        return
+    for entry in sorted(path.iterdir()):
+        is_test = entry.name == "conftest.py" or entry.name.startswith("test_")
+        if entry.name.startswith(("_", ".")) or is_test:
+            continue
+        if entry.suffix == ".py" or (entry / "__init__.py").is_file():
+            yield entry
+
+
+def load_file(path: Path) -> object:
+    """The module in a file, or in a folder with an __init__.py.
+
+    Its name in `sys.modules` is made of the whole path, so that a file called jax.py shadows
+    nothing. It is imported again only when its code has changed.
+    """
+    digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
+    name = f"bpframe_plugin_{digest}_{path.stem}"
+    stamp = tuple((f.stat().st_mtime_ns, f.stat().st_size) for f in _code_of(path))
+    loaded = sys.modules.get(name)
+    if loaded is not None and getattr(loaded, "__bpframe_stamp__", None) == stamp:
+        return loaded
+    for old in [key for key in sys.modules if key == name or key.startswith(f"{name}.")]:
+        del sys.modules[old]
+    is_package = path.is_dir()
+    spec = importlib.util.spec_from_file_location(
+        name,
+        path / "__init__.py" if is_package else path,
+        submodule_search_locations=[str(path)] if is_package else None,
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    module.__bpframe_stamp__ = stamp  # pyright: ignore[reportAttributeAccessIssue]
+    return module
+
+
+def _code_of(path: Path) -> list[Path]:
+    return sorted(path.rglob("*.py")) if path.is_dir() else [path]

@@ -1,0 +1,180 @@
+"""What watches training and steers it: contracts for metrics, schedules and stopping rules.
+
+All three run inside compiled programs. Their state goes in and comes out as a pytree of arrays
+whose structure, shapes and dtypes never change, and they branch on no value.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from bpframe.component import Component, hyperparameter
+from bpframe.contracts import Activation, Formula, Params, Trace
+
+STEPS = "steps"
+SPLITS = ("train", "validation", "test")
+
+
+class Observation(NamedTuple):
+    """What a metric sees of m examples: everything that backpropagation computed for them.
+
+    Floats are float32, or float64 in an experiment of that dtype.
+
+    Attributes:
+        activations: sigma of the layers 2..L.
+        params: the weights and biases at which the gradient was taken.
+        trace: z of the layers 2..L and a of the layers 1..L, each (m, n).
+        deltas: delta^(x,l) of the layers 2..L, each (m, n).
+        gradient: the mean gradient of the cost over the m examples, without the penalty.
+        y: (m, n_out) targets.
+        answer: (m,) the classes that the network answers, as integers.
+        target: (m,) the classes that are right.
+
+    """
+
+    activations: tuple[Activation, ...]
+    params: tuple[Params, ...]
+    trace: Trace
+    deltas: tuple[Array, ...]
+    gradient: tuple[Params, ...]
+    y: Array
+    answer: Array
+    target: Array
+
+
+class Metric(Component, ABC):
+    """A quantity that is folded over mini-batches inside the compiled program.
+
+    Most metrics are means over examples: derive those from `MeanMetric`. `over` says which
+    examples are seen: those of the training steps, as each mini-batch saw them ("steps"), or all
+    of a split after the epoch, with the parameters as they then are.
+    """
+
+    over: str = hyperparameter(default=STEPS, choices=(STEPS, *SPLITS))
+
+    @abstractmethod
+    def start(self, seen: Observation) -> Any:
+        """The total before the first mini-batch, any pytree of arrays.
+
+        `seen` has the shapes and dtypes of an observation, and no values.
+        """
+
+    @abstractmethod
+    def add(self, total: Any, seen: Observation) -> Any:
+        """The total with one more mini-batch in it; structure, shapes and dtypes are kept."""
+
+    @abstractmethod
+    def result(self, total: Any, params: tuple[Params, ...]) -> Array | Mapping[str, Array]:
+        """One array, or one for each column; `params` are those after the last mini-batch."""
+
+
+class MeanMetric(Metric):
+    """A metric that is the mean over examples of what `measure` gives."""
+
+    @abstractmethod
+    def measure(self, seen: Observation) -> Array | Mapping[str, Array]:
+        """A value for each example, (m,) or (m, ...), or one such array for each column."""
+
+    def start(self, seen: Observation) -> Any:
+        """Sums of zero, and no examples."""
+        wide = seen.y.dtype
+        sums = jax.tree.map(
+            lambda part: jnp.zeros(part.shape[1:], wide), jax.eval_shape(self.measure, seen)
+        )
+        return sums, jnp.zeros((), wide)
+
+    def add(self, total: Any, seen: Observation) -> Any:
+        """The sums over the examples so far, and their number."""
+        sums, n = total
+        parts = jax.tree.map(lambda part: jnp.sum(part, 0, dtype=n.dtype), self.measure(seen))
+        return jax.tree.map(jnp.add, sums, parts), n + seen.y.shape[0]
+
+    def result(self, total: Any, params: tuple[Params, ...]) -> Array | Mapping[str, Array]:
+        """The sums divided by the number of examples."""
+        del params
+        sums, n = total
+        return jax.tree.map(lambda part: part / n, sums)
+
+
+class Monitor(Component):
+    """A metric with the name that its columns get."""
+
+    name: str
+    metric: Metric
+
+
+class Progress(NamedTuple):
+    """How far training has come, as scalars.
+
+    Attributes:
+        epoch: epochs done, with the fraction of the current one: 0 before the first step.
+        epochs: epochs planned.
+
+    """
+
+    epoch: Array
+    epochs: float
+
+
+class EpochResult(NamedTuple):
+    """What an epoch gave, as scalars on the device; see `EpochRecord` for their meaning.
+
+    Attributes:
+        epoch: epochs done, counted from 1.
+        train_cost: mean cost of a training example.
+        validation_cost: mean cost of a validation example.
+        train_accuracy: share of right answers.
+        validation_accuracy: share of right answers.
+        factor: what the schedule makes of eta at the start of the next epoch.
+
+    """
+
+    epoch: Array
+    train_cost: Array
+    validation_cost: Array
+    train_accuracy: Array
+    validation_accuracy: Array
+    factor: Array
+
+
+class Schedule(Component, ABC):
+    """The learning rate over time: every step is made with eta times `factor`.
+
+    It needs an optimiser with a field `eta`, which is what the factor multiplies.
+    """
+
+    is_constant: ClassVar[bool] = False
+    """Whether the factor is 1 at all times, so that eta need not be touched."""
+    formula: ClassVar[Formula | None] = None
+
+    @abstractmethod
+    def init(self, dtype: Any) -> Any:
+        """The state before the first epoch, any pytree of arrays; floats in `dtype`."""
+
+    @abstractmethod
+    def factor(self, state: Any, progress: Progress) -> Array:
+        """What eta is multiplied by at this step: a scalar, at least 0."""
+
+    @abstractmethod
+    def update(self, state: Any, result: EpochResult) -> Any:
+        """The state after an epoch; structure, shapes and dtypes are kept."""
+
+
+class Stopping(Component, ABC):
+    """Whether to end training before its last epoch."""
+
+    formula: ClassVar[Formula | None] = None
+
+    @abstractmethod
+    def init(self, dtype: Any) -> Any:
+        """The state before the first epoch, any pytree of arrays; floats in `dtype`."""
+
+    @abstractmethod
+    def update(self, state: Any, result: EpochResult) -> tuple[Any, Array]:
+        """The state after an epoch, and whether to stop: a boolean scalar."""

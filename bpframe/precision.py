@@ -1,0 +1,32 @@
+"""In which dtype an experiment computes, and in which it sums and keeps its parameters."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def precision(dtype: str) -> AbstractContextManager[None]:
+    """The context for an experiment of this dtype: 64 bits if, and only if, it asks for them."""
+    return jax.enable_x64(dtype == "float64")
+
+
+def wide_dtype(dtype: str) -> np.dtype:
+    """The dtype of parameters and sums: float32, unless all is float64."""
+    return np.dtype("float64" if dtype == "float64" else "float32")
+
+
+def cast(tree: Any, dtype: str | np.dtype) -> Any:
+    """Every leaf in `dtype`."""
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), tree)
+
+
+def cast_floats(tree: Any, dtype: str | np.dtype) -> Any:
+    """Every leaf that is a float in `dtype`, the others as they are."""
+    return jax.tree.map(
+        lambda leaf: leaf.astype(dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf, tree
+    )

@@ -1,0 +1,89 @@
+"""The compiled programs of one run: lowered and compiled once, before its first epoch."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from jax import Array
+
+from bpframe import measuring, training
+from bpframe.contracts import Params
+from bpframe.data import Data
+from bpframe.experiment import Experiment
+from bpframe.monitoring import SPLITS
+from bpframe.precision import wide_dtype
+from bpframe.training import Epoch, State, Totals
+
+
+class Programs:
+    """The examples on the device, the initial state, and what was compiled for them.
+
+    `seconds` is how long drawing the initial state and compiling took.
+    """
+
+    def __init__(self, experiment: Experiment, data: Data) -> None:
+        self.experiment = experiment
+        self.n_train = len(data.train)
+        dtype = experiment.training.dtype
+        self.sets = {
+            split: training.to_device(examples, dtype) for split, examples in data._asdict().items()
+        }
+        self._n = np.asarray(self.n_train, wide_dtype(dtype))
+        started = time.perf_counter()
+        self.initial = training.initial_state(experiment)
+        self._compile()
+        self.seconds = time.perf_counter() - started
+
+    def epoch(self, state: State, order: np.ndarray) -> Epoch:
+        """One epoch of training; see `training.train_epoch`."""
+        return self._epoch(self.experiment, state, self.sets["train"], order)
+
+    def evaluate(self, split: str, params: tuple[Params, ...]) -> Totals:
+        """Cost and right answers over a split; see `training.evaluate`."""
+        return self._evaluate[split](self.experiment, params, self.sets[split], self._n)
+
+    def measure(self, state: State) -> Mapping[str, Array]:
+        """The columns of all metrics over splits; see `training.measure`."""
+        columns: OrderedDict[str, Array] = OrderedDict()  # a dict would be sorted on its way
+        for split, program in self._measure.items():
+            columns.update(program(self.experiment, state, self.sets[split]))
+        return columns
+
+    def after_epoch(self, state: State, train: Totals, validation: Totals) -> tuple[State, Array]:
+        """The state once schedule and stopping rule have seen the epoch, and whether to stop."""
+        steering, stop = self._after_epoch(
+            self.experiment, state.steering, state.step, train, validation
+        )
+        return state._replace(steering=steering), stop
+
+    def _compile(self) -> None:
+        experiment, state, sets = self.experiment, self.initial, self.sets
+        order = np.arange(self.n_train, dtype=np.int32)
+        self._epoch: Callable[..., Any] = training.epoch.lower(
+            experiment, state, sets["train"], order
+        ).compile()
+        evaluated = SPLITS if experiment.training.evaluate_train else ("validation", "test")
+        self._evaluate = {
+            split: training.evaluate.lower(experiment, state.params, sets[split], self._n).compile()
+            for split in evaluated
+        }
+        self._measure = {
+            split: training.measure.lower(experiment, state, sets[split], over=split).compile()
+            for split in SPLITS
+            if measuring.is_measured(experiment, split)
+        }
+        wide = wide_dtype(experiment.training.dtype)
+        totals = Totals(np.zeros((), wide), np.zeros((), np.int32))  # pyright: ignore[reportArgumentType]
+        self._after_epoch: Callable[..., Any] = training.after_epoch.lower(
+            experiment,
+            state.steering,
+            state.step,
+            totals,
+            totals,
+            n_train=self.n_train,
+            n_validation=sets["validation"].x.shape[0],
+        ).compile()

@@ -1,0 +1,186 @@
+"""Metrics: what training looks like from inside, layer by layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+from jax import Array
+
+from bpframe import (
+    ElementwiseActivation,
+    MeanMetric,
+    Metric,
+    Observation,
+    Params,
+    hookimpl,
+    hyperparameter,
+)
+
+BPFRAME_API_VERSION = 1
+AllParams = tuple[Params, ...]
+Columns = dict[str, Array]
+
+
+def _layers(values: list[Array]) -> Columns:
+    """Columns layer_2 .. layer_L, as the book numbers them."""
+    return {f"layer_{number}": value for number, value in enumerate(values, start=2)}
+
+
+class Accuracy(MeanMetric):
+    """The share of examples that are classified rightly."""
+
+    over: str = hyperparameter(
+        default="validation", choices=("steps", "train", "validation", "test")
+    )
+
+    def measure(self, seen: Observation) -> Array:
+        """1 where the answer is right, else 0: (m,)."""
+        return (seen.answer == seen.target).astype(seen.y.dtype)
+
+
+class DeltaNorm(MeanMetric):
+    """|delta^(x,l)|, the norm of an example's error, averaged over the examples; per layer.
+
+    Source: Nielsen (2015), chapter 5, which departs in taking the norm of the mean delta.
+    """
+
+    def measure(self, seen: Observation) -> Columns:
+        """(m,) a layer."""
+        return _layers([jnp.linalg.norm(delta, axis=1) for delta in seen.deltas])
+
+
+class GradientNorm(Metric):
+    """|dC/d(w^l, b^l)|, the norm of a mini-batch's mean gradient, averaged over the mini-batches.
+
+    Per layer, over weights and biases together, without the penalty. Over a split, a mini-batch
+    is a portion of up to 2,000 examples.
+    """
+
+    def start(self, seen: Observation) -> Any:
+        """A sum of zero for each layer, and no mini-batches."""
+        zero = jnp.zeros((), seen.y.dtype)
+        return [zero for _ in seen.gradient], zero
+
+    def add(self, total: Any, seen: Observation) -> Any:
+        """The norms added, and one mini-batch more."""
+        sums, n = total
+        norms = [jnp.sqrt(jnp.sum(w**2) + jnp.sum(b**2)) for w, b in seen.gradient]
+        return [s + norm for s, norm in zip(sums, norms, strict=True)], n + 1
+
+    def result(self, total: Any, params: AllParams) -> Columns:
+        """The mean over the mini-batches."""
+        del params
+        sums, n = total
+        return _layers([s / n for s in sums])
+
+
+class WeightNorm(Metric):
+    """|w^l|, the Frobenius norm of the weights at the end of the epoch; per layer."""
+
+    def start(self, seen: Observation) -> Any:
+        """Nothing: only the last parameters count."""
+        del seen
+        return ()
+
+    def add(self, total: Any, seen: Observation) -> Any:
+        """Nothing."""
+        del seen
+        return total
+
+    def result(self, total: Any, params: AllParams) -> Columns:
+        """sqrt(sum w^2)."""
+        del total
+        return _layers([jnp.sqrt(jnp.sum(w**2)) for w, _ in params])
+
+
+def _slopes(seen: Observation) -> dict[int, Array]:
+    """sigma'(z^l), (m, n), by the number of each layer whose neurons are not coupled."""
+    return {
+        number: activation.pullback(z, jnp.ones_like(z))
+        for number, (activation, z) in enumerate(
+            zip(seen.activations, seen.trace.z, strict=True), start=2
+        )
+        if isinstance(activation, ElementwiseActivation)
+    }
+
+
+class Saturation(MeanMetric):
+    """The share of neurons with |sigma'(z)| below `threshold`, so that BP2 passes little on.
+
+    Per layer, for all layers but those whose neurons are coupled, such as softmax.
+    Source: Glorot and Bengio (2010), section 3, for the effect.
+    """
+
+    threshold: float = hyperparameter(default=0.05, gt=0)
+
+    def measure(self, seen: Observation) -> Columns:
+        """(m,) a layer: the share of the layer's neurons."""
+        return {
+            f"layer_{number}": jnp.mean((jnp.abs(slope) < self.threshold).astype(slope.dtype), 1)
+            for number, slope in _slopes(seen).items()
+        }
+
+
+class DeadUnits(Metric):
+    """The share of neurons with sigma'(z) = 0 for every example: they learn nothing.
+
+    Per layer, for all layers but those whose neurons are coupled, such as softmax.
+    Source: Lu et al. (2020), Dying ReLU and initialization, for the effect.
+    """
+
+    def start(self, seen: Observation) -> Any:
+        """No neuron has been seen alive."""
+        return {
+            f"layer_{number}": jnp.zeros(seen.trace.z[number - 2].shape[1], bool)
+            for number, activation in enumerate(seen.activations, start=2)
+            if isinstance(activation, ElementwiseActivation)
+        }
+
+    def add(self, total: Any, seen: Observation) -> Any:
+        """Alive is who was alive, or has a slope for one of these examples."""
+        return {
+            f"layer_{number}": total[f"layer_{number}"] | jnp.any(slope != 0, axis=0)
+            for number, slope in _slopes(seen).items()
+        }
+
+    def result(self, total: Any, params: AllParams) -> Columns:
+        """The share of neurons not seen alive."""
+        dtype = params[0].w.dtype
+        return {name: jnp.mean((~alive).astype(dtype)) for name, alive in total.items()}
+
+
+class ConfusionMatrix(Metric):
+    """How many examples of each class (row) were given each answer (column): (classes, classes)."""
+
+    over: str = hyperparameter(
+        default="validation", choices=("steps", "train", "validation", "test")
+    )
+
+    def start(self, seen: Observation) -> Any:
+        """Counts of zero; a single output has two classes."""
+        classes = max(2, seen.y.shape[1])
+        return jnp.zeros((classes, classes), jnp.int32)
+
+    def add(self, total: Any, seen: Observation) -> Any:
+        """One more in row `target` and column `answer` for each example."""
+        return total.at[seen.target, seen.answer].add(1)
+
+    def result(self, total: Any, params: AllParams) -> Array:
+        """The counts."""
+        del params
+        return total
+
+
+@hookimpl
+def bpframe_metrics() -> dict[str, type[Metric]]:
+    """The metrics by name."""
+    return {
+        "accuracy": Accuracy,
+        "delta_norm": DeltaNorm,
+        "gradient_norm": GradientNorm,
+        "weight_norm": WeightNorm,
+        "saturation": Saturation,
+        "dead_units": DeadUnits,
+        "confusion_matrix": ConfusionMatrix,
+    }
