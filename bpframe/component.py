@@ -11,7 +11,7 @@ import dataclasses
 import math
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, dataclass_transform
 
 import jax
@@ -74,6 +74,9 @@ class Component:
         static = [name for name in fields if name not in leaves]
         cls._float_fields = tuple(name for name in fields if hints[name] is float)
         _register(cls, leaves, static)
+
+    examples: typing.ClassVar[tuple[Mapping[str, Any], ...]] = ()
+    """Values of fields with which the conformance kit checks the class, besides its defaults."""
 
     _float_fields: typing.ClassVar[tuple[str, ...]] = ()
 

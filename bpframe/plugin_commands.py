@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import sys
 from argparse import ArgumentParser
+from pathlib import Path
 from typing import NoReturn
 
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from bpframe import host, listing, schemas
-from bpframe.errors import ConfigError
+from bpframe import discovery, host, listing, schemas
+from bpframe.errors import ConfigError, unknown
 from bpframe.plugin_settings import plugin_settings
-from bpframe.registry import Registry
+from bpframe.registry import Plugin, Registry
+
+_COLUMNS = (MofNCompleteColumn(), BarColumn(), TextColumn("{task.description}"))
 
 
 def plugins(arguments: list[str]) -> None:
@@ -38,8 +43,55 @@ def plugins(arguments: list[str]) -> None:
 
 
 def check(arguments: list[str]) -> None:
-    """Check plugins against their contracts."""
-    raise NotImplementedError
+    """Check plugins against their contracts.
+
+    The process ends with exit status 1 unless everything passed or was skipped for a reason.
+    """
+    from bpframe import testing  # here, because nothing else needs it
+
+    parser = _parser("check", "check whether plugins keep their contracts")
+    parser.add_argument("what", nargs="*", help="plugins by name, or Python files and folders")
+    words, overrides = _split(arguments)
+    args = parser.parse_args(words)
+    registry, chosen = _chosen(args.what, overrides)
+    cases = testing.cases(registry, chosen)
+    console = Console()
+    with Progress(*_COLUMNS, console=console, transient=True) as bar:
+        task = bar.add_task("checking", total=len(cases))
+        outcomes = []
+        for case in cases:
+            bar.update(task, description=f"{case.kind} {case.name}")
+            outcomes.append(case.run())
+            bar.advance(task)
+    report = testing.Report.of(outcomes)
+    report.show(console)
+    if not report.is_good:
+        sys.exit(1)
+
+
+def _chosen(words: list[str], overrides: list[str]) -> tuple[Registry, list[Plugin] | None]:
+    """The registry, with what is named by a path in it, and the plugins that are named.
+
+    Raises:
+        ConfigError: a word names no plugin and no file.
+
+    """
+    paths = [word for word in words if Path(word).expanduser().exists()]
+    settings = plugin_settings(overrides)
+    everywhere = (*settings.paths, *paths)
+    registry = schemas.store(host.load_registry(paths=everywhere, prefer=settings.prefer))
+    if not words:
+        return registry, None
+    chosen: list[Plugin] = []
+    for word in words:
+        named = [plugin for plugin in registry.plugins if plugin.is_called(word)]
+        if word in paths and not named:
+            origins = {found.origin for found in discovery.in_files([word])}
+            named = [plugin for plugin in registry.plugins if plugin.origin in origins]
+        if not named:
+            raise unknown("check", word, [plugin.name for plugin in registry.plugins])
+        chosen += [plugin for plugin in named if plugin not in chosen]
+    return registry, chosen
 
 
 def new_plugin(arguments: list[str]) -> None:

@@ -67,6 +67,11 @@ class Relu(ElementwiseActivation):
     formula = Formula("max(0, z)", r"\max(0, z)")
     prime_formula = Formula("1 if z > 0 else 0", r"[z > 0]")
 
+    @property
+    def kinks(self) -> tuple[float, ...]:
+        """0."""
+        return (0.0,)
+
     def __call__(self, z: Array) -> Array:
         """max(0, z)."""
         return jnp.maximum(z, 0)
@@ -84,6 +89,11 @@ class LeakyRelu(ElementwiseActivation):
     formula = Formula("z if z > 0 else slope z", r"\max(0, z) + \text{slope}\,\min(0, z)")
     prime_formula = Formula("1 if z > 0 else slope", r"[z > 0] + \text{slope}\,[z \le 0]")
 
+    @property
+    def kinks(self) -> tuple[float, ...]:
+        """0."""
+        return (0.0,)
+
     def __call__(self, z: Array) -> Array:
         """Z where z > 0, else slope z."""
         return jnp.where(z > 0, z, self.slope * z)
@@ -100,6 +110,11 @@ class Elu(ElementwiseActivation):
 
     formula = Formula("z if z > 0 else alpha (e^z - 1)", r"z\,[z>0] + \alpha(e^z - 1)\,[z \le 0]")
     prime_formula = Formula("1 if z > 0 else alpha e^z", r"[z>0] + \alpha e^z\,[z \le 0]")
+
+    @property
+    def kinks(self) -> tuple[float, ...]:
+        """0; for alpha = 1 it is only sigma'' that jumps there."""
+        return (0.0,)
 
     def __call__(self, z: Array) -> Array:
         """Z where z > 0, else alpha (e^z - 1)."""
@@ -120,6 +135,11 @@ class Selu(ElementwiseActivation):
     prime_formula = Formula(
         "1.0507 (1 if z > 0 else 1.6733 e^z)", r"\lambda\,([z>0] + \alpha e^z\,[z \le 0])"
     )
+
+    @property
+    def kinks(self) -> tuple[float, ...]:
+        """0."""
+        return (0.0,)
 
     def __call__(self, z: Array) -> Array:
         """Lambda (z where z > 0, else alpha (e^z - 1)), with the constants of the paper."""
@@ -193,6 +213,11 @@ class HardTanh(ElementwiseActivation):
     range = (-1.0, 1.0)
     formula = Formula("max(-1, min(1, z))", r"\max(-1, \min(1, z))")
     prime_formula = Formula("1 if |z| < 1 else 0", r"[\,|z| < 1\,]")
+
+    @property
+    def kinks(self) -> tuple[float, ...]:
+        """-1 and 1."""
+        return (-1.0, 1.0)
 
     def __call__(self, z: Array) -> Array:
         """max(-1, min(1, z))."""

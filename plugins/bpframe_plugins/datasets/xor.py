@@ -16,6 +16,8 @@ class Xor(Dataset):
     and Williams (1986), Learning internal representations by error propagation.
     """
 
+    disjoint = False
+
     @property
     def n_in(self) -> int:
         """2."""

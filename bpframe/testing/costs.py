@@ -1,0 +1,326 @@
+"""Checks for costs and output pairs: gradients, the least value, and saturated outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bpframe.equations import Unpaired
+from bpframe.testing import components
+from bpframe.testing.expect import (
+    expect,
+    expect_array,
+    expect_close,
+    expect_finite,
+    expect_no_nan,
+)
+from bpframe.testing.outcome import Check
+from bpframe.testing.subjects import Subject
+from bpframe.testing.tracing import run_traced, shape_of
+
+DTYPES = ("float32", "float64", "bfloat16")
+N_OUT = 4
+STEP = 1e-4
+SATURATED = (1e2, 1e3, 1e4)
+
+
+class Example(NamedTuple):
+    """Outputs a and a target y, both (n,)."""
+
+    a: np.ndarray
+    y: np.ndarray
+
+
+def examples(cost: type[Any], count: int = 24) -> Iterator[Example]:
+    """Outputs inside the cost's domain, with one-hot targets and with soft ones."""
+    rng = np.random.default_rng(11)
+    low, high = cost.domain
+    for index in range(count):
+        if cost.needs_distribution:
+            a = _softmax(rng.normal(size=N_OUT) * 2)
+            soft = _softmax(rng.normal(size=N_OUT))
+        elif np.isfinite(low) and np.isfinite(high):
+            a = low + (high - low) * rng.uniform(0.02, 0.98, N_OUT)
+            soft = low + (high - low) * rng.uniform(0.1, 0.9, N_OUT)
+        else:
+            a, soft = rng.normal(size=N_OUT) * 2, rng.uniform(0.1, 0.9, N_OUT)
+            a = np.clip(a, low + 0.01, high - 0.01)
+        yield Example(a, soft if index % 2 else np.eye(N_OUT)[index // 2 % N_OUT])
+
+
+def probe(component: type[Any]) -> Any:
+    """What a cost computes, for an ordinary example."""
+    a, y = list(examples(component, 2))[1]
+
+    def compute(cost: Any) -> Any:
+        outputs, target = jnp.asarray(a, jnp.float64), jnp.asarray(y, jnp.float64)
+        return {"C": cost(outputs, target), "grad_a C": cost.prime(outputs, target)}
+
+    return compute
+
+
+def gives_a_scalar_and_a_gradient(subject: Subject) -> None:
+    """C is a scalar, grad_a C is shaped like a, and both have the dtype of a."""
+    for cost in subject.instances:
+        for a, y in examples(subject.component, 2):
+            for dtype in DTYPES:
+                arrays = (jnp.asarray(a, dtype), jnp.asarray(y, dtype))
+                given = f"a and y of shape ({N_OUT},) and dtype {dtype}, {cost}"
+                value, gradient = shape_of(cost, *arrays), shape_of(cost.prime, *arrays)
+                expect_array(value, (), dtype, "C", given=given, method="__call__")
+                expect_array(gradient, (N_OUT,), dtype, "grad_a C", given=given)
+
+
+def gradient_equals_autodiff(subject: Subject) -> None:
+    """`prime` is the gradient of C by automatic differentiation."""
+    exact = jax.jit(jax.grad(lambda a, cost, y: cost(a, y)))
+    for cost in subject.instances:
+        for a, y in examples(subject.component):
+            expected = np.asarray(run_traced(exact, jnp.asarray(a), cost, jnp.asarray(y)))
+            known = np.isfinite(expected)
+            expect_close(
+                np.asarray(cost.prime(jnp.asarray(a), jnp.asarray(y)))[known],
+                expected[known],
+                f"prime is not the gradient of C, for {cost}",
+                given=_shown(a, y),
+                atol=1e-11,
+            )
+
+
+def gradient_equals_differences(subject: Subject) -> None:
+    """`prime` is the limit of differences of C, wherever C has no kink."""
+    for cost in subject.instances:
+        compared = 0
+        for a, y in examples(subject.component):
+            expected, smooth = _differences(cost, a, y)
+            compared += int(smooth.sum())
+            found = np.asarray(cost.prime(jnp.asarray(a), jnp.asarray(y)))
+            expect_close(
+                np.where(smooth, found, 0),
+                np.where(smooth, expected, 0),
+                f"prime is not the limit of (C(a + h) - C(a - h)) / 2h, for {cost}",
+                given=_shown(a, y),
+                rtol=1e-5,
+                atol=1e-6,
+            )
+        expect(
+            compared >= 2 * N_OUT,
+            "C has a kink nearly everywhere, so that no derivative can be compared",
+            given=f"{cost}",
+            found=f"{compared} places without a kink",
+        )
+
+
+def is_least_at_the_target(subject: Subject) -> None:
+    """No output has a smaller C than a = y, as least_at_target says."""
+    for cost in subject.instances:
+        for a, y in examples(subject.component, 40):
+            at_target = float(cost(jnp.asarray(y), jnp.asarray(y)))
+            elsewhere = float(cost(jnp.asarray(a), jnp.asarray(y)))
+            expect(
+                at_target <= elsewhere + 1e-12 * (1 + abs(elsewhere)),
+                f"C is smaller away from the target than at a = y, for {cost}; if that is meant, "
+                "set least_at_target = False",
+                given=_shown(a, y),
+                found=elsewhere,
+                expected=f"at least C(y, y) = {at_target:.10g}",
+            )
+
+
+def is_never_nan(subject: Subject) -> None:
+    """Finite at the target, and no NaN at the edge of the domain or far away, in every dtype."""
+    low, high = subject.component.domain
+    edges = [low if np.isfinite(low) else -1e4, high if np.isfinite(high) else 1e4]
+    targets = np.eye(N_OUT)
+    outputs = [np.roll(np.repeat(edges, N_OUT // 2), shift) for shift in range(N_OUT)]
+    if subject.component.needs_distribution:
+        outputs = list(targets)
+
+    @jax.jit
+    def both(cost: Any, a: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return cost(a, y), cost.prime(a, y)
+
+    for cost in subject.instances:
+        for dtype in ("float32", "float64"):
+            for y in targets:
+                for a in (*outputs, y):
+                    results = run_traced(both, cost, jnp.asarray(a, dtype), jnp.asarray(y, dtype))
+                    at_target = a is y and _contains(subject.component.domain, y)
+                    for what, method, result in zip(
+                        ("C", "grad_a C"), ("__call__", "prime"), results, strict=True
+                    ):
+                        expect_no_nan(result, f"{what} is NaN in {dtype}", _shown(a, y), method)
+                        if at_target:
+                            problem = f"{what} is infinite at a = y in {dtype}"
+                            expect_finite(result, problem, _shown(a, y), method)
+
+
+def vmap_equals_a_loop(subject: Subject) -> None:
+    """A mini-batch gives what its examples give one by one."""
+
+    def both(cost: Any, a: jax.Array, y: jax.Array) -> dict[str, jax.Array]:
+        return {"__call__": cost(a, y), "prime": cost.prime(a, y)}
+
+    one, batch = jax.jit(both), jax.jit(jax.vmap(both, in_axes=(None, 0, 0)))
+    for cost in subject.instances:
+        pairs = list(examples(subject.component, 3))
+        a, y = (jnp.asarray(np.stack(part)) for part in zip(*pairs, strict=True))
+        rows = [run_traced(one, cost, *pair) for pair in zip(a, y, strict=True)]
+        for name, found in run_traced(batch, cost, a, y).items():
+            expect_close(
+                found,
+                jnp.stack([row[name] for row in rows]),
+                "a mini-batch gives another value than its examples one by one",
+                method=name,
+            )
+
+
+def pair_probe(n: int) -> Any:
+    """What an output pair computes, for an ordinary example."""
+    z = np.random.default_rng(2).normal(size=n)
+
+    def compute(pair: Any) -> Any:
+        here = jnp.asarray(z, jnp.float64)
+        a, y = pair.activation(here), jnp.asarray(np.eye(n)[1], jnp.float64)
+        return {"delta": pair.delta(here, a, y), "cost": pair.cost(here, a, y)}
+
+    return compute
+
+
+def pair_keeps_shape_and_dtype(subject: Subject) -> None:
+    """delta^L is shaped like z, C is a scalar, and both have the dtype of z."""
+    for pair in subject.instances:
+        for dtype in DTYPES:
+            z, y = jnp.asarray([0.5, -1.0, 2.0], dtype), jnp.asarray([0.0, 1.0, 0.0], dtype)
+            given = f"z, a, y of shape (3,) and dtype {dtype}"
+            delta, value = (shape_of(function, z, z, y) for function in (pair.delta, pair.cost))
+            expect_array(delta, (3,), dtype, "delta", given=given, method="delta")
+            expect_array(value, (), dtype, "C", given=given, method="cost")
+
+
+def pair_delta_is_the_gradient(subject: Subject) -> None:
+    """`delta` is dC/dz of the pair's own cost, by automatic differentiation."""
+    exact = jax.jit(jax.grad(lambda z, pair, y: pair.cost(z, pair.activation(z), y)))
+    for pair in subject.instances:
+        for z, y in _pair_examples():
+            here = jnp.asarray(z)
+            expect_close(
+                pair.delta(here, pair.activation(here), jnp.asarray(y)),
+                run_traced(exact, here, pair, jnp.asarray(y)),
+                "delta is not dC/dz",
+                given=f"z = {_text(z)}, y = {_text(y)}",
+                atol=1e-11,
+            )
+
+
+def pair_equals_its_parts(subject: Subject) -> None:
+    """Away from saturation the pair gives what its cost and its activation give apart."""
+    for pair in subject.instances:
+        apart = Unpaired(pair.cost_function, pair.activation)
+        for z, y in _pair_examples():
+            here, target = jnp.asarray(z), jnp.asarray(y)
+            a = pair.activation(here)
+            given = f"z = {_text(z)}, y = {_text(y)}"
+            for name in ("cost", "delta"):
+                expect_close(
+                    getattr(pair, name)(here, a, target),
+                    getattr(apart, name)(here, a, target),
+                    f"{name} differs from what the cost and the activation give without the pair",
+                    given=given,
+                    rtol=1e-8,
+                    atol=1e-9,
+                    method=name,
+                )
+
+
+def pair_is_finite(subject: Subject) -> None:
+    """delta^L and C are finite for |z| up to 1e4: that is what a pair is for."""
+
+    @jax.jit
+    def both(pair: Any, z: jax.Array, y: jax.Array) -> dict[str, jax.Array]:
+        a = pair.activation(z)
+        return {"cost": pair.cost(z, a, y), "delta": pair.delta(z, a, y)}
+
+    for pair in subject.instances:
+        for dtype in ("float32", "float64"):
+            for size in SATURATED:
+                for z in (np.array([size, -size, 0.0]), np.array([-size, size, size])):
+                    y = jnp.asarray([1.0, 0.0, 0.0], dtype)
+                    given = f"z = {_text(z)}, y = [1 0 0], {dtype}"
+                    for name, found in run_traced(both, pair, jnp.asarray(z, dtype), y).items():
+                        expect_finite(found, f"{name} is not finite", given, name)
+
+
+def _pair_examples() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    rng = np.random.default_rng(4)
+    for index in range(8):
+        z = rng.normal(size=N_OUT) * (1 + index % 4)
+        yield z, _softmax(rng.normal(size=N_OUT)) if index % 2 else np.eye(N_OUT)[index % N_OUT]
+
+
+def _differences(cost: Any, a: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """grad_a C by differences, and where C has no kink between the points that they use.
+
+    The step is short against the way to the edge of the domain.
+    """
+    low, high = type(cost).domain
+    steps = np.minimum(STEP, np.minimum(a - low, high - a) / 100)
+    shifts = np.array([-2, -1, 0, 1, 2])
+    points = a + shifts[:, None, None] * (np.eye(a.size) * steps)  # (shift, j, n)
+    target = jnp.asarray(y)
+    rows = jnp.asarray(points.reshape(-1, a.size))
+    values = np.asarray(jax.vmap(lambda at: cost(at, target))(rows), np.float64)
+    before_2, before, here, after, after_2 = values.reshape(5, -1)
+    slope = (8 * (after - before) - (after_2 - before_2)) / (12 * steps)
+    sides = np.stack([here - before, after - here, before - before_2, after_2 - after]) / steps
+    # Without a kink the four slopes grow evenly from left to right.
+    left_out, left, right, right_out = sides[2], sides[0], sides[1], sides[3]
+    bends = np.stack([left - left_out, right - left, right_out - right])
+    even = np.ptp(bends, axis=0) <= 1e-4 * (0.01 + np.abs(slope))
+    return slope, even
+
+
+def _contains(domain: tuple[float, float], values: np.ndarray) -> bool:
+    return bool(np.all((domain[0] <= values) & (values <= domain[1])))
+
+
+def _softmax(z: np.ndarray) -> np.ndarray:
+    e = np.exp(z - z.max())
+    return e / e.sum()
+
+
+def _text(values: np.ndarray) -> str:
+    return np.array2string(np.asarray(values, np.float64), precision=5)
+
+
+def _shown(a: np.ndarray, y: np.ndarray) -> str:
+    return f"a = {_text(a)}, y = {_text(y)}"
+
+
+CHECKS = (
+    Check("shapes and dtypes", gives_a_scalar_and_a_gradient, "prime"),
+    Check("gradient equals autodiff", gradient_equals_autodiff, "prime"),
+    Check("gradient equals differences", gradient_equals_differences, "prime"),
+    Check(
+        "least at a = y",
+        is_least_at_the_target,
+        "__call__",
+        applies=lambda s: s.component.least_at_target,
+    ),
+    Check("never NaN", is_never_nan, "prime"),
+    Check("vmap equals a loop", vmap_equals_a_loop),
+    *components.COMPILED,
+    *components.PURE,
+)
+PAIR_CHECKS = (
+    Check("shapes and dtypes", pair_keeps_shape_and_dtype, "delta"),
+    Check("delta is dC/dz", pair_delta_is_the_gradient, "delta"),
+    Check("equals its parts", pair_equals_its_parts, "cost"),
+    Check("finite when saturated", pair_is_finite, "delta"),
+    *components.COMPILED,
+    *components.PURE,
+)

@@ -1,0 +1,139 @@
+"""Checks for data sets: deterministic, of the promised sizes, in range, split without overlap."""
+
+from __future__ import annotations
+
+import functools
+import random
+from typing import Any
+
+import numpy as np
+
+from bpframe.data import Data, Examples
+from bpframe.errors import DataError
+from bpframe.testing.expect import expect
+from bpframe.testing.outcome import Check, CheckSkippedError
+from bpframe.testing.purity import watched
+from bpframe.testing.subjects import Subject
+
+SPLITS = ("train", "validation", "test")
+
+
+def load(subject: Subject) -> Data:
+    """The data, or a skip with the reason why they cannot be had on this machine."""
+    return _loaded(subject.default)
+
+
+@functools.lru_cache(maxsize=1)
+def _loaded(dataset: Any) -> Data:
+    try:
+        return dataset.load()
+    except DataError as error:
+        raise CheckSkippedError(f"its files are not on this machine: {error}") from error
+
+
+def has_the_promised_sizes(subject: Subject) -> None:
+    """Load gives Data with three splits, none empty, of n_in inputs and n_out outputs."""
+    data, dataset = load(subject), subject.default
+    expect(
+        isinstance(data, Data),
+        "load returns no Data",
+        found=type(data).__name__,
+        expected="Data(train, validation, test)",
+    )
+    for split in SPLITS:
+        examples = getattr(data, split)
+        expect(
+            isinstance(examples, Examples),
+            f"the {split} set is no Examples",
+            found=type(examples).__name__,
+        )
+        expect(len(examples) > 0, f"the {split} set is empty")
+        sizes, promised = (examples.n_in, examples.n_out), (dataset.n_in, dataset.n_out)
+        expect(
+            sizes == promised,
+            f"the {split} set has other sizes than n_in and n_out promise",
+            found=sizes,
+            expected=promised,
+        )
+
+
+def is_in_range(subject: Subject) -> None:
+    """Inputs and targets are finite, inputs of a size to train with, labels are integers."""
+    for split in SPLITS:
+        examples = getattr(load(subject), split)
+        x = examples.x.astype(np.float64) * examples.scale
+        expect(
+            np.isfinite(x).all() and np.isfinite(examples.y).all(),
+            f"the {split} set holds values that are not finite",
+            method="load",
+        )
+        largest = float(np.abs(x).max())
+        expect(
+            largest <= 1e3,
+            f"inputs of the {split} set are too large to train with; set `scale`",
+            found=largest,
+            expected="at most 1000",
+        )
+        if examples.y.ndim == 1:
+            kind = examples.y.dtype.kind
+            expect(
+                kind in "iu",
+                f"labels of the {split} set are no integers",
+                found=str(examples.y.dtype),
+            )
+
+
+def is_deterministic(subject: Subject) -> None:
+    """Loading again gives the same examples in the same order, whatever the global seeds are."""
+    first = load(subject)
+    states = random.getstate(), np.random.get_state()
+    try:
+        random.seed(12345)
+        np.random.seed(12345)
+        again = subject.component().load()
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+    for split in SPLITS:
+        one, other = getattr(first, split), getattr(again, split)
+        same = np.array_equal(one.x, other.x) and np.array_equal(one.y, other.y)
+        expect(
+            same, f"loading again gives another {split} set", found=other.x[0], expected=one.x[0]
+        )
+
+
+def is_disjoint(subject: Subject) -> None:
+    """No example of one split is in another one."""
+    data = load(subject)
+    rows = {split: _rows(getattr(data, split)) for split in SPLITS}
+    for one, other in (("train", "validation"), ("train", "test"), ("validation", "test")):
+        common = rows[one].keys() & rows[other].keys()
+        place = rows[other][next(iter(common))] if common else None
+        expect(
+            not common,
+            f"{len(common)} examples of the {other} set are in the {one} set too; if that is "
+            "meant, set disjoint = False",
+            given=f"row {place} of the {other} set",
+        )
+
+
+def _rows(examples: Examples) -> dict[bytes, int]:
+    """The rows of a split by their content, inputs with target."""
+    pairs = zip(examples.x, examples.y, strict=True)
+    return {x.tobytes() + y.tobytes(): index for index, (x, y) in enumerate(pairs)}
+
+
+def has_no_side_effects(subject: Subject) -> None:
+    """Loading prints nothing, writes nothing and changes nothing."""
+    load(subject)
+    with watched(subject.component, subject.default):
+        subject.component().load()
+
+
+CHECKS = (
+    Check("sizes are as promised", has_the_promised_sizes, "load"),
+    Check("in range", is_in_range, "load"),
+    Check("deterministic", is_deterministic, "load"),
+    Check("splits do not overlap", is_disjoint, "load", applies=lambda s: s.component.disjoint),
+    Check("has no side effects", has_no_side_effects, "load"),
+)

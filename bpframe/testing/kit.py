@@ -1,0 +1,151 @@
+"""The conformance kit: every component of a plugin against every check of its contract."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import jax
+
+from bpframe.errors import BpframeError
+from bpframe.registry import ACTIVE, Plugin, Registry
+from bpframe.testing import (
+    activations,
+    components,
+    costs,
+    datasets,
+    initialisers,
+    learning_rules,
+    optimisers,
+    plugins,
+    regularisers,
+    training,
+    watchers,
+)
+from bpframe.testing.outcome import (
+    FAILED,
+    PASSED,
+    SKIPPED,
+    Check,
+    CheckFailedError,
+    CheckSkippedError,
+    Outcome,
+    described,
+    line_of,
+)
+from bpframe.testing.subjects import Subject
+from bpframe.testing.tracing import plugin_line
+
+CHECKS: Mapping[str, tuple[Check, ...]] = MappingProxyType(
+    {
+        "activation": activations.CHECKS,
+        "cost": costs.CHECKS,
+        "output_pair": costs.PAIR_CHECKS,
+        "optimiser": optimisers.CHECKS,
+        "initialiser": initialisers.CHECKS,
+        "regulariser": regularisers.CHECKS,
+        "data": datasets.CHECKS,
+        "learning_rule": learning_rules.CHECKS,
+        "metric": watchers.METRIC_CHECKS,
+        "schedule": watchers.SCHEDULE_CHECKS,
+        "stopping": watchers.STOPPING_CHECKS,
+    }
+)
+
+
+class Case(NamedTuple):
+    """One check of one component, or of a plugin as a whole, ready to be run."""
+
+    plugin: Plugin
+    kind: str
+    name: str
+    check: Check
+    subject: Any
+    component: type[Any] | None
+
+    def run(self) -> Outcome:
+        """The outcome; whatever the plugin raises is a failure."""
+        try:
+            with _as_in_a_run():
+                self.check.run(self.subject)
+        except CheckSkippedError as reason:
+            return self._outcome(SKIPPED, str(reason))
+        except CheckFailedError as error:
+            return self._outcome(FAILED, described(error, self.component, self.check.method))
+        except (Exception, SystemExit) as error:
+            text = " ".join(str(error).split()) if isinstance(error, BpframeError) else str(error)
+            problem = f"raises {type(error).__name__}: {(text.splitlines() or [''])[0]}"
+            place = plugin_line(error) or line_of(self.component, self.check.method)
+            return self._outcome(FAILED, f"{problem}\n{'look at:':10}{place}")
+        return self._outcome(PASSED)
+
+    def _outcome(self, status: str, detail: str = "") -> Outcome:
+        return Outcome(self.plugin.name, self.kind, self.name, self.check.name, status, detail)
+
+
+@contextlib.contextmanager
+def _as_in_a_run() -> Iterator[None]:
+    """JAX with float64 allowed, and as users have it otherwise."""
+    with (
+        jax.enable_x64(True),
+        jax.numpy_dtype_promotion("standard"),
+        jax.numpy_rank_promotion("allow"),
+    ):
+        yield
+
+
+def cases(registry: Registry, chosen: Iterable[Plugin] | None = None) -> list[Case]:
+    """The checks of some plugins, or of all that are not blocked."""
+    found: list[Case] = []
+    for plugin in registry.plugins if chosen is None else chosen:
+        found += [
+            Case(plugin, "plugin", plugin.name, check, (plugin, registry), None)
+            for check in plugins.CHECKS
+            if check.applies(plugin)
+        ]
+        if plugin.status == ACTIVE:
+            for kind, offers in plugin.offers.items():
+                for name, component in offers.items():
+                    found += _component_cases(registry, plugin, kind, name, component)
+    return found
+
+
+def _component_cases(
+    registry: Registry, plugin: Plugin, kind: str, name: Any, component: type[Any]
+) -> list[Case]:
+    subject = Subject(kind, name, component, registry, _probe(kind, component, registry))
+    shown = " with ".join(name) if isinstance(name, tuple) else name
+    every = (*components.STRUCTURE, *CHECKS[kind], *training.CHECKS)
+    return [
+        Case(plugin, kind, shown, check, subject, component)
+        for check in every
+        if _applies(check, subject)
+    ]
+
+
+def _applies(check: Check, subject: Subject) -> bool:
+    """Whether a check is asked of a subject; one that cannot be made fails in every check."""
+    try:
+        with _as_in_a_run():
+            return check.applies(subject)
+    except Exception:
+        return True
+
+
+def _probe(kind: str, component: type[Any], registry: Registry) -> Callable[[Any], Any]:
+    probes: dict[str, Callable[[], Callable[[Any], Any]]] = {
+        "activation": lambda: activations.probe(component.min_neurons),
+        "cost": lambda: costs.probe(component),
+        "output_pair": lambda: costs.pair_probe(costs.N_OUT),
+        "optimiser": lambda: optimisers.probe,
+        "initialiser": lambda: initialisers.probe,
+        "regulariser": lambda: regularisers.probe,
+        "data": lambda: lambda dataset: dataset,
+        "learning_rule": lambda: learning_rules.probe,
+        "metric": lambda: watchers.metric_probe(registry),
+        "schedule": lambda: watchers.schedule_probe,
+        "stopping": lambda: watchers.stopping_probe,
+    }
+    return probes[kind]()

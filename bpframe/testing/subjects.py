@@ -1,0 +1,140 @@
+"""What is checked: a component class, with instances of several values of its fields."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+
+from bpframe.component import check_fields
+from bpframe.errors import BpframeError
+from bpframe.registry import Registry
+from bpframe.testing.outcome import CheckFailedError
+
+MOST_INSTANCES = 6
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """A component class to check.
+
+    Attributes:
+        kind: its kind.
+        name: its name, or names for an output pair.
+        component: the class.
+        registry: all components, for those that need others beside them.
+        probe: computes from an instance whatever the contract says it computes.
+
+    """
+
+    kind: str
+    name: Any
+    component: type[Any]
+    registry: Registry
+    probe: Callable[[Any], Any]
+
+    @functools.cached_property
+    def default(self) -> Any:
+        """The instance with the default values."""
+        return self.instances[0]
+
+    @functools.cached_property
+    def instances(self) -> tuple[Any, ...]:
+        """Instances with default and other values, those of `component.examples` among them.
+
+        Raises:
+            CheckFailedError: no instance can be made.
+
+        """
+        instances = tuple(itertools.islice(self._instances(), MOST_INSTANCES))
+        for instance in instances:
+            try:
+                check_fields(instance, str(self.name))
+            except BpframeError as error:
+                raise CheckFailedError(
+                    "a default or an example is outside the range that the field declares",
+                    given=instance,
+                    found=str(error),
+                ) from error
+        return instances
+
+    @property
+    def same_structure(self) -> tuple[Any, ...]:
+        """The instances that a compiled program can take turns with."""
+        structure = jax.tree.structure(self.default)
+        return tuple(i for i in self.instances if jax.tree.structure(i) == structure)
+
+    def made(self, **fields: Any) -> Any:
+        """An instance; for an output pair, with its two parts."""
+        if self.kind != "output_pair":
+            return self.component(**fields)
+        cost, activation = self.name
+        parts = (
+            self.registry.get("cost", cost, "output_pair")(),
+            self.registry.get("activation", activation, "output_pair")(),
+        )
+        return self.component(*parts, **fields)
+
+    def _instances(self) -> Iterator[Any]:
+        examples = self.component.examples
+        required = [f.name for f in self._fields() if f.default is dataclasses.MISSING]
+        if required and not examples:
+            raise CheckFailedError(
+                f"cannot be made: {', '.join(required)} has no default; give it one, or give the "
+                "class examples = ({...},) with values to check"
+            )
+        try:
+            if not required:
+                default = self.made()
+                yield default
+                yield from self._varied(default)
+            for example in examples:
+                yield self.made(**example)
+        except (TypeError, ValueError) as error:
+            raise CheckFailedError(f"cannot be made: {type(error).__name__}: {error}") from error
+
+    def _varied(self, default: Any) -> Iterator[Any]:
+        """The default with all numbers moved, twice, and then with each other choice."""
+        for move in (lambda x: 1.5 * x + 0.25, lambda x: 0.6 * x):
+            moved = {
+                field.name: number
+                for field in self._fields()
+                if self._is_leaf(field.name)
+                and (number := _inside(getattr(default, field.name), move, field.metadata))
+            }
+            if moved:
+                yield dataclasses.replace(default, **moved)
+        if self.kind in ("data", "metric"):  # other choices of these are other files, or splits
+            return
+        for field in self._fields():
+            value = getattr(default, field.name)
+            others = [c for c in field.metadata.get("choices", ()) if c != value]
+            for other in [not value] if isinstance(value, bool) else others:
+                yield dataclasses.replace(default, **{field.name: other})
+
+    def _fields(self) -> list[Any]:
+        skipped = ("cost_function", "activation") if self.kind == "output_pair" else ()
+        return [f for f in dataclasses.fields(self.component) if f.name not in skipped]
+
+    def _is_leaf(self, name: str) -> bool:
+        field = next(f for f in self._fields() if f.name == name)
+        return self.component.field_types()[name] is float or field.metadata.get("leaf", False)
+
+
+def _inside(value: Any, move: Callable[[float], float], metadata: Any) -> Any:
+    """Another number inside the declared range, or None if there is none to be found."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    if isinstance(value, int):
+        return value + 1
+    bounds = metadata.get("bounds", {})
+    low = max(bounds.get("gt", -float("inf")), bounds.get("ge", -float("inf")))
+    high = min(bounds.get("lt", float("inf")), bounds.get("le", float("inf")))
+    moved = move(value)
+    if not low < moved < high:
+        moved = (value + (low if moved <= low else high)) / 2  # half-way to the bound
+    return moved if low < moved < high else None

@@ -1,0 +1,127 @@
+"""A check for every component: an experiment with it can be compiled, in every dtype."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bpframe import training
+from bpframe.contracts import Activation, Cost, OutputPair
+from bpframe.data import Examples
+from bpframe.equations import Unpaired
+from bpframe.errors import ConfigError
+from bpframe.experiment import DTYPES, Experiment, Training
+from bpframe.monitoring import Monitor
+from bpframe.network import Layer, Network
+from bpframe.precision import precision
+from bpframe.registry import Registry
+from bpframe.testing.expect import expect
+from bpframe.testing.outcome import Check, CheckFailedError, CheckSkippedError
+from bpframe.testing.subjects import Subject
+from bpframe.testing.tracing import run_traced
+
+N_IN, N_HIDDEN, N_OUT, N = 2, 3, 3, 11
+BESIDE = {
+    "data": "xor",
+    "optimiser": "sgd",
+    "initialiser": "scaled",
+    "regulariser": "none",
+    "learning_rule": "backprop",
+    "schedule": "constant",
+    "stopping": "never",
+}
+
+
+def experiment(
+    registry: Registry, kind: str, part: Any, *, dtype: str = "float32", epochs: int = 1
+) -> Experiment:
+    """A small experiment with one part given, and built-in ones beside it."""
+    parts = {other: built_in(registry, other, name) for other, name in BESIDE.items()}
+    if kind in parts:
+        parts[kind] = part
+    hidden = part if kind == "activation" else built_in(registry, "activation", "tanh")
+    pair = _pair(registry, kind, part)
+    n_out = part.n_out if kind == "data" else N_OUT
+    layers = (Layer(max(N_HIDDEN, hidden.min_neurons), hidden), Layer(n_out, pair.activation))
+    return Experiment(
+        **parts,
+        network=Network(N_IN, layers),
+        cost=pair,
+        metrics=(Monitor("checked", part),) if kind == "metric" else (),
+        training=Training(epochs=epochs, batch_size=4, dtype=dtype),
+    )
+
+
+def _pair(registry: Registry, kind: str, part: Any) -> OutputPair:
+    if kind == "output_pair":
+        return part
+    if kind != "cost":
+        cost: Cost = built_in(registry, "cost", "quadratic")
+        return Unpaired(cost, built_in(registry, "activation", "sigmoid"))
+    output: Activation = built_in(
+        registry, "activation", "softmax" if part.needs_distribution else "sigmoid"
+    )
+    return Unpaired(part, output)
+
+
+def built_in(registry: Registry, kind: str, name: str) -> Any:
+    """An instance of a built-in component; a skip if it is not active."""
+    try:
+        return registry.get(kind, name, "check")()
+    except ConfigError as error:
+        raise CheckSkippedError(f"needs the built-in {kind} {name}: {error}") from error
+
+
+def can_be_trained_with(subject: Subject) -> None:
+    """An epoch and what follows it can be traced, in float32, float64 and bfloat16."""
+    for instance in subject.instances:
+        for dtype in DTYPES:
+            given = f"{instance}, training.dtype={dtype}"
+            with precision(dtype):
+                whole = experiment(subject.registry, subject.kind, instance, dtype=dtype)
+                try:
+                    before, after = run_traced(_traced, whole)
+                except (TypeError, ValueError) as error:
+                    text = (str(error).splitlines() or [""])[0]
+                    raise CheckFailedError(
+                        f"an experiment with it cannot be compiled: {type(error).__name__}: {text}",
+                        given=given,
+                    ) from error
+            expect(
+                before == after,
+                "an epoch gives a state of another shape or dtype than it was given",
+                given=given,
+                found=after,
+                expected=before,
+            )
+
+
+def _traced(experiment: Experiment) -> tuple[Any, Any]:
+    """The shapes and dtypes of the state before and after an epoch."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(N, N_IN)), rng.integers(0, N_OUT, N)
+    examples = training.to_device(Examples(x, y, n_out=N_OUT), experiment.training.dtype)
+
+    def epoch(experiment: Experiment) -> Any:
+        state = training.draw_state(experiment)
+        epoch = training.train_epoch(experiment, state, examples, jnp.arange(N, dtype=jnp.int32))
+        steering, stop = training.after_epoch(
+            experiment,
+            epoch.state.steering,
+            epoch.state.step,
+            epoch.totals,
+            epoch.totals,
+            n_train=N,
+            n_validation=N,
+        )
+        return state, epoch.state._replace(steering=steering), stop
+
+    before, after, _ = jax.eval_shape(epoch, experiment)
+    shapes = [jax.tree.map(lambda s: (s.shape, s.dtype), state) for state in (before, after)]
+    return shapes[0], shapes[1]
+
+
+CHECKS = (Check("can be trained with", can_be_trained_with, applies=lambda s: s.kind != "data"),)
