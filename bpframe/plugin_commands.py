@@ -59,10 +59,9 @@ def check(arguments: list[str]) -> None:
     with Progress(*_COLUMNS, console=console, transient=True) as bar:
         task = bar.add_task("checking", total=len(cases))
         outcomes = []
-        for case in cases:
-            bar.update(task, description=f"{case.kind} {case.name}")
-            outcomes.append(case.run())
-            bar.advance(task)
+        for outcome in testing.run(cases):
+            bar.update(task, description=f"{outcome.kind} {outcome.component}", advance=1)
+            outcomes.append(outcome)
     report = testing.Report.of(outcomes)
     report.show(console)
     if not report.is_good:

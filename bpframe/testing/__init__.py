@@ -15,7 +15,7 @@ from typing import Any
 from bpframe import host, schemas
 from bpframe.errors import PluginError
 from bpframe.registry import DISABLED, Plugin, Registry
-from bpframe.testing.kit import Case, cases
+from bpframe.testing.kit import Case, cases, run
 from bpframe.testing.outcome import FAILED, PASSED, SKIPPED, Outcome
 from bpframe.testing.report import Report
 
@@ -30,17 +30,18 @@ __all__ = [
     "check_plugins",
     "check_registry",
     "conformance",
+    "run",
 ]
 
 
 def check_registry(registry: Registry, chosen: Iterable[Plugin] | None = None) -> Report:
     """The outcomes of all checks of some plugins of a registry, or of all of them."""
-    return Report.of(case.run() for case in cases(registry, chosen))
+    return Report.of(run(cases(registry, chosen)))
 
 
 def check_plugins(*plugins: object) -> Report:
     """The outcomes of all checks of some modules or objects with hooks."""
-    return Report.of(case.run() for case in _cases_of(plugins))
+    return Report.of(run(_cases_of(plugins)))
 
 
 def conformance(*plugins: object) -> Callable[..., None]:

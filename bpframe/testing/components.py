@@ -165,7 +165,7 @@ def _has_several(subject: Subject) -> bool:
 
 PURE = (
     Check("has no hidden state", has_no_hidden_state),
-    Check("has no side effects", has_no_side_effects),
+    Check("has no side effects", has_no_side_effects, is_alone=True),
 )
 STRUCTURE = (
     Check("is documented", is_documented),

@@ -60,7 +60,7 @@ def has_the_stated_variance(subject: Subject) -> None:
     """The weights have the variance that `variance` states, within its standard error."""
     weights = jax.jit(lambda i, key, n_in, n_out: i(key, n_in, n_out).w, static_argnums=(2, 3))
     for initialiser in subject.instances:
-        for n_in, n_out in ((240, 90), (90, 240)):
+        for n_in, n_out in ((160, 60), (60, 160)):
             drawn = run_traced(weights, initialiser, jax.random.key(0), n_in, n_out)
             w = np.asarray(drawn, np.float64)
             stated = float(initialiser.variance(n_in, n_out))

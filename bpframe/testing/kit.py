@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -64,6 +66,7 @@ class Case(NamedTuple):
     check: Check
     subject: Any
     component: type[Any] | None
+    place: int
 
     def run(self) -> Outcome:
         """The outcome; whatever the plugin raises is a failure."""
@@ -82,12 +85,14 @@ class Case(NamedTuple):
         return self._outcome(PASSED)
 
     def _outcome(self, status: str, detail: str = "") -> Outcome:
-        return Outcome(self.plugin.name, self.kind, self.name, self.check.name, status, detail)
+        return Outcome(
+            self.plugin.name, self.kind, self.name, self.check.name, status, self.place, detail
+        )
 
 
 @contextlib.contextmanager
 def _as_in_a_run() -> Iterator[None]:
-    """JAX with float64 allowed, and as users have it otherwise."""
+    """JAX with float64 allowed, and as users have it otherwise; for this thread."""
     with (
         jax.enable_x64(True),
         jax.numpy_dtype_promotion("standard"),
@@ -96,13 +101,30 @@ def _as_in_a_run() -> Iterator[None]:
         yield
 
 
+def run(cases: Sequence[Case]) -> Iterator[Outcome]:
+    """The outcomes of some checks, as they end.
+
+    Half of the time goes into compiling, which threads do at the same time; and since nearly all
+    programs run once and briefly, they are compiled without optimisation.
+    """
+    before = jax.config.values["jax_disable_most_optimizations"]
+    jax.config.update("jax_disable_most_optimizations", True)
+    try:
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            together = [pool.submit(case.run) for case in cases if not case.check.is_alone]
+            yield from (done.result() for done in as_completed(together))
+        yield from (case.run() for case in cases if case.check.is_alone)
+    finally:
+        jax.config.update("jax_disable_most_optimizations", before)
+
+
 def cases(registry: Registry, chosen: Iterable[Plugin] | None = None) -> list[Case]:
     """The checks of some plugins, or of all that are not blocked."""
     found: list[Case] = []
     for plugin in registry.plugins if chosen is None else chosen:
         found += [
-            Case(plugin, "plugin", plugin.name, check, (plugin, registry), None)
-            for check in plugins.CHECKS
+            Case(plugin, "plugin", plugin.name, check, (plugin, registry), None, place)
+            for place, check in enumerate(plugins.CHECKS)
             if check.applies(plugin)
         ]
         if plugin.status == ACTIVE:
@@ -119,8 +141,8 @@ def _component_cases(
     shown = " with ".join(name) if isinstance(name, tuple) else name
     every = (*components.STRUCTURE, *CHECKS[kind], *training.CHECKS)
     return [
-        Case(plugin, kind, shown, check, subject, component)
-        for check in every
+        Case(plugin, kind, shown, check, subject, component, place)
+        for place, check in enumerate(every)
         if _applies(check, subject)
     ]
 

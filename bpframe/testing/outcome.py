@@ -54,6 +54,7 @@ class Check(NamedTuple):
         run: raises CheckFailedError if a subject does not have it.
         method: the method of the component where to look first if it fails.
         applies: whether the property is asked of a subject at all.
+        is_alone: whether nothing else may run meanwhile, as it watches the whole process.
 
     """
 
@@ -61,6 +62,7 @@ class Check(NamedTuple):
     run: Callable[[Any], None]
     method: str | None = None
     applies: Callable[[Any], bool] = lambda _: True
+    is_alone: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +75,7 @@ class Outcome:
         component: its name.
         check: the property that was checked.
         status: "passed", "failed" or "skipped".
+        place: where the check stands among those of its kind.
         detail: the failure in several lines, or the reason for the skip.
 
     """
@@ -82,6 +85,7 @@ class Outcome:
     component: str
     check: str
     status: str
+    place: int
     detail: str = ""
 
 

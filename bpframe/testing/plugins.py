@@ -83,5 +83,10 @@ CHECKS = (
     Check("loads", loads),
     Check("declares its API version", declares_its_api_version, applies=lambda p: p.reason is None),
     Check("owns its names", owns_its_names, applies=lambda p: p.reason is None),
-    Check("listens without failing", listens_without_failing, applies=lambda p: bool(p.listeners)),
+    Check(
+        "listens without failing",
+        listens_without_failing,
+        applies=lambda p: bool(p.listeners),
+        is_alone=True,
+    ),
 )

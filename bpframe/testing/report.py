@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from bpframe.registry import KINDS
 from bpframe.testing.outcome import FAILED, PASSED, SKIPPED, Outcome
 
 
@@ -22,8 +23,9 @@ class Report:
 
     @classmethod
     def of(cls, outcomes: Iterable[Outcome]) -> Report:
-        """The report of some outcomes."""
-        return cls(tuple(outcomes))
+        """The report of some outcomes, in the order of the kinds and of their checks."""
+        kinds = {kind: place for place, kind in enumerate(("plugin", *KINDS))}
+        return cls(tuple(sorted(outcomes, key=lambda o: (kinds[o.kind], o.place))))
 
     def with_status(self, status: str) -> tuple[Outcome, ...]:
         """The outcomes that are "passed", "failed" or "skipped"."""
