@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import NoReturn
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from bpframe import discovery, host, listing, schemas
+from bpframe import discovery, host, listing, packages, schemas
 from bpframe.errors import ConfigError, unknown
 from bpframe.plugin_settings import plugin_settings
 from bpframe.registry import Plugin, Registry
@@ -95,7 +96,27 @@ def _chosen(words: list[str], overrides: list[str]) -> tuple[Registry, list[Plug
 
 def new_plugin(arguments: list[str]) -> None:
     """Write a package to start a plugin from."""
-    raise NotImplementedError
+    parser = _parser("new-plugin", "write a package to start a plugin from")
+    parser.add_argument("name", help="the name of the package, such as my-sine")
+    parser.add_argument("--kind", default="activation", help=", ".join(packages.KINDS))
+    parser.add_argument("--licence", default="MIT", help=", ".join(packages.LICENCES))
+    parser.add_argument("--author", help="who holds the copyright")
+    parser.add_argument("--into", default=".", help="the folder to make the package in")
+    args = parser.parse_args(arguments)
+    written = packages.write(
+        packages.NewPackage(args.name, args.kind, args.licence, args.author),
+        Path(args.into).expanduser(),
+        _registry([]),
+    )
+    console = Console()
+    for path in written:
+        console.print(f"wrote {escape(str(path))}", highlight=False, soft_wrap=True)
+    folder = escape(str(Path(args.into) / args.name))
+    console.print(
+        f"\nNow: cd {folder} && pip install -e . && pytest && bpframe check {args.name}",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
