@@ -27,6 +27,12 @@ def cast(tree: Any, dtype: str | np.dtype) -> Any:
 
 def cast_floats(tree: Any, dtype: str | np.dtype) -> Any:
     """Every leaf that is a float in `dtype`, the others as they are."""
-    return jax.tree.map(
-        lambda leaf: leaf.astype(dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf, tree
-    )
+
+    def cast_one(leaf: Any) -> Any:
+        return jnp.asarray(leaf, dtype) if _is_float(leaf) else leaf
+
+    return jax.tree.map(cast_one, tree)
+
+
+def _is_float(leaf: Any) -> bool:
+    return bool(jnp.issubdtype(jnp.result_type(leaf), jnp.floating))

@@ -142,9 +142,10 @@ def draw_state(experiment: Experiment) -> State:
     wide = wide_dtype(experiment.training.dtype)
     layers_key, rule_key = jax.random.split(jax.random.key(experiment.seed))
     keys = jax.random.split(layers_key, len(experiment.network.layers))
+    initialiser = cast_floats(experiment.initialiser, "float32")
     with jax.enable_x64(False):
         drawn = tuple(
-            experiment.initialiser(key, n_in, n_out)
+            initialiser(key, n_in, n_out)
             for key, (n_in, n_out) in zip(keys, experiment.network.shapes, strict=True)
         )
     params = jax.tree.map(lambda p: p.astype(wide), drawn)
