@@ -59,6 +59,10 @@ def _experiment(experiment: Experiment) -> Iterator[Item]:
         f"{training.epochs} epochs, mini-batches of m = {training.batch_size} examples, "
         f"{training.dtype}."
     )
+    stopping = experiment.stopping
+    if stopping.formula is None or stopping.formula.text != "never":
+        yield Prose(f"Training stops earlier by the rule {_described(stopping)}:")
+        yield from _equation("stop {}", stopping.formula)
     yield Prose(f"Weights and biases start as {_described(experiment.initialiser)} draws them:")
     yield from _equation("{}", experiment.initialiser.formula)
     yield Prose(f"Cost of one example with target y: {_described(experiment.cost.cost_function)}.")
