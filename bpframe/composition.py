@@ -112,8 +112,8 @@ def missing(error: MissingConfigException) -> ConfigError:
     """The error for a config that does not exist."""
     wanted = error.missing_cfg_file or ""
     group, _, name = wanted.rpartition("/")
-    if group and error.options:
-        return unknown(group, name, error.options)
+    if group and (error.options or group in schemas.GROUPS):
+        return unknown(group, name, error.options or ())
     return ConfigError(f"config {wanted!r} is not in the config path: {_first_line(error)}")
 
 

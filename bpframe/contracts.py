@@ -144,6 +144,8 @@ class Optimiser(Component, ABC):
 class Initialiser(Component, ABC):
     """The weights and biases that training starts from."""
 
+    is_random: ClassVar[bool] = True
+    """Whether another key gives other weights."""
     formula: ClassVar[Formula | None] = None
 
     @abstractmethod

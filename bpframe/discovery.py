@@ -5,6 +5,7 @@ Finding one does not import it; `Found.load` does, and may raise anything.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -86,12 +87,14 @@ def load_file(path: Path) -> object:
     Its name in `sys.modules` is made of the whole path, so that a file called jax.py shadows
     nothing. It is imported again only when its code has changed.
     """
-    digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
-    name = f"bpframe_plugin_{digest}_{path.stem}"
-    stamp = tuple((f.stat().st_mtime_ns, f.stat().st_size) for f in _code_of(path))
+    name = f"bpframe_plugin_{_digest(str(path).encode())[:8]}_{path.stem}"
+    code = _code_of(path)
+    stamp = {file: _digest(file.read_bytes()) for file in code}
     loaded = sys.modules.get(name)
-    if loaded is not None and getattr(loaded, "__bpframe_stamp__", None) == stamp:
-        return loaded
+    if loaded is not None:
+        if getattr(loaded, "__bpframe_stamp__", None) == stamp:
+            return loaded
+        _forget_bytecode(code)
     for old in [key for key in sys.modules if key == name or key.startswith(f"{name}.")]:
         del sys.modules[old]
     is_package = path.is_dir()
@@ -107,7 +110,8 @@ def load_file(path: Path) -> object:
     try:
         spec.loader.exec_module(module)
     except BaseException:
-        del sys.modules[name]
+        sys.modules.pop(name, None)
+        _forget_bytecode(code)
         raise
     module.__bpframe_stamp__ = stamp  # pyright: ignore[reportAttributeAccessIssue]
     return module
@@ -115,3 +119,18 @@ def load_file(path: Path) -> object:
 
 def _code_of(path: Path) -> list[Path]:
     return sorted(path.rglob("*.py")) if path.is_dir() else [path]
+
+
+def _forget_bytecode(code: list[Path]) -> None:
+    """Have Python compile the files anew.
+
+    It takes its bytecode for current if a file has the same size and the same second as before.
+    """
+    importlib.invalidate_caches()
+    for file in code:
+        with contextlib.suppress(OSError):  # in a folder that is read-only Python keeps none
+            Path(importlib.util.cache_from_source(str(file))).unlink()
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

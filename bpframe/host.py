@@ -65,7 +65,7 @@ def load_registry(
     ]
     loaded += [_loaded(manager, one, is_given=True) for one in given]
     _check_names(loaded, prefer)
-    return Registry.of(loaded, prefer)
+    return Registry.of((_listening(manager, plugin) for plugin in loaded), prefer)
 
 
 def warn_of_faults(registry: Registry) -> None:
@@ -161,7 +161,7 @@ def _trace(
         came = "returned " + ", ".join(
             f"{len(result)} names: {', '.join(map(str, result))}"
             if isinstance(result, Mapping)
-            else repr(result)
+            else " ".join(repr(result).split())
             for result in outcome.get_result() or [None]
         )
     print(f"bpframe: {plugins}: {name} {came}", file=sys.stderr)
@@ -228,12 +228,22 @@ def _loaded(manager: pluggy.PluginManager, found: Found, *, is_given: bool) -> P
         for kind in KINDS:
             offered = _offered(manager, plugin.name, kind)
             plugin = dataclasses.replace(plugin, offers={**plugin.offers, kind: offered})
-        listeners = {hook: c for hook in EVENTS if (c := _caller(manager, plugin.name, hook))}
-        return dataclasses.replace(plugin, listeners=listeners)
+        return plugin
     except PluginError as error:
-        if is_given:
-            raise PluginError(f"plugin {plugin.name}: {error}") from error
-        return dataclasses.replace(plugin, status=DISABLED, reason=str(error))
+        fault = error
+    except (Exception, SystemExit) as error:  # a mere look at a plugin may run its code
+        fault = PluginError(f"cannot be read: {_described(error)}")
+    if is_given:
+        raise PluginError(f"plugin {plugin.name}: {fault}") from fault
+    return dataclasses.replace(plugin, status=DISABLED, reason=str(fault))
+
+
+def _listening(manager: pluggy.PluginManager, plugin: Plugin) -> Plugin:
+    """The plugin with its event hooks, once all plugins are registered: see `_caller`."""
+    if plugin.status != ACTIVE:
+        return plugin
+    listeners = {hook: c for hook in EVENTS if (c := _caller(manager, plugin.name, hook))}
+    return dataclasses.replace(plugin, listeners=listeners)
 
 
 def _described(error: BaseException) -> str:
@@ -242,9 +252,10 @@ def _described(error: BaseException) -> str:
     if isinstance(error, SyntaxError) and error.filename:
         place = f" ({error.filename}, line {error.lineno})"
         return f"{type(error).__name__}: {error.msg}{place}"
+    text = " ".join(str(error).split())
     if frames := traceback.extract_tb(error.__traceback__):
         place = f" ({frames[-1].filename}, line {frames[-1].lineno})"
-    return f"{type(error).__name__}: {error}{place}"
+    return f"{type(error).__name__}: {text}{place}"
 
 
 def _name_of(plugin: object) -> str:
@@ -290,7 +301,7 @@ def _looks_like_a_hook(loaded: object, attribute: str) -> bool:
 
 
 def _caller(manager: pluggy.PluginManager, name: str, hook: str) -> pluggy.HookCaller | None:
-    """The hook of one plugin alone."""
+    """The hook of one plugin alone; it would call those that are registered later as well."""
     caller = getattr(manager.hook, hook)
     if all(impl.plugin_name != name for impl in caller.get_hookimpls()):
         return None

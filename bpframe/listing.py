@@ -38,16 +38,22 @@ class Field(NamedTuple):
 def fields(component: type[Any]) -> list[Field]:
     """The fields of a component class."""
     hints = component.field_types()
-    return [
-        Field(
-            field.name,
-            _type_name(hints[field.name]),
-            None if field.default is dataclasses.MISSING else field.default,
-            field.default is dataclasses.MISSING,
-            _allowed(field.metadata),
+    found = []
+    for field in dataclasses.fields(component):
+        default: Any = field.default
+        if field.default_factory is not dataclasses.MISSING:
+            default = field.default_factory()
+        is_required = default is dataclasses.MISSING
+        found.append(
+            Field(
+                field.name,
+                _type_name(hints[field.name]),
+                None if is_required else default,
+                is_required,
+                _allowed(field.metadata),
+            )
         )
-        for field in dataclasses.fields(component)
-    ]
+    return found
 
 
 def _type_name(hint: Any) -> str:
@@ -195,7 +201,7 @@ def show_one(console: Console, registry: Registry, word: str) -> None:
         (plugin, kind, name, component)
         for plugin in registry.plugins
         for kind, name, component in _components(plugin)
-        if word == name
+        if word == _shown(name)
     ]
     if not plugins:
         for plugin, kind, name, component in named:

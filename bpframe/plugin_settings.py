@@ -7,13 +7,16 @@ the components that are not known yet.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+import itertools
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import MissingConfigException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -23,7 +26,7 @@ from bpframe.composition import initialised, translated
 from bpframe.errors import ConfigError
 from bpframe.registry import KINDS, Registry
 
-_PREFIX = "plugins."
+_NODE = "plugins"
 _PROVIDER = "bpframe_unknown"
 
 
@@ -47,33 +50,55 @@ def plugin_settings(
         ConfigError: they cannot be read, or are not lists.
 
     """
-    mine = [text for text in overrides if text.lstrip("+~").startswith(_PREFIX)]
+    with translated():
+        given = OverridesParser.create().parse_overrides(list(overrides))
+    mine = [override for override in given if _is_ours(override)]
+    for override in mine:
+        if override.is_sweep_override():
+            raise ConfigError(
+                f"{override.input_line}: plugins are loaded once for a whole sweep; give one list "
+                "with all of them"
+            )
     folders = [Path(folder) for folder in (config_path, config_dir) if folder]
-    has_search_path = any(text.startswith("hydra.searchpath") for text in overrides)
+    has_search_path = any(override.key_or_group == "hydra.searchpath" for override in given)
     if has_search_path or any(_mentions_plugins(folder) for folder in folders):
-        node = _composed(overrides, name, config_path, config_dir)
-    elif mine:
-        with translated():
-            node = OmegaConf.create({"path": [], "prefer": []})
-            for override in OverridesParser.create().parse_overrides(mine):
-                key = override.key_or_group.removeprefix(_PREFIX)
-                OmegaConf.update(node, key, override.value(), force_add=True)
-    else:
-        return PluginSettings()
+        return _composed(overrides, name, config_path, config_dir)
+    return _read(_overridden(mine)) if mine else PluginSettings()
+
+
+def _is_ours(override: Override) -> bool:
+    return override.key_or_group.partition(".")[0] == _NODE
+
+
+def _overridden(overrides: Sequence[Override]) -> Any:
+    """The node `plugins` that overrides make of the defaults."""
+    with translated():
+        cfg = OmegaConf.create({_NODE: {"path": [], "prefer": []}})
+        for override in overrides:
+            key = override.key_or_group
+            OmegaConf.update(cfg, key, override.value(), merge=key == _NODE, force_add=True)
+        return cfg[_NODE]
+
+
+def _read(node: Any) -> PluginSettings:
+    """The settings in a node `plugins`."""
     return PluginSettings(_strings(node, "path"), _strings(node, "prefer"))
 
 
 def _strings(node: Any, key: str) -> tuple[str, ...]:
     with translated():
+        if not isinstance(node, DictConfig):
+            raise ConfigError(f"{_NODE}: {node!r} is not a mapping with path and prefer")
         value = OmegaConf.to_container(node, resolve=True).get(key, [])  # pyright: ignore
     if not isinstance(value, list) or not all(isinstance(part, str) for part in value):
-        raise ConfigError(f"plugins.{key}: {value!r} is not a list of texts; write [{value}]")
+        raise ConfigError(f"{_NODE}.{key}: {value!r} is not a list of texts; write [{value}]")
     return tuple(value)  # pyright: ignore[reportReturnType, reportArgumentType]
 
 
 def _mentions_plugins(folder: Path) -> bool:
     files = [*folder.rglob("*.yaml"), *folder.rglob("*.yml")] if folder.is_dir() else []
-    return any(b"plugins" in file.read_bytes() for file in files)
+    contents = (file.read_bytes() for file in files)
+    return any(b"plugins" in content or b"searchpath" in content for content in contents)
 
 
 def _composed(
@@ -81,48 +106,77 @@ def _composed(
     name: str | None,
     config_path: Path | None,
     config_dir: str | None,
-) -> DictConfig:
-    """The node `plugins` of the config, composed with empty nodes for unknown components."""
+) -> PluginSettings:
+    """The settings in the config, composed with empty nodes for unknown components.
+
+    Of a sweep over config files it is the settings of all of them, since it loads plugins once.
+    """
     schemas.store(Registry.of(()))
-    parser = OverridesParser.create()
-    kept = []
-    with translated():
-        for text in overrides:
-            override = parser.parse_override(text)
-            key = override.key_or_group
-            is_choice = "." not in key and key not in KINDS
-            if not override.is_sweep_override() and (is_choice or key.startswith(_PREFIX)):
-                kept.append(text)
-    store = ConfigStore.instance()
     try:
         with initialised(config_path, config_dir):
-            while True:
-                try:
-                    return _compose(kept, name).plugins
-                except MissingConfigException as error:
-                    group, _, missing = (error.missing_cfg_file or "").rpartition("/")
-                    if group not in KINDS:
-                        raise
-                    store.store(group=group, name=missing, node={}, provider=_PROVIDER)
+            found = [_read(_with_empty_nodes(chosen, name)) for chosen in _choices(overrides)]
     except MissingConfigException as error:
         raise composition.missing(error) from error
     finally:
-        for kind in KINDS:
-            group = store.repo.get(kind, {})
-            for key in [k for k, node in group.items() if node.provider == _PROVIDER]:
-                del group[key]
+        _remove_empty_nodes()
+    return PluginSettings(
+        tuple(dict.fromkeys(path for settings in found for path in settings.paths)),
+        tuple(dict.fromkeys(word for settings in found for word in settings.prefer)),
+    )
 
 
-def _compose(overrides: list[str], name: str | None) -> DictConfig:
+def _choices(overrides: Sequence[str]) -> Iterator[list[str]]:
+    """The overrides, but for those of components, whose nodes are empty here.
+
+    A sweep has one list of them for each combination of files that it chooses.
+    """
+    hydra = GlobalHydra.instance().hydra
+    assert hydra is not None
+    parser = OverridesParser.create(hydra.config_loader)
+    own_keys = {field.name for field in dataclasses.fields(schemas.Config)}
+    kept: list[list[str]] = []
+    for override in parser.parse_overrides(list(overrides)):
+        root, dot, _ = override.key_or_group.partition(".")
+        if root in KINDS:
+            continue
+        if not override.is_sweep_override():
+            kept.append([str(override.input_line)])
+        elif not dot and root not in own_keys:
+            key, _, _ = override.get_key_element().partition("=")
+            kept.append([f"{key}={choice}" for choice in override.sweep_string_iterator()])
+    return map(list, itertools.product(*kept))
+
+
+def _with_empty_nodes(overrides: list[str], name: str | None) -> Any:
+    """The node `plugins`, composed with an empty node for each component that is not known."""
+    while True:
+        try:
+            return _node(overrides, name)
+        except MissingConfigException as error:
+            group, _, missing = (error.missing_cfg_file or "").rpartition("/")
+            if group not in KINDS:
+                raise
+            ConfigStore.instance().store(group=group, name=missing, node={}, provider=_PROVIDER)
+
+
+def _remove_empty_nodes() -> None:
+    for kind in KINDS:
+        group = ConfigStore.instance().repo.get(kind, {})
+        for key in [key for key, node in group.items() if node.provider == _PROVIDER]:
+            del group[key]
+
+
+def _node(overrides: list[str], name: str | None) -> Any:
     hydra = GlobalHydra.instance().hydra
     assert hydra is not None
     try:
         with translated(missing_too=False):
-            return hydra.compose_config(
+            cfg = hydra.compose_config(
                 config_name=name or composition.CONFIG_NAME,
                 overrides=overrides,
                 run_mode=RunMode.RUN,
                 from_shell=False,
             )
+            return cfg[_NODE]
     except (ValueError, TypeError) as error:
         raise ConfigError(f"{' '.join(overrides)}: cannot be composed ({error})") from error

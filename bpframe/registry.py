@@ -143,7 +143,9 @@ class Registry:
     def without(self, name: str, reason: str) -> Registry:
         """The registry with one plugin disabled."""
         plugins = (
-            dataclasses.replace(p, status=DISABLED, reason=reason) if p.name == name else p
+            dataclasses.replace(p, status=DISABLED, reason=reason)
+            if p.name == name and p.status == ACTIVE
+            else p
             for p in self.plugins
         )
         return Registry.of(plugins, self.prefer)
@@ -207,11 +209,14 @@ class Registry:
                     f"{plugin.status}: {plugin.reason}"
                 )
         error = unknown(path, name, self.offers[kind])
-        idle = [p for p in self.plugins if p.status == DISABLED]
+        if not self.offers[kind]:
+            error = ConfigError(f"{path}: unknown {name!r}; no {kind} can be chosen")
+        idle = [f"{plugin.source}: {plugin.reason}" for plugin in self.disabled]
+        if blocked := [plugin.name for plugin in self.plugins if plugin.status == BLOCKED]:
+            idle.append(f"blocked are {', '.join(blocked)}")
         if not idle:
             return error
-        listed = "; ".join(f"{plugin.name}: {plugin.reason}" for plugin in idle)
-        return ConfigError(f"{error}; disabled plugins, which may offer it: {listed}")
+        return ConfigError(f"{error}; plugins that may offer it are not active: {'; '.join(idle)}")
 
 
 def normalised(name: str) -> str:

@@ -120,7 +120,7 @@ def _with_schemas(registry: Registry) -> Registry:
             for name, component in offers.items() if kind != PAIRS else ():
                 try:
                     _structured(component, name)
-                except OmegaConfBaseException as error:
+                except (OmegaConfBaseException, ValueError, TypeError) as error:
                     reason = f"{kind} {name!r} has a field that a config cannot hold: {error}"
                     if plugin.is_given:
                         raise PluginError(f"plugin {plugin.name}: {reason}") from error
@@ -146,7 +146,7 @@ def _schema_class(component: type[Any], name: str) -> type[Any]:
         default: Any = MISSING if field.default is dataclasses.MISSING else field.default
         if field.default_factory is not dataclasses.MISSING:
             default = field.default_factory()
-        if isinstance(default, tuple):
+        if isinstance(default, tuple | list):
             default = dataclasses.field(default_factory=lambda default=default: list(default))
         fields.append((field.name, component.field_types()[field.name], default))
     return dataclasses.make_dataclass(name, fields)

@@ -52,7 +52,7 @@ def conformance(*plugins: object) -> Callable[..., None]:
 
     @pytest.mark.parametrize("case", found, ids=[_identifier(case) for case in found])
     def test(case: Case) -> None:
-        outcome = case.run()
+        (outcome,) = run([case])
         if outcome.status == FAILED:
             pytest.fail(
                 f"{case.kind} {case.name}: {outcome.check}: {outcome.detail}", pytrace=False
@@ -80,10 +80,10 @@ def _cases_of(plugins: Iterable[object]) -> list[Case]:
 
 def _with(plugin: object) -> Registry:
     """The registry with this plugin in it, once."""
-    registry = schemas.store(host.load_registry())
+    registry = host.load_registry()
     if _find(registry, plugin) is None:
-        registry = schemas.store(host.load_registry([plugin]))
-    return registry
+        registry = host.load_registry([plugin])
+    return schemas.store(registry)
 
 
 def _registered(registry: Registry, plugin: object) -> Plugin:

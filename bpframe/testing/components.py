@@ -26,13 +26,18 @@ def is_documented(subject: Subject) -> None:
     )
 
 
+def can_be_made(subject: Subject) -> None:
+    """It has instances to check: with its default values, with others, and with its examples."""
+    expect(subject.instances, "has no instance to check")
+
+
 def obeys_the_pytree_rule(subject: Subject) -> None:
     """Float fields are leaves, the rest is hashable structure, and both rebuild the instance."""
     types = subject.component.field_types()
     for instance in subject.instances:
         leaves, structure = jax.tree.flatten(instance)
         try:
-            hash(structure)
+            hash(instance)
         except TypeError as error:
             raise CheckFailedError(
                 f"a field that is not a leaf cannot be hashed ({error}); make it a tuple, a number "
@@ -46,6 +51,16 @@ def obeys_the_pytree_rule(subject: Subject) -> None:
                 given=instance,
                 found=leaf,
                 expected="a float",
+            )
+        held = {id(leaf) for leaf in leaves}
+        for name, hint in types.items():
+            value = getattr(instance, name)
+            expect(
+                not isinstance(value, float) or id(value) in held,
+                f"field {name} holds a float and is no leaf, so every new value compiles anew",
+                given=instance,
+                found=f"{name}: {getattr(hint, '__name__', hint)}",
+                expected=f"{name}: float",
             )
         numbers = [n for n, hint in types.items() if hint is float]
         for name in numbers:
@@ -113,6 +128,7 @@ def jit_equals_eager(subject: Subject) -> None:
             run_traced(program, instance),
             subject.probe(instance),
             "the compiled program gives another value",
+            given=instance,
             rtol=1e-9,
             atol=1e-11,
         )
@@ -128,6 +144,7 @@ def has_a_lane_axis(subject: Subject) -> None:
             jax.tree.map(lambda part, index=index: part[index], together),
             subject.probe(instance),
             "a lane of a sweep gives another value than the instance alone",
+            given=instance,
             rtol=1e-9,
             atol=1e-11,
         )
@@ -143,6 +160,7 @@ def has_no_hidden_state(subject: Subject) -> None:
             jax.device_get(subject.probe(again)),
             first,
             "the same input gives another value the second time",
+            given=again,
         )
 
 
@@ -163,12 +181,16 @@ def _has_several(subject: Subject) -> bool:
     return len(subject.same_structure) > 1
 
 
+# First among the checks, before others have brought a hidden state to where it stays.
 PURE = (
     Check("has no hidden state", has_no_hidden_state),
     Check("has no side effects", has_no_side_effects, is_alone=True),
 )
-STRUCTURE = (
+MADE = (
     Check("is documented", is_documented),
+    Check("can be made", can_be_made),
+)
+STRUCTURE = (
     Check("obeys the pytree rule", obeys_the_pytree_rule),
     Check(
         "eta is a float field",

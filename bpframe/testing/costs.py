@@ -302,6 +302,7 @@ def _shown(a: np.ndarray, y: np.ndarray) -> str:
 
 
 CHECKS = (
+    *components.PURE,
     Check("shapes and dtypes", gives_a_scalar_and_a_gradient, "prime"),
     Check("gradient equals autodiff", gradient_equals_autodiff, "prime"),
     Check("gradient equals differences", gradient_equals_differences, "prime"),
@@ -314,13 +315,12 @@ CHECKS = (
     Check("never NaN", is_never_nan, "prime"),
     Check("vmap equals a loop", vmap_equals_a_loop),
     *components.COMPILED,
-    *components.PURE,
 )
 PAIR_CHECKS = (
+    *components.PURE,
     Check("shapes and dtypes", pair_keeps_shape_and_dtype, "delta"),
     Check("delta is dC/dz", pair_delta_is_the_gradient, "delta"),
     Check("equals its parts", pair_equals_its_parts, "cost"),
     Check("finite when saturated", pair_is_finite, "delta"),
     *components.COMPILED,
-    *components.PURE,
 )

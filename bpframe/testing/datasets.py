@@ -16,6 +16,7 @@ from bpframe.testing.purity import watched
 from bpframe.testing.subjects import Subject
 
 SPLITS = ("train", "validation", "test")
+LARGEST = 100  # below the 255 of bytes, above what standardised inputs reach
 
 
 def load(subject: Subject) -> Data:
@@ -69,10 +70,10 @@ def is_in_range(subject: Subject) -> None:
         )
         largest = float(np.abs(x).max())
         expect(
-            largest <= 1e3,
+            largest <= LARGEST,
             f"inputs of the {split} set are too large to train with; set `scale`",
             found=largest,
-            expected="at most 1000",
+            expected=f"at most {LARGEST}",
         )
         if examples.y.ndim == 1:
             kind = examples.y.dtype.kind

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -72,7 +73,7 @@ def expect_close(
     same = (found == expected) | (np.isnan(found) & np.isnan(expected))
     excess = np.where(same, -np.inf, np.where(np.isnan(excess), np.inf, excess))
     worst = np.unravel_index(np.argmax(excess), excess.shape)
-    place = np.asarray(given)[worst] if np.shape(given) == found.shape else given
+    place = _input_at(worst, given, found.shape)
     expect(
         excess[worst] <= 0,
         problem,
@@ -83,34 +84,45 @@ def expect_close(
     )
 
 
+def _input_at(place: Any, given: Any, shape: tuple[int, ...]) -> Any:
+    """The entry of an input that belongs to one of the output, where they have one shape."""
+    if isinstance(given, np.ndarray | jax.Array) and given.shape == shape:
+        return np.asarray(given)[place]
+    return given
+
+
 def expect_trees_equal(found: Any, expected: Any, problem: str, **values: Any) -> None:
     """Two pytrees have the same structure and, leaf by leaf, the same bits."""
+    for place, one, other in _leaf_by_leaf(found, expected, problem):
+        one, other = np.asarray(one), np.asarray(other)
+        same = one.shape == other.shape and one.dtype == other.dtype
+        shown = (one, other)
+        if same:
+            differ = ~((one == other) | ((one != one) & (other != other)))  # NaN equals NaN here
+            same = not differ.any()
+            worst = np.unravel_index(np.argmax(differ), differ.shape)
+            shown = (one[worst], other[worst])
+        expect(same, f"{problem}{place}", found=shown[0], expected=shown[1], **values)
+
+
+def expect_trees_close(found: Any, expected: Any, problem: str, **more: Any) -> None:
+    """Two pytrees have the same structure and nearly the same leaves."""
+    for place, one, other in _leaf_by_leaf(found, expected, problem):
+        expect_close(one, other, f"{problem}{place}", **more)
+
+
+def _leaf_by_leaf(found: Any, expected: Any, problem: str) -> Iterator[tuple[str, Any, Any]]:
+    """The leaves of two pytrees of one structure, with where they stand in it."""
     structures = jax.tree.structure(found), jax.tree.structure(expected)
     expect(
         structures[0] == structures[1],
         f"{problem}: another structure",
         found=structures[0],
         expected=structures[1],
-        **values,
     )
-    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
-        one, other = np.asarray(one), np.asarray(other)
-        same = one.shape == other.shape and one.dtype == other.dtype
-        equal_nan = one.dtype.kind in "fc"
-        same = same and np.array_equal(one, other, equal_nan=equal_nan)
-        expect(same, problem, found=one, expected=other, **values)
-
-
-def expect_trees_close(found: Any, expected: Any, problem: str, **tolerance: float) -> None:
-    """Two pytrees have the same structure and nearly the same leaves."""
-    expect(
-        jax.tree.structure(found) == jax.tree.structure(expected),
-        f"{problem}: another structure",
-        found=jax.tree.structure(found),
-        expected=jax.tree.structure(expected),
-    )
-    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
-        expect_close(one, other, problem, **tolerance)  # pyright: ignore[reportArgumentType]
+    pairs = zip(jax.tree.leaves_with_path(found), jax.tree.leaves(expected), strict=True)
+    for (path, one), other in pairs:
+        yield f", in {jax.tree_util.keystr(path)}" if path else "", one, other
 
 
 def expect_finite(value: Any, problem: str, given: Any = None, method: str | None = None) -> None:
@@ -119,7 +131,7 @@ def expect_finite(value: Any, problem: str, given: Any = None, method: str | Non
     bad = ~np.isfinite(array)
     if bad.any():
         place = np.unravel_index(np.argmax(bad), array.shape)
-        at = np.asarray(given, np.float64)[place] if np.shape(given) == array.shape else given
+        at = _input_at(place, given, array.shape)
         raise CheckFailedError(
             problem, given=at, found=array[place], expected="a finite number", method=method
         )
@@ -131,7 +143,7 @@ def expect_no_nan(value: Any, problem: str, given: Any = None, method: str | Non
     bad = np.isnan(array)
     if bad.any():
         place = np.unravel_index(np.argmax(bad), array.shape)
-        at = np.asarray(given, np.float64)[place] if np.shape(given) == array.shape else given
+        at = _input_at(place, given, array.shape)
         raise CheckFailedError(
             problem, given=at, found=array[place], expected="no NaN", method=method
         )

@@ -77,23 +77,48 @@ def has_the_stated_variance(subject: Subject) -> None:
 
 
 def uses_its_key(subject: Subject) -> None:
-    """The same key gives the same parameters, and another key gives others."""
+    """The same key gives the same parameters, and another key others, unless the class says no."""
     for initialiser in subject.instances:
         first, again, other = (initialiser(jax.random.key(k), 6, 4) for k in (0, 0, 1))
-        expect_trees_equal(first, again, "the same key gives other parameters")
-        if float(initialiser.variance(6, 4)) > 0:
+        expect_trees_equal(
+            first, again, "the same key gives other parameters", given="jax.random.key(0)"
+        )
+        if subject.component.is_random:
             expect(
                 not np.array_equal(first.w, other.w),
                 "another key gives the same weights",
                 given="jax.random.key(0) and jax.random.key(1)",
                 found=first.w,
             )
+            _expect_independent_draws(initialiser(jax.random.key(0), 160, 60), str(initialiser))
+
+
+def _expect_independent_draws(params: Params, given: str) -> None:
+    """No two neurons have the same weights, and the biases are not drawn like the weights."""
+    w, b = (np.asarray(part, np.float64) for part in params)
+    different = len(np.unique(w, axis=0))
+    expect(
+        different > len(w) / 2,  # rows of zeros may be several in a sparse w
+        "most neurons of a layer have the same weights; draw w in one piece, or split the key",
+        given=given,
+        found=f"{different} different rows of w",
+        expected=f"{len(w)}",
+    )
+    if b.std() > 0 and (beside := w.ravel()[: b.size]).std() > 0:
+        correlation = float(np.corrcoef(beside, b)[0, 1])
+        expect(
+            abs(correlation) < STANDARD_ERRORS / np.sqrt(b.size),
+            "weights and biases are drawn with the same key; split it",
+            given=given,
+            found=f"{correlation:.3g}, the correlation of w and b",
+            expected="nearly 0",
+        )
 
 
 CHECKS = (
+    *components.PURE,
     Check("shapes of a layer", gives_the_shapes_of_a_layer, "__call__"),
     Check("variance is as stated", has_the_stated_variance, "__call__"),
     Check("key matters", uses_its_key, "__call__"),
     *components.COMPILED,
-    *components.PURE,
 )

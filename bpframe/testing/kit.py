@@ -139,7 +139,9 @@ def _component_cases(
 ) -> list[Case]:
     subject = Subject(kind, name, component, registry, _probe(kind, component, registry))
     shown = " with ".join(name) if isinstance(name, tuple) else name
-    every = (*components.STRUCTURE, *CHECKS[kind], *training.CHECKS)
+    every = components.MADE
+    if _can_be_made(subject):
+        every += (*components.STRUCTURE, *CHECKS[kind], *training.CHECKS)
     return [
         Case(plugin, kind, shown, check, subject, component, place)
         for place, check in enumerate(every)
@@ -147,8 +149,16 @@ def _component_cases(
     ]
 
 
+def _can_be_made(subject: Subject) -> bool:
+    """Whether there are instances; without any, the check of just that says why not."""
+    try:
+        return bool(subject.instances)
+    except Exception:
+        return False
+
+
 def _applies(check: Check, subject: Subject) -> bool:
-    """Whether a check is asked of a subject; one that cannot be made fails in every check."""
+    """Whether a check is asked of a subject; one that cannot say fails in the check."""
     try:
         with _as_in_a_run():
             return check.applies(subject)

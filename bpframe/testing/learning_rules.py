@@ -19,7 +19,7 @@ from bpframe.testing.expect import (
     expect_trees_equal,
 )
 from bpframe.testing.outcome import Check
-from bpframe.testing.parameters import AllParams, some_params
+from bpframe.testing.parameters import DEPTHS, AllParams, some_params
 from bpframe.testing.subjects import Subject
 from bpframe.testing.tracing import run_traced, shape_of
 from bpframe.testing.training import built_in
@@ -36,7 +36,7 @@ def probe(rule: Any) -> Any:
 def has_a_state_for_each_hidden_layer(subject: Subject) -> None:
     """Init gives one entry a hidden layer, of arrays or nothing."""
     for rule in subject.instances:
-        for sizes in ((5, 4, 3), (5, 6, 4, 3), (5, 3)):
+        for sizes in DEPTHS:
             states = rule.init(jax.random.key(0), some_params(6, sizes=sizes))
             expect(
                 isinstance(states, tuple) and len(states) == len(sizes) - 2,
@@ -107,7 +107,8 @@ def uses_its_key(subject: Subject) -> None:
     """The same key gives the same state."""
     for rule in subject.instances:
         first, again = (rule.init(jax.random.key(2), some_params(6)) for _ in range(2))
-        expect_trees_equal(first, again, "the same key gives another state", method="init")
+        problem = "the same key gives another state"
+        expect_trees_equal(first, again, problem, given="jax.random.key(2)", method="init")
 
 
 def _narrowed(leaf: Any, dtype: str) -> Any:
@@ -115,10 +116,10 @@ def _narrowed(leaf: Any, dtype: str) -> Any:
 
 
 CHECKS = (
+    *components.PURE,
     Check("a state for each hidden layer", has_a_state_for_each_hidden_layer, "init"),
     Check("shapes and dtypes", keeps_shape_and_dtype, "carry"),
     Check("gradient or not, as it says", is_what_it_says, "carry"),
     Check("same key, same state", uses_its_key, "init"),
     *components.COMPILED,
-    *components.PURE,
 )

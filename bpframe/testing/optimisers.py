@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import jax
@@ -19,7 +20,7 @@ from bpframe.testing.expect import (
     expect_trees_equal,
 )
 from bpframe.testing.outcome import Check
-from bpframe.testing.parameters import WIDE_DTYPES, AllParams, some_params
+from bpframe.testing.parameters import DEPTHS, WIDE_DTYPES, AllParams, some_params
 from bpframe.testing.subjects import Subject
 from bpframe.testing.tracing import run_traced, shape_of
 
@@ -46,8 +47,8 @@ def probe(optimiser: Any) -> Any:
 def keeps_shape_and_dtype(subject: Subject) -> None:
     """The parameters stay Params with their shapes and dtypes; so does the state."""
     for optimiser in subject.instances:
-        for dtype in WIDE_DTYPES:
-            params = some_params(1, dtype)
+        for dtype, sizes in itertools.product(WIDE_DTYPES, DEPTHS):
+            params = some_params(1, dtype, sizes)
             state = shape_of(optimiser.init, params)
             updated, after = shape_of(optimiser.update, params, state, params)
             expect(
@@ -81,7 +82,10 @@ def state_is_a_pytree(subject: Subject) -> None:
         for seed in (2, 3):
             params, state = update(optimiser, some_params(seed), state, params)
         expect_trees_close(
-            at_once, (params, state), "a compiled loop gives another value than step by step"
+            at_once,
+            (params, state),
+            "a compiled loop gives another value than step by step",
+            given=optimiser,
         )
 
 
@@ -104,6 +108,7 @@ def resumes_exactly(subject: Subject) -> None:
             jax.device_get((resumed, state_resumed)),
             jax.device_get((params, state)),
             "resumed from its saved state it goes another way",
+            given=f"a stop after three of six steps, {optimiser}",
         )
 
 
@@ -177,6 +182,7 @@ def is_finite_without_a_gradient(subject: Subject) -> None:
 
 
 CHECKS = (
+    *components.PURE,
     Check("shapes and dtypes", keeps_shape_and_dtype, "update"),
     Check("state is a pytree of arrays", state_is_a_pytree, "update"),
     Check("resumes exactly", resumes_exactly, "update"),
@@ -184,5 +190,4 @@ CHECKS = (
     Check("moves every parameter", moves_every_parameter, "update"),
     Check("finite without a gradient", is_finite_without_a_gradient, "update"),
     *components.COMPILED,
-    *components.PURE,
 )

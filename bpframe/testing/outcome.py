@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
+_PARSING = threading.Lock()
+"""Held while a class is looked for in its file: Python 3.11 parses in one thread at a time."""
 
 
 class CheckFailedError(AssertionError):
@@ -22,6 +25,7 @@ class CheckFailedError(AssertionError):
         found: the value that came out.
         expected: the value that should have.
         method: the method to look at, if another than the check itself names.
+        place: the very line to look at, if it is known.
 
     """
 
@@ -33,6 +37,7 @@ class CheckFailedError(AssertionError):
         found: Any = None,
         expected: Any = None,
         method: str | None = None,
+        place: str = "",
     ) -> None:
         super().__init__(problem)
         self.problem = problem
@@ -40,6 +45,7 @@ class CheckFailedError(AssertionError):
         self.found = found
         self.expected = expected
         self.method = method
+        self.place = place
 
 
 class CheckSkippedError(Exception):
@@ -99,7 +105,7 @@ def described(error: CheckFailedError, component: type[Any] | None, method: str 
     ):
         if value is not None:
             lines.append(f"{label + ':':10}{_short(value)}")
-    if place := line_of(component, error.method or method):
+    if place := error.place or line_of(component, error.method or method):
         lines.append(f"{'look at:':10}{place}")
     return "\n".join(lines)
 
@@ -120,14 +126,16 @@ def line_of(component: type[Any] | None, method: str | None) -> str:
     target = target.fget if isinstance(target, property) else target
     try:
         file = inspect.getsourcefile(inspect.unwrap(target)) or "?"
-        line = inspect.getsourcelines(target)[1]
+        with _PARSING:
+            line = inspect.getsourcelines(target)[1]
     except (OSError, TypeError):
         return f"{component.__module__}.{component.__qualname__}"
     name = getattr(target, "__qualname__", component.__qualname__)
-    return f"{_relative(file)}, line {line} ({name})"
+    return f"{relative(file)}, line {line} ({name})"
 
 
-def _relative(file: str) -> str:
+def relative(file: str) -> str:
+    """The path of a file from the current folder, where it is inside."""
     try:
         return str(Path(file).relative_to(Path.cwd()))
     except ValueError:

@@ -12,6 +12,7 @@ import numpy as np
 from bpframe.contracts import Params
 
 SIZES = (5, 4, 3)
+DEPTHS = ((5, 3), SIZES, (5, 6, 4, 3))
 WIDE_DTYPES = ("float32", "float64")
 
 AllParams = tuple[Params, ...]

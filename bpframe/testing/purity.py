@@ -24,25 +24,49 @@ def watched(component: type[Any], instance: Any) -> Iterator[None]:
     """
     written: list[str] = []
     printed = io.StringIO()
-    before = _state(component, instance)
     with (
+        _seeded_anew(),
         _recorded_writes(written),
         contextlib.redirect_stdout(printed),
         contextlib.redirect_stderr(printed),
     ):
+        before = _state(component, instance)
         yield
-    after = _state(component, instance)
+        after = _state(component, instance)
     if written:
         raise CheckFailedError("writes files", found=", ".join(written), expected="no files")
     if text := printed.getvalue():
         raise CheckFailedError("prints", found=text, expected="no output")
     for name, value in before.items():
         if after.get(name) != value:
-            raise CheckFailedError(
-                f"changes {name}", found=after.get(name), expected=f"unchanged: {value}"
-            )
+            found, expected = _where_they_differ(str(after.get(name)), value)
+            raise CheckFailedError(f"changes {name}", found=found, expected=expected)
     if added := sorted(set(after) - set(before)):
         raise CheckFailedError("leaves something behind", found=", ".join(added))
+
+
+@contextlib.contextmanager
+def _seeded_anew() -> Iterator[None]:
+    """Bring the global generators to a state that no one else seeds them with, and back."""
+    states = random.getstate(), np.random.get_state()
+    random.seed(0x6270)
+    np.random.seed(0x6270)
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+
+
+def _where_they_differ(*texts: str, most: int = 60) -> tuple[str, ...]:
+    """Both texts from shortly before the place where they begin to differ."""
+    pairs = enumerate(zip(*texts, strict=False))
+    differ = next((i for i, (one, other) in pairs if one != other), min(map(len, texts)))
+    start = max(0, differ - most // 3)
+    return tuple(
+        "..." * (start > 0) + text[start : start + most] + "..." * (len(text) > start + most)
+        for text in texts
+    )
 
 
 def _state(component: type[Any], instance: Any) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import jax
@@ -16,7 +17,7 @@ from bpframe.testing.expect import (
     expect_finite,
 )
 from bpframe.testing.outcome import Check
-from bpframe.testing.parameters import WIDE_DTYPES, some_params
+from bpframe.testing.parameters import DEPTHS, WIDE_DTYPES, some_params
 from bpframe.testing.subjects import Subject
 from bpframe.testing.tracing import run_traced, shape_of
 
@@ -30,9 +31,9 @@ def probe(regulariser: Any) -> Any:
 def keeps_shape_and_dtype(subject: Subject) -> None:
     """R is a scalar, its gradient is shaped like the parameters."""
     for regulariser in subject.instances:
-        for dtype in WIDE_DTYPES:
-            params = some_params(4, dtype)
-            given = f"parameters of dtype {dtype}, {regulariser}"
+        for dtype, sizes in itertools.product(WIDE_DTYPES, DEPTHS):
+            params = some_params(4, dtype, sizes)
+            given = f"a network {'-'.join(map(str, sizes))} of dtype {dtype}, {regulariser}"
             value = shape_of(regulariser.cost, params)
             expect_array(value, (), dtype, "R", given=given, method="cost")
             gradient = shape_of(regulariser.gradient, params)
@@ -80,9 +81,9 @@ def is_finite(subject: Subject) -> None:
 
 
 CHECKS = (
+    *components.PURE,
     Check("shapes and dtypes", keeps_shape_and_dtype, "gradient"),
     Check("gradient equals autodiff", gradient_equals_autodiff, "gradient"),
     Check("finite at zero and at large weights", is_finite, "gradient"),
     *components.COMPILED,
-    *components.PURE,
 )

@@ -81,7 +81,11 @@ class Subject:
 
     def _instances(self) -> Iterator[Any]:
         examples = self.component.examples
-        required = [f.name for f in self._fields() if f.default is dataclasses.MISSING]
+        required = [
+            f.name
+            for f in self._fields()
+            if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+        ]
         if required and not examples:
             raise CheckFailedError(
                 f"cannot be made: {', '.join(required)} has no default; give it one, or give the "
@@ -94,7 +98,7 @@ class Subject:
                 yield from self._varied(default)
             for example in examples:
                 yield self.made(**example)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, BpframeError) as error:
             raise CheckFailedError(f"cannot be made: {type(error).__name__}: {error}") from error
 
     def _varied(self, default: Any) -> Iterator[Any]:

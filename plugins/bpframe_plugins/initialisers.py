@@ -125,6 +125,7 @@ class Orthogonal(_ZeroBiases):
 class Zeros(_ZeroBiases):
     """w = 0, b = 0: every hidden neuron stays equal to its neighbours."""
 
+    is_random = False
     formula = Formula("w = 0, b = 0", "w = 0,\\ b = 0")
 
     def weights(self, key: Array, n_in: int, n_out: int) -> Array:
