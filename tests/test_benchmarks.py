@@ -74,7 +74,9 @@ def results(*steps: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 def test_ways_compute_the_same_gradient(modules: Any) -> None:
+    """Slow: every way compiles an epoch of its own."""
     comparisons, _, _, ways = modules
     small = dataclasses.replace(comparisons.FIRST, images=200)
     penalised = dataclasses.replace(comparisons.MIDDLE, images=200)

@@ -1,4 +1,7 @@
-"""The conformance kit: every seeded defect is caught by the check meant for it."""
+"""The conformance kit: every seeded defect is caught by the check meant for it.
+
+Slow are the tests of whole plugins: each component is compiled anew for nearly each of its checks.
+"""
 
 from __future__ import annotations
 
@@ -101,6 +104,7 @@ def test_there_are_enough_plugins() -> None:
     assert {kind_of(component) for component in COMPONENTS} == set(KINDS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAULTY)
 def test_a_defect_is_caught_by_the_check_meant_for_it(name: str) -> None:
     build, check = FAULTY[name]
@@ -122,6 +126,7 @@ def test_a_defect_is_caught_by_the_check_meant_for_it(name: str) -> None:
         ), detail
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SOUND)
 def test_a_sound_plugin_gives_no_false_alarm(name: str) -> None:
     report = check_plugins(SOUND[name]())
@@ -141,6 +146,7 @@ def test_every_check_is_meant_for_some_defect() -> None:
     assert set(RAISING) <= set(FAULTY)
 
 
+@pytest.mark.slow
 def test_built_in_plugins_pass(registry: Registry) -> None:
     chosen = [p for p in registry.plugins if p.name in ("bpframe:regularisers", "bpframe:stopping")]
     report = check_registry(registry, chosen)
@@ -220,6 +226,7 @@ test_conformance = conformance(my_plugin)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("parts", "status"),
     [

@@ -1,4 +1,7 @@
-"""bpframe new-plugin: every kind of package that it writes is whole, and keeps the contract."""
+"""bpframe new-plugin: every kind of package that it writes is whole, and keeps the contract.
+
+Slow is the whole kit over each of the twelve kinds; two of them CI also installs and tests.
+"""
 
 from __future__ import annotations
 
@@ -29,6 +32,7 @@ def test_every_kind_of_component_can_be_begun() -> None:
     assert set(packages.KINDS) == {*KINDS, "event"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", packages.KINDS)
 def test_package_is_whole_and_keeps_the_contract(
     kind: str, tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch

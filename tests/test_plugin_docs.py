@@ -1,4 +1,7 @@
-"""docs/plugins.md: its plugins keep the contract and run, and no hook is left out of anything."""
+"""docs/plugins.md: its plugins keep the contract and run, and no hook is left out of anything.
+
+Slow are the tests of its examples: each is compiled anew for nearly each check, and for its run.
+"""
 
 from __future__ import annotations
 
@@ -69,6 +72,7 @@ def test_every_hook_has_a_test(hook: str) -> None:
     assert any(re.search(rf"\b{hook}\b", path.read_text(encoding="utf-8")) for path in others)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", EXAMPLES, ids=["-".join(hooks_of(code)) for code in EXAMPLES])
 def test_examples_keep_the_contract(code: str) -> None:
     report = check_plugins(module(code))
@@ -83,6 +87,7 @@ def _uses(code: str) -> list[tuple[str, str]]:
     return [(kind, name) for kind in KINDS if kind != PAIRS for name in offers[kind]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "kind", "name"),
     [(code, kind, name) for code in EXAMPLES for kind, name in _uses(code)],
