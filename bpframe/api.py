@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bpframe import composition, config, host, runner, schemas
 from bpframe.data import Data
+from bpframe.events import PluginEvents
 from bpframe.experiment import Experiment
 from bpframe.plugin_settings import plugin_settings
 from bpframe.records import RunResult
@@ -61,5 +62,5 @@ def run(
         PluginError: one of `plugins` breaks its contract.
 
     """
-    events = host.PluginEvents(host.load_registry(plugins))
+    events = PluginEvents(host.load_registry(plugins))
     return runner.run(experiment, output_dir, data=data, report=report, events=events)

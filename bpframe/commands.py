@@ -31,6 +31,7 @@ from bpframe import (
 )
 from bpframe.data import Data
 from bpframe.errors import ConfigError, DivergenceError, OutputError
+from bpframe.events import PluginEvents
 from bpframe.experiment import Experiment
 from bpframe.explain import explain as explained
 from bpframe.plugin_settings import plugin_settings
@@ -170,7 +171,7 @@ def _run(experiment: Experiment, data: Data, registry: Registry) -> float | None
     compilation_cache.use()
     try:
         with console.progress(screen, experiment.training.epochs) as report:
-            events = host.PluginEvents(registry)
+            events = PluginEvents(registry)
             result = runner.run(experiment, output_dir, data=data, report=report, events=events)
     except (DivergenceError, KeyboardInterrupt):
         console.show_folder(screen, output_dir)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import traceback
 from collections.abc import Iterable
 
 
@@ -81,3 +82,15 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """The text that suggests the nearest match, such as "; did you mean 'sgd'?", or nothing."""
     close = difflib.get_close_matches(name, list(known), n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def described(error: BaseException) -> str:
+    """An error as a line, with the line of code that raised it."""
+    place = ""
+    if isinstance(error, SyntaxError) and error.filename:
+        place = f" ({error.filename}, line {error.lineno})"
+        return f"{type(error).__name__}: {error.msg}{place}"
+    text = " ".join(str(error).split())
+    if frames := traceback.extract_tb(error.__traceback__):
+        place = f" ({frames[-1].filename}, line {frames[-1].lineno})"
+    return f"{type(error).__name__}: {text}{place}"

@@ -6,7 +6,6 @@ import dataclasses
 import inspect
 import os
 import sys
-import traceback
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -15,9 +14,8 @@ import pluggy
 
 from bpframe import discovery, hookspecs
 from bpframe.discovery import Found
-from bpframe.errors import ConfigError, PluginError, PluginWarning, did_you_mean
+from bpframe.errors import ConfigError, PluginError, PluginWarning, described, did_you_mean
 from bpframe.hookspecs import API_VERSION
-from bpframe.records import EpochRecord, RunInfo, RunResult
 from bpframe.registry import (
     ACTIVE,
     BLOCKED,
@@ -83,63 +81,6 @@ def warn_of_faults(registry: Registry) -> None:
         )
 
 
-class PluginEvents:
-    """Tells the plugins with event hooks what happens; one that fails is told nothing more."""
-
-    def __init__(self, registry: Registry) -> None:
-        self._listening = {plugin.name: plugin for plugin in registry.plugins if _listens(plugin)}
-
-    def run_started(self, run: RunInfo) -> None:
-        """Call bpframe_run_started."""
-        self._tell("bpframe_run_started", run=run)
-
-    def epoch_finished(self, run: RunInfo, record: EpochRecord) -> None:
-        """Call bpframe_epoch_finished."""
-        self._tell("bpframe_epoch_finished", run=run, record=record)
-
-    def should_stop(self, run: RunInfo, record: EpochRecord) -> str | None:
-        """The reasons of bpframe_should_stop, with the plugins that gave them."""
-        reasons = []
-        for plugin, reason in self._tell("bpframe_should_stop", run=run, record=record):
-            if isinstance(reason, str):
-                reasons.append(f"by plugin {plugin.name}, {reason}")
-            else:
-                self._disable(
-                    plugin,
-                    f"hook bpframe_should_stop returned {reason!r}; expected a reason or None",
-                )
-        return "; ".join(reasons) or None
-
-    def run_finished(self, run: RunInfo, result: RunResult) -> None:
-        """Call bpframe_run_finished."""
-        self._tell("bpframe_run_finished", run=run, result=result)
-
-    def _tell(self, hook: str, **arguments: Any) -> list[tuple[Plugin, Any]]:
-        """What each plugin's hook returned, but for None."""
-        answers = []
-        for plugin in list(self._listening.values()):
-            if hook in plugin.listeners:
-                try:
-                    results = plugin.listeners[hook](**arguments)
-                except (Exception, SystemExit) as error:
-                    self._disable(plugin, f"hook {hook} raised {_described(error)}")
-                    continue
-                answers += [(plugin, result) for result in results]  # pluggy leaves None out
-        return answers
-
-    def _disable(self, plugin: Plugin, reason: str) -> None:
-        del self._listening[plugin.name]
-        warnings.warn(
-            f"plugin {plugin.source} is disabled for the rest of this run: {reason}",
-            PluginWarning,
-            stacklevel=2,
-        )
-
-
-def _listens(plugin: Plugin) -> bool:
-    return plugin.status == ACTIVE and bool(plugin.listeners)
-
-
 def _manager() -> pluggy.PluginManager:
     manager = pluggy.PluginManager("bpframe")
     manager.add_hookspecs(hookspecs)
@@ -156,7 +97,7 @@ def _trace(
     plugins = ", ".join(impl.plugin_name for impl in impls)
     error = outcome.exception
     if error is not None:
-        came = f"raised {_described(error)}"
+        came = f"raised {described(error)}"
     else:
         came = "returned " + ", ".join(
             f"{len(result)} names: {', '.join(map(str, result))}"
@@ -211,7 +152,7 @@ def _loaded(manager: pluggy.PluginManager, found: Found, *, is_given: bool) -> P
         try:
             loaded = found.load()
         except (Exception, SystemExit) as error:
-            raise PluginError(f"cannot be imported: {_described(error)}") from error
+            raise PluginError(f"cannot be imported: {described(error)}") from error
         plugin = dataclasses.replace(
             plugin,
             doc=inspect.getdoc(loaded) or "",
@@ -232,7 +173,7 @@ def _loaded(manager: pluggy.PluginManager, found: Found, *, is_given: bool) -> P
     except PluginError as error:
         fault = error
     except (Exception, SystemExit) as error:  # a mere look at a plugin may run its code
-        fault = PluginError(f"cannot be read: {_described(error)}")
+        fault = PluginError(f"cannot be read: {described(error)}")
     if is_given:
         raise PluginError(f"plugin {plugin.name}: {fault}") from fault
     return dataclasses.replace(plugin, status=DISABLED, reason=str(fault))
@@ -244,18 +185,6 @@ def _listening(manager: pluggy.PluginManager, plugin: Plugin) -> Plugin:
         return plugin
     listeners = {hook: c for hook in EVENTS if (c := _caller(manager, plugin.name, hook))}
     return dataclasses.replace(plugin, listeners=listeners)
-
-
-def _described(error: BaseException) -> str:
-    """An error as a line, with the line of code that raised it."""
-    place = ""
-    if isinstance(error, SyntaxError) and error.filename:
-        place = f" ({error.filename}, line {error.lineno})"
-        return f"{type(error).__name__}: {error.msg}{place}"
-    text = " ".join(str(error).split())
-    if frames := traceback.extract_tb(error.__traceback__):
-        place = f" ({frames[-1].filename}, line {frames[-1].lineno})"
-    return f"{type(error).__name__}: {text}{place}"
 
 
 def _name_of(plugin: object) -> str:
@@ -323,7 +252,7 @@ def _offered(manager: pluggy.PluginManager, name: str, kind: str) -> Mapping[Any
     try:
         results = caller()
     except (Exception, SystemExit) as error:
-        raise PluginError(f"hook {hook} raised {_described(error)}") from error
+        raise PluginError(f"hook {hook} raised {described(error)}") from error
     offered = results[0] if results else None  # pluggy leaves None out
     if not isinstance(offered, Mapping):
         raise PluginError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,13 @@ from bpframe.equations import BatchGradient
 from bpframe.experiment import Experiment
 from bpframe.monitoring import Metric, Observation
 from bpframe.precision import cast, wide_dtype
+
+
+class Totals(NamedTuple):
+    """A cost, and how many examples were classified rightly."""
+
+    cost: Array
+    correct: Array
 
 
 def observation(

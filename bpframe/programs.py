@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 from jax import Array
 
-from bpframe import measuring, training
+from bpframe import measuring, steering, training
 from bpframe.contracts import Params
 from bpframe.data import Data
 from bpframe.experiment import Experiment
+from bpframe.measuring import Totals
 from bpframe.monitoring import SPLITS
 from bpframe.precision import wide_dtype
-from bpframe.training import Epoch, State, Totals
+from bpframe.training import Epoch, State
 
 
 class Programs:
@@ -55,10 +56,10 @@ class Programs:
 
     def after_epoch(self, state: State, train: Totals, validation: Totals) -> tuple[State, Array]:
         """The state once schedule and stopping rule have seen the epoch, and whether to stop."""
-        steering, stop = self._after_epoch(
+        steered, stop = self._after_epoch(
             self.experiment, state.steering, state.step, train, validation
         )
-        return state._replace(steering=steering), stop
+        return state._replace(steering=steered), stop
 
     def _compile(self) -> None:
         experiment, state, sets = self.experiment, self.initial, self.sets
@@ -78,7 +79,7 @@ class Programs:
         }
         wide = wide_dtype(experiment.training.dtype)
         totals = Totals(np.zeros((), wide), np.zeros((), np.int32))  # pyright: ignore[reportArgumentType]
-        self._after_epoch: Callable[..., Any] = training.after_epoch.lower(
+        self._after_epoch: Callable[..., Any] = steering.after_epoch.lower(
             experiment,
             state.steering,
             state.step,

@@ -8,7 +8,6 @@ gradient comes from `equations`; what happens around it is here.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -20,15 +19,16 @@ import numpy as np
 from jax import Array
 
 from bpframe import equations, measuring
-from bpframe.contracts import Optimiser, Params
+from bpframe.contracts import Params
 from bpframe.data import Examples
 from bpframe.equations import BatchGradient
 from bpframe.errors import ConfigError
 from bpframe.experiment import Experiment
-from bpframe.measuring import answered, observation
-from bpframe.monitoring import STEPS, EpochResult, Observation, Progress
+from bpframe.measuring import Totals, answered, observation
+from bpframe.monitoring import STEPS, Observation
 from bpframe.precision import cast, cast_floats, wide_dtype
 from bpframe.products import neurons_first
+from bpframe.steering import Steering, scheduled
 
 EVALUATION_CHUNK = 2_000
 
@@ -42,13 +42,6 @@ BLOCK_BYTES = 2**20
 EPOCH_OPTIONS = {"xla_cpu_copy_insertion_use_region_analysis": True}
 
 
-class Steering(NamedTuple):
-    """The states of the schedule and of the stopping rule, which change after an epoch."""
-
-    schedule: Any
-    stopping: Any
-
-
 class State(NamedTuple):
     """What changes during training, and the fixed state of the learning rule.
 
@@ -60,13 +53,6 @@ class State(NamedTuple):
     rule: tuple[Any, ...]
     steering: Steering
     step: Array
-
-
-class Totals(NamedTuple):
-    """A cost, and how many examples were classified rightly."""
-
-    cost: Array
-    correct: Array
 
 
 class DeviceExamples(NamedTuple):
@@ -249,60 +235,14 @@ def train_step(experiment: Experiment, state: State, batch: DeviceExamples, n: i
     found = equations.gradient(network, pair, params, x, y, rule.carry, states)
     penalty = experiment.regulariser.gradient(state.params)
     gradient = jax.tree.map(lambda g, p: g + p / n, found.mean, penalty)
-    new_params, optimiser = _scheduled(experiment, state, n).update(
-        gradient, state.optimiser, state.params
-    )
+    optimiser = scheduled(experiment, state.steering, state.step, n)
+    new_params, optimiser_state = optimiser.update(gradient, state.optimiser, state.params)
     scores = jax.vmap(score, in_axes=(None, 0, 0, 0))(
         experiment, found.trace.z[-1], found.trace.a[-1], y
     )
     totals = _summed(scores)
-    state = state._replace(params=new_params, optimiser=optimiser, step=state.step + 1)
+    state = state._replace(params=new_params, optimiser=optimiser_state, step=state.step + 1)
     return Step(state, found, totals, y)
-
-
-def _scheduled(experiment: Experiment, state: State, n: int) -> Optimiser:
-    """The optimiser with its eta as the schedule has it at this step."""
-    optimiser: Any = experiment.optimiser
-    if experiment.schedule.is_constant:
-        return optimiser
-    factor = experiment.schedule.factor(
-        state.steering.schedule, progress(experiment, state.step, n)
-    )
-    return dataclasses.replace(optimiser, eta=optimiser.eta * factor)
-
-
-def progress(experiment: Experiment, step: Array, n: int) -> Progress:
-    """How far training has come before the given step, with n training examples."""
-    wide = wide_dtype(experiment.training.dtype)
-    steps_per_epoch = -(-n // experiment.training.batch_size)
-    return Progress(step.astype(wide) / steps_per_epoch, float(experiment.training.epochs))
-
-
-@functools.partial(jax.jit, static_argnames=("n_train", "n_validation"))
-def after_epoch(
-    experiment: Experiment,
-    steering: Steering,
-    step: Array,
-    train: Totals,
-    validation: Totals,
-    n_train: int,
-    n_validation: int,
-) -> tuple[Steering, Array]:
-    """The states once schedule and stopping rule have seen an epoch, and whether to stop."""
-    wide = wide_dtype(experiment.training.dtype)
-    now = progress(experiment, step, n_train)
-    result = EpochResult(
-        epoch=jnp.round(now.epoch).astype(jnp.int32),
-        train_cost=train.cost,
-        validation_cost=validation.cost,
-        train_accuracy=train.correct.astype(wide) / n_train,
-        validation_accuracy=validation.correct.astype(wide) / n_validation,
-        factor=jnp.ones((), wide),
-    )
-    schedule = experiment.schedule.update(steering.schedule, result)
-    factor = jnp.asarray(experiment.schedule.factor(schedule, now), wide)
-    stopping, stop = experiment.stopping.update(steering.stopping, result._replace(factor=factor))
-    return Steering(schedule, stopping), stop
 
 
 @jax.jit

@@ -26,7 +26,8 @@ from bpframe import (
     hookimpl,
 )
 from bpframe.errors import PluginWarning
-from bpframe.host import BLOCK, TRACE, PluginEvents, load_registry
+from bpframe.events import PluginEvents
+from bpframe.host import BLOCK, TRACE, load_registry
 from bpframe.registry import EVENTS
 
 main = test_cli.main

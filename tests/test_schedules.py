@@ -226,7 +226,7 @@ def test_a_constant_schedule_leaves_the_step_as_it_was(monkeypatch: pytest.Monke
         )
 
     with_schedule = text()
-    monkeypatch.setattr(training, "_scheduled", lambda experiment, *_: experiment.optimiser)
+    monkeypatch.setattr(training, "scheduled", lambda experiment, *_: experiment.optimiser)
     assert text() == with_schedule
 
 

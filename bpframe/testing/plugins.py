@@ -8,8 +8,9 @@ from pathlib import Path
 
 import jax
 
-from bpframe import host, runner
+from bpframe import runner
 from bpframe.errors import PluginWarning
+from bpframe.events import PluginEvents
 from bpframe.hookspecs import API_VERSION
 from bpframe.host import API_ATTRIBUTE
 from bpframe.registry import DISABLED, Plugin, Registry
@@ -66,7 +67,7 @@ def listens_without_failing(chosen: Chosen) -> None:
     plugin, registry = chosen
     tiny = experiment(registry, "data", built_in(registry, "data", "xor"), epochs=2)
     for written in (True, False):
-        events = host.PluginEvents(Registry.of([plugin]))
+        events = PluginEvents(Registry.of([plugin]))
         with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
             warnings.simplefilter("error", PluginWarning)
             try:

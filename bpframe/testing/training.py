@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bpframe import training
+from bpframe import steering, training
 from bpframe.contracts import Activation, Cost, OutputPair
 from bpframe.data import Examples
 from bpframe.equations import Unpaired
@@ -108,7 +108,7 @@ def _traced(experiment: Experiment) -> tuple[Any, Any]:
     def epoch(experiment: Experiment) -> Any:
         state = training.draw_state(experiment)
         epoch = training.train_epoch(experiment, state, examples, jnp.arange(N, dtype=jnp.int32))
-        steering, stop = training.after_epoch(
+        steered, stop = steering.after_epoch(
             experiment,
             epoch.state.steering,
             epoch.state.step,
@@ -117,7 +117,7 @@ def _traced(experiment: Experiment) -> tuple[Any, Any]:
             n_train=N,
             n_validation=N,
         )
-        return state, epoch.state._replace(steering=steering), stop
+        return state, epoch.state._replace(steering=steered), stop
 
     before, after, _ = jax.eval_shape(epoch, experiment)
     shapes = [jax.tree.map(lambda s: (s.shape, s.dtype), state) for state in (before, after)]
