@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,8 @@ from bpframe.errors import ConfigError, unknown
 
 CONFIG_NAME = "config"
 VERSION_BASE = "1.3"
+_ELSEWHERE = {"activation": "network.activation=NAME", "metric": "metrics=[NAME]"}
+_OF_AN_ACTIVATION = re.compile(r"(network\.(?:output_)?activation)\.(\w+)")
 _SHORT = ("network.hidden", "network.activation", "network.output_activation")
 
 
@@ -70,6 +73,9 @@ def compose_config(
             f"network: {short[0]} and network.layers=... exclude each other; "
             "set the layers in one of the two ways"
         )
+    for key, instead in _ELSEWHERE.items():
+        if given := next((text for text in overrides if text.split("=")[0] == key), None):
+            raise ConfigError(f"{given}: there is no key {key!r}; write {instead}")
     hydra = GlobalHydra.instance().hydra
     assert hydra is not None
     try:
@@ -127,6 +133,9 @@ def _message(error: Exception) -> str:
         return f"{key}: is required; set {key}=..."
     if isinstance(parent, DictConfig) and isinstance(cause, ConfigKeyError | ConfigAttributeError):
         name = str(getattr(cause, "key", key))
+        if match := _OF_AN_ACTIVATION.fullmatch(str(key)):
+            where, field = match.groups()
+            return f"{key}: write a field beside its name, {where}={{name: NAME, {field}: VALUE}}"
         if name not in _fields(parent):
             return str(unknown(str(key), name, _fields(parent)))
     if key and isinstance(cause, OmegaConfBaseException):

@@ -29,6 +29,7 @@ class Found(NamedTuple):
     load: Callable[[], object]
     distribution: str | None = None
     version: str | None = None
+    file: Path | None = None
 
 
 def installed() -> Iterator[Found]:
@@ -66,7 +67,12 @@ def in_files(paths: Iterable[str]) -> Iterator[Found]:
             resolved = plugin.resolve()
             if resolved not in seen:
                 seen.add(resolved)
-                yield Found(plugin.stem, str(plugin), lambda plugin=resolved: load_file(plugin))
+                yield Found(
+                    plugin.stem,
+                    str(plugin),
+                    lambda plugin=resolved: load_file(plugin),
+                    file=resolved / "__init__.py" if resolved.is_dir() else resolved,
+                )
 
 
 def _plugins_at(path: Path) -> Iterator[Path]:
@@ -91,6 +97,8 @@ def load_file(path: Path) -> object:
     code = _code_of(path)
     stamp = {file: _digest(file.read_bytes()) for file in code}
     loaded = sys.modules.get(name)
+    if loaded is not None and not hasattr(loaded, "__bpframe_stamp__"):
+        raise ImportError("it loads plugins while it is imported itself, as a script would")
     if loaded is not None:
         if getattr(loaded, "__bpframe_stamp__", None) == stamp:
             return loaded

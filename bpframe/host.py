@@ -8,6 +8,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pluggy
@@ -142,7 +143,7 @@ def _check_names(plugins: Sequence[Plugin], prefer: Sequence[str]) -> None:
 
 
 def _plugin(found: Found) -> Plugin:
-    return Plugin(found.name, found.origin, found.distribution, found.version)
+    return Plugin(found.name, found.origin, found.distribution, found.version, file=found.file)
 
 
 def _loaded(manager: pluggy.PluginManager, found: Found, *, is_given: bool) -> Plugin:
@@ -158,6 +159,7 @@ def _loaded(manager: pluggy.PluginManager, found: Found, *, is_given: bool) -> P
             doc=inspect.getdoc(loaded) or "",
             module=getattr(loaded, "__name__", type(loaded).__module__),
             api_version=_api_version(loaded),
+            file=plugin.file or _file_of(loaded),
         )
         _check_hooks(manager, loaded)
         if manager.has_plugin(plugin.name):
@@ -189,6 +191,13 @@ def _listening(manager: pluggy.PluginManager, plugin: Plugin) -> Plugin:
 
 def _name_of(plugin: object) -> str:
     return getattr(plugin, "__name__", None) or type(plugin).__qualname__
+
+
+def _file_of(loaded: object) -> Path | None:
+    """The file that the plugin's code stands in."""
+    name = getattr(loaded, "__name__", type(loaded).__module__)
+    file = getattr(sys.modules.get(name), "__file__", None)
+    return Path(file).resolve() if file else None
 
 
 def _api_version(loaded: object) -> int | None:

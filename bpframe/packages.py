@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import importlib.metadata
 import importlib.util
+import json
 import keyword
 import re
 from collections.abc import Mapping
@@ -129,7 +130,7 @@ def _files(package: NewPackage) -> dict[str, str]:
         "Title": f"The {package.kind.replace('_', ' ')} {package.component}",
         "entry_point": package.module + (":plugin" if package.kind == "event" else ""),
         "bpframe_version": importlib.metadata.version("bpframe"),
-        "licence_lines": _licence_lines(package.licence),
+        "licence_lines": _licence_lines(package),
         "author": author,
         "year": str(datetime.date.today().year),
     }
@@ -149,10 +150,14 @@ def _files(package: NewPackage) -> dict[str, str]:
     }
 
 
-def _licence_lines(licence: str) -> str:
-    if licence == "none":
-        return 'classifiers = ["Private :: Do Not Upload"]'
-    return f'license = "{licence}"\nlicense-files = ["LICENSE"]'
+def _licence_lines(package: NewPackage) -> str:
+    """The lines of pyproject.toml on licence and author; JSON's texts are TOML's as well."""
+    lines = [f'license = "{package.licence}"', 'license-files = ["LICENSE"]']
+    if package.licence == "none":
+        lines = ['classifiers = ["Private :: Do Not Upload"]']
+    if package.author:
+        lines.append(f"authors = [{{ name = {json.dumps(package.author)} }}]")
+    return "\n".join(lines)
 
 
 def _template(name: str) -> Template:

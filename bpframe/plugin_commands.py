@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from argparse import ArgumentParser
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -73,25 +74,55 @@ def _chosen(words: list[str], overrides: list[str]) -> tuple[Registry, list[Plug
     """The registry, with what is named by a path in it, and the plugins that are named.
 
     Raises:
-        ConfigError: a word names no plugin and no file.
+        ConfigError: a word names no plugin, no component and no file.
 
     """
-    paths = [word for word in words if Path(word).expanduser().exists()]
     settings = plugin_settings(overrides)
-    everywhere = (*settings.paths, *paths)
-    registry = schemas.store(host.load_registry(paths=everywhere, prefer=settings.prefer))
+    registry = _loaded(settings.paths, settings.prefer)
     if not words:
         return registry, None
+    paths = [word for word in words if not _named(registry, word)]
+    for path in paths:
+        _check_path(path, registry)
+    # What is installed already is checked as it is installed, and not a second time from its file.
+    files = {plugin.file for plugin in registry.plugins}
+    new = [p for p in paths if any(found.file not in files for found in discovery.in_files([p]))]
+    if new:
+        registry = _loaded((*settings.paths, *new), settings.prefer)
     chosen: list[Plugin] = []
     for word in words:
-        named = [plugin for plugin in registry.plugins if plugin.is_called(word)]
-        if word in paths and not named:
-            origins = {found.origin for found in discovery.in_files([word])}
-            named = [plugin for plugin in registry.plugins if plugin.origin in origins]
-        if not named:
-            raise unknown("check", word, [plugin.name for plugin in registry.plugins])
+        found = {plugin.file for plugin in discovery.in_files([word])} if word in paths else set()
+        named = _named(registry, word) or [p for p in registry.plugins if p.file in found]
         chosen += [plugin for plugin in named if plugin not in chosen]
     return registry, chosen
+
+
+def _named(registry: Registry, word: str) -> list[Plugin]:
+    """The plugins that are called `word`, or else those that offer a component of that name."""
+    plugins = [plugin for plugin in registry.plugins if plugin.is_called(word)]
+    return plugins or [p for p in registry.plugins if any(word in o for o in p.offers.values())]
+
+
+def _check_path(word: str, registry: Registry) -> None:
+    """Raise a ConfigError unless `word` is a path with plugins in it."""
+    path = Path(word).expanduser()
+    if not path.exists():
+        if path.suffix == ".py" or len(path.parts) > 1:
+            raise ConfigError(f"check: {path.absolute()} does not exist")
+        names = {plugin.name for plugin in registry.plugins}
+        names |= {p.distribution for p in registry.plugins if p.distribution}
+        raise unknown("check", word, names)
+    if path.is_file() and path.suffix != ".py":
+        raise ConfigError(f"check: {path} is not a Python file (NAME.py)")
+    if not list(discovery.in_files([word])):
+        hint = ""
+        if (path / "pyproject.toml").exists():
+            hint = f"; it is a package: pip install -e {word}, then bpframe check with its name"
+        raise ConfigError(f"check: {path} holds no plugin (NAME.py or NAME/__init__.py){hint}")
+
+
+def _loaded(paths: Sequence[str], prefer: Sequence[str]) -> Registry:
+    return schemas.store(host.load_registry(paths=paths, prefer=prefer))
 
 
 def new_plugin(arguments: list[str]) -> None:
@@ -113,7 +144,8 @@ def new_plugin(arguments: list[str]) -> None:
         console.print(f"wrote {escape(str(path))}", highlight=False, soft_wrap=True)
     folder = escape(str(Path(args.into) / args.name))
     console.print(
-        f"\nNow: cd {folder} && pip install -e . && pytest && bpframe check {args.name}",
+        "\nIt holds an example that works; put yours in its place, in src.\n"
+        f"Now: cd {folder} && pip install -e . && pytest && bpframe check {args.name}",
         highlight=False,
         soft_wrap=True,
     )
@@ -132,8 +164,7 @@ def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _registry(overrides: list[str]) -> Registry:
-    paths, prefer = plugin_settings(overrides)
-    return schemas.store(host.load_registry(paths=paths, prefer=prefer))
+    return _loaded(*plugin_settings(overrides))
 
 
 def _parser(name: str, description: str) -> ArgumentParser:

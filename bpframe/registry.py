@@ -6,6 +6,7 @@ import dataclasses
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -61,6 +62,7 @@ class Plugin:
         api_version: the version of the hooks that it declares, if it does.
         doc: its docstring.
         module: the name of the module that holds its code.
+        file: the file of that module, where it has one.
         offers: its components, by kind and name.
         listeners: its event hooks, to be called with the keywords of the hook.
         status: "active", "disabled" for a fault, or "blocked" by the user.
@@ -76,6 +78,7 @@ class Plugin:
     api_version: int | None = None
     doc: str = ""
     module: str | None = None
+    file: Path | None = None
     offers: Offers = dataclasses.field(default_factory=dict)
     listeners: Mapping[str, Callable[..., Any]] = dataclasses.field(default_factory=dict)
     status: str = ACTIVE

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import math
-import platform
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -23,6 +21,7 @@ from bpframe.folder import CURVES, RunFolder
 from bpframe.plots import learning_curves
 from bpframe.precision import precision
 from bpframe.programs import Programs
+from bpframe.provenance import versions
 from bpframe.records import (
     EpochRecord,
     Events,
@@ -229,7 +228,7 @@ class _Run:
             seed=self.experiment.seed,
             sizes=self.experiment.network.sizes,
             device=str(self.programs.sets["train"].x.device),
-            versions=versions(),
+            versions=versions(self.experiment),
         )
         result = RunResult(history, jax.device_get(params), summary)
         if self.folder:
@@ -252,10 +251,3 @@ def _plain(column: np.ndarray) -> Any:
         return value if math.isfinite(value) else None
 
     return finite(value)
-
-
-def versions() -> dict[str, str]:
-    """The versions of bpframe and of what decides a run's numbers."""
-    packages = ("bpframe", "hydra-core", "jax", "jaxlib", "numpy", "optax", "pluggy")
-    found = {package: importlib.metadata.version(package) for package in packages}
-    return {**found, "python": platform.python_version()}

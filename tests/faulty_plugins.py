@@ -878,11 +878,11 @@ class WarmUpOfZero(sound.Triangular):
         return jnp.minimum(1, progress.epoch / self.warm_up)
 
 
-class DtypeOfPython(sound.Triangular):
-    """Two Python numbers to choose from, which have no dtype of the run."""
+class AlwaysFloat32(sound.Triangular):
+    """Two numbers of float32 to choose from, also in a run of float64."""
 
     def factor(self, state: Any, progress: Progress) -> Array:
-        return jnp.where(progress.epoch < 5, 1.0, 0.1)
+        return jnp.where(progress.epoch < 5, jnp.float32(1.0), jnp.float32(0.1))
 
 
 class IfInASchedule(sound.Triangular):
@@ -1029,7 +1029,7 @@ COMPONENTS: dict[type[Any], str] = {
     MeanOverNone: "columns are finite arrays",
     BelowZero: "factor is a sound scalar",
     WarmUpOfZero: "factor is a sound scalar",
-    DtypeOfPython: "factor is a sound scalar",
+    AlwaysFloat32: "factor is a sound scalar",
     IfInASchedule: "jit equals eager",
     StateOfTheSchedule: "state keeps its shape",
     ClaimsToBeConstant: "constant if it says so",

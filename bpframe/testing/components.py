@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from bpframe.component import Component
+from bpframe.contracts import Formula
 from bpframe.testing.expect import expect, expect_trees_close, expect_trees_equal
 from bpframe.testing.outcome import Check, CheckFailedError
 from bpframe.testing.purity import watched
@@ -24,6 +25,15 @@ def is_documented(subject: Subject) -> None:
         doc.strip() and not doc.startswith(generated),
         "has no docstring; say what it computes, and name its source",
     )
+    for name in ("formula", "prime_formula", "delta_formula"):
+        formula = getattr(subject.component, name, None)
+        expect(
+            formula is None or isinstance(formula, Formula),
+            f"{name} is no Formula, which `bpframe explain` needs",
+            found=formula,
+            expected="Formula(text, latex)",
+            method=name,
+        )
 
 
 def can_be_made(subject: Subject) -> None:

@@ -35,7 +35,7 @@ class Example(NamedTuple):
     y: np.ndarray
 
 
-def examples(cost: type[Any], count: int = 24) -> Iterator[Example]:
+def examples(cost: Any, count: int = 24) -> Iterator[Example]:
     """Outputs inside the cost's domain, with one-hot targets and with soft ones."""
     rng = np.random.default_rng(11)
     low, high = cost.domain
@@ -66,7 +66,7 @@ def probe(component: type[Any]) -> Any:
 def gives_a_scalar_and_a_gradient(subject: Subject) -> None:
     """C is a scalar, grad_a C is shaped like a, and both have the dtype of a."""
     for cost in subject.instances:
-        for a, y in examples(subject.component, 2):
+        for a, y in examples(subject.default, 2):
             for dtype in DTYPES:
                 arrays = (jnp.asarray(a, dtype), jnp.asarray(y, dtype))
                 given = f"a and y of shape ({N_OUT},) and dtype {dtype}, {cost}"
@@ -79,7 +79,7 @@ def gradient_equals_autodiff(subject: Subject) -> None:
     """`prime` is the gradient of C by automatic differentiation."""
     exact = jax.jit(jax.grad(lambda a, cost, y: cost(a, y)))
     for cost in subject.instances:
-        for a, y in examples(subject.component):
+        for a, y in examples(subject.default):
             expected = np.asarray(run_traced(exact, jnp.asarray(a), cost, jnp.asarray(y)))
             known = np.isfinite(expected)
             expect_close(
@@ -95,7 +95,7 @@ def gradient_equals_differences(subject: Subject) -> None:
     """`prime` is the limit of differences of C, wherever C has no kink."""
     for cost in subject.instances:
         compared = 0
-        for a, y in examples(subject.component):
+        for a, y in examples(subject.default):
             expected, smooth = _differences(cost, a, y)
             compared += int(smooth.sum())
             found = np.asarray(cost.prime(jnp.asarray(a), jnp.asarray(y)))
@@ -118,9 +118,16 @@ def gradient_equals_differences(subject: Subject) -> None:
 def is_least_at_the_target(subject: Subject) -> None:
     """No output has a smaller C than a = y, as least_at_target says."""
     for cost in subject.instances:
-        for a, y in examples(subject.component, 40):
+        for a, y in examples(subject.default, 40):
             at_target = float(cost(jnp.asarray(y), jnp.asarray(y)))
             elsewhere = float(cost(jnp.asarray(a), jnp.asarray(y)))
+            for place, value in ((y, at_target), (a, elsewhere)):
+                expect_no_nan(
+                    value,
+                    "C is NaN; if it is defined for some outputs alone, say so in `domain`",
+                    _shown(place, y),
+                    "__call__",
+                )
             expect(
                 at_target <= elsewhere + 1e-12 * (1 + abs(elsewhere)),
                 f"C is smaller away from the target than at a = y, for {cost}; if that is meant, "
@@ -133,7 +140,7 @@ def is_least_at_the_target(subject: Subject) -> None:
 
 def is_never_nan(subject: Subject) -> None:
     """Finite at the target, and no NaN at the edge of the domain or far away, in every dtype."""
-    low, high = subject.component.domain
+    low, high = subject.default.domain
     edges = [low if np.isfinite(low) else -1e4, high if np.isfinite(high) else 1e4]
     targets = np.eye(N_OUT)
     outputs = [np.roll(np.repeat(edges, N_OUT // 2), shift) for shift in range(N_OUT)]
@@ -149,7 +156,7 @@ def is_never_nan(subject: Subject) -> None:
             for y in targets:
                 for a in (*outputs, y):
                     results = run_traced(both, cost, jnp.asarray(a, dtype), jnp.asarray(y, dtype))
-                    at_target = a is y and _contains(subject.component.domain, y)
+                    at_target = a is y and _contains(subject.default.domain, y)
                     for what, method, result in zip(
                         ("C", "grad_a C"), ("__call__", "prime"), results, strict=True
                     ):
@@ -167,7 +174,7 @@ def vmap_equals_a_loop(subject: Subject) -> None:
 
     one, batch = jax.jit(both), jax.jit(jax.vmap(both, in_axes=(None, 0, 0)))
     for cost in subject.instances:
-        pairs = list(examples(subject.component, 3))
+        pairs = list(examples(subject.default, 3))
         a, y = (jnp.asarray(np.stack(part)) for part in zip(*pairs, strict=True))
         rows = [run_traced(one, cost, *pair) for pair in zip(a, y, strict=True)]
         for name, found in run_traced(batch, cost, a, y).items():
@@ -267,7 +274,7 @@ def _differences(cost: Any, a: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, n
 
     The step is short against the way to the edge of the domain.
     """
-    low, high = type(cost).domain
+    low, high = cost.domain
     steps = np.minimum(STEP, np.minimum(a - low, high - a) / 100)
     shifts = np.array([-2, -1, 0, 1, 2])
     points = a + shifts[:, None, None] * (np.eye(a.size) * steps)  # (shift, j, n)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from typing import Any
 
@@ -9,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bpframe.precision import precision
 from bpframe.testing import components
 from bpframe.testing.expect import (
     expect,
@@ -50,7 +52,17 @@ def keeps_shape_and_dtype(subject: Subject) -> None:
         for dtype, sizes in itertools.product(WIDE_DTYPES, DEPTHS):
             params = some_params(1, dtype, sizes)
             state = shape_of(optimiser.init, params)
-            updated, after = shape_of(optimiser.update, params, state, params)
+            for leaf in jax.tree.leaves(state):
+                expect(
+                    not jnp.issubdtype(leaf.dtype, jnp.floating) or leaf.dtype == jnp.dtype(dtype),
+                    "the state has floats of another dtype than the parameters",
+                    given=f"parameters of dtype {dtype}, {optimiser}",
+                    found=str(leaf.dtype),
+                    expected=dtype,
+                    method="init",
+                )
+            with precision(dtype):  # as in a run
+                updated, after = shape_of(optimiser.update, params, state, params)
             expect(
                 jax.tree.structure(updated) == jax.tree.structure(params),
                 "update returns parameters of another structure",
@@ -125,6 +137,7 @@ def decreases_a_quadratic(subject: Subject) -> None:
         gradient = jax.tree.map(lambda c, p: jnp.asarray(c * np.asarray(p)), curvature, params)
         moved, state = update(optimiser, gradient, state, params)
         slope = _dot(gradient, jax.tree.map(lambda q, p: np.asarray(q) - p, moved, params))
+        expect_finite(slope, "the first step is not finite", f"1/2 sum c p^2, {optimiser}")
         expect(
             number > 0 or slope < 0,
             "the first step goes uphill",
@@ -164,6 +177,21 @@ def moves_every_parameter(subject: Subject) -> None:
                 )
 
 
+def eta_matters(subject: Subject) -> None:
+    """A larger eta makes another step."""
+    optimiser, params = subject.default, some_params(1)
+    larger = dataclasses.replace(optimiser, eta=1.5 * optimiser.eta)
+    one, other = (update(o, some_params(2), o.init(params), params)[0] for o in (optimiser, larger))
+    expect(
+        not all(
+            np.array_equal(p, q)
+            for p, q in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
+        ),
+        "another eta makes the same step, so no schedule and no sweep can change anything",
+        given=f"eta = {optimiser.eta:g} and {larger.eta:g}",
+    )
+
+
 def is_finite_without_a_gradient(subject: Subject) -> None:
     """A gradient of zero, and a very small one, leave the parameters finite."""
     for optimiser in subject.instances:
@@ -189,5 +217,11 @@ CHECKS = (
     Check("decreases a quadratic", decreases_a_quadratic, "update"),
     Check("moves every parameter", moves_every_parameter, "update"),
     Check("finite without a gradient", is_finite_without_a_gradient, "update"),
+    Check(
+        "eta matters",
+        eta_matters,
+        "update",
+        applies=lambda s: s.component.field_types().get("eta") is float,
+    ),
     *components.COMPILED,
 )

@@ -15,7 +15,7 @@ from bpframe.errors import BpframeError
 from bpframe.registry import Registry
 from bpframe.testing.outcome import CheckFailedError
 
-MOST_INSTANCES = 6
+MOST_INSTANCES = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Subject:
             raise CheckFailedError(f"cannot be made: {type(error).__name__}: {error}") from error
 
     def _varied(self, default: Any) -> Iterator[Any]:
-        """The default with all numbers moved, twice, and then with each other choice."""
+        """The default with all numbers moved, twice, then at their bounds, then other choices."""
         for move in (lambda x: 1.5 * x + 0.25, lambda x: 0.6 * x):
             moved = {
                 field.name: number
@@ -112,6 +112,14 @@ class Subject:
             }
             if moved:
                 yield dataclasses.replace(default, **moved)
+        for bound in ("ge", "le"):
+            reached = {
+                field.name: field.metadata["bounds"][bound]
+                for field in self._fields()
+                if self._is_leaf(field.name) and bound in field.metadata.get("bounds", {})
+            }
+            if reached:
+                yield dataclasses.replace(default, **reached)
         if self.kind in ("data", "metric"):  # other choices of these are other files, or splits
             return
         for field in self._fields():

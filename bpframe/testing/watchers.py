@@ -13,6 +13,7 @@ import numpy as np
 from bpframe import equations
 from bpframe.monitoring import EpochResult, Observation, Progress
 from bpframe.network import Layer, Network
+from bpframe.precision import precision
 from bpframe.registry import Registry
 from bpframe.testing import components
 from bpframe.testing.expect import (
@@ -205,7 +206,9 @@ def factor_is_a_sound_scalar(subject: Subject) -> None:
     """The factor is a scalar in the dtype of the progress, finite, and never negative."""
     for schedule in subject.instances:
         for dtype in ("float32", "float64"):
-            for index, factor in enumerate(_factors(schedule, dtype)):
+            with precision(dtype):  # as in a run
+                factors = _factors(schedule, dtype)
+            for index, factor in enumerate(factors):
                 given = f"epoch {index / 2:g} of {EPOCHS}, {dtype}, {schedule}"
                 expect_array(factor, (), dtype, "the factor", given=given)
                 expect_finite(factor, "the factor is not finite", given)
