@@ -498,6 +498,13 @@ class NoEpsilon(sound.ByHandAdam):
         return jax.tree.map(jnp.subtract, params, step), state
 
 
+class OwnStep(sound.Descent):
+    """A step of a fixed size, whatever eta is."""
+
+    def update(self, gradient: AllParams, state: Any, params: AllParams) -> tuple[AllParams, Any]:
+        return jax.tree.map(lambda p, g: p - 0.1 * g, params, gradient), state
+
+
 class IntEta(sound.Descent):
     """eta is a whole number."""
 
@@ -987,6 +994,7 @@ COMPONENTS: dict[type[Any], str] = {
     StateOfNone: "shapes and dtypes",
     WideState: "shapes and dtypes",
     NoEpsilon: "finite without a gradient",
+    OwnStep: "eta matters",
     IntEta: "eta is a float field",
     VelocityOnTheClass: "has no hidden state",
     CounterInAGlobal: "has no side effects",

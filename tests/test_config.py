@@ -270,6 +270,16 @@ BAD: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
     (("network.layers=[3]",), ("network.layers[0]:", "3")),
     (("network.modified_neurons=3",), ("network.modified_neurons:", "int")),
     (("network.activation=3",), ("network.activation: 3 is not an activation", "{name: NAME")),
+    (
+        ("network.activation=elu", "network.activation.alpha=2"),
+        ("network.activation.alpha: write", "network.activation={name: NAME, alpha: VALUE}"),
+    ),
+    (("activation=tanh",), ("there is no key 'activation'", "network.activation=NAME")),
+    (("metric=accuracy",), ("there is no key 'metric'", "metrics=[NAME]")),
+    (("metrics=[accuracies]",), ("metrics[0]: unknown 'accuracies'; did you mean 'accuracy'?",)),
+    (("metrics=[{name: delta_norm, over: all}]",), ("metrics[0].over: unknown 'all'", "steps")),
+    (("schedule=cosin",), ("schedule: unknown 'cosin'; did you mean 'cosine'?",)),
+    (("schedule=step", "schedule.every=0"), ("schedule.every: 0.0 is out of range",)),
     (("network.activation=null",), ("network.activation: None is not an activation",)),
     (
         ("network.activation={slope: 1}",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 import textwrap
@@ -663,3 +664,33 @@ def test_an_interruption_is_not_swallowed(tmp_path: Path, source: str) -> None:
     file = write(tmp_path / "mine.py", source)
     with pytest.raises(KeyboardInterrupt):
         loaded(file)
+
+
+def test_a_script_that_loads_plugins_itself_does_not_go_in_circles(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is imported once, finds itself disabled, and offers nothing in the end."""
+    monkeypatch.setenv("BPFRAME_PLUGINS_PATH", str(tmp_path))
+    source = """
+        import bpframe, warnings
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            experiment = bpframe.compose(["data=xor", "training.batch_size=4"])
+        """
+    write(tmp_path / "script.py", source)
+    registry = load_registry()
+    assert called(registry, "script").reason == (
+        "has no hook, so it offers nothing; see `bpframe plugins --hooks`"
+    )
+
+
+def test_summary_tells_the_versions_of_plugins(tmp_path: Path) -> None:
+    """A file by its path and the hash of its code; the built-ins are bpframe's own."""
+    file = write(tmp_path / "mine.py", activation("mine"))
+    common = ["data=xor", "training.batch_size=4", "training.epochs=1"]
+    mine = [f"plugins.path=[{file}]", "network.activation=mine"]
+    versions = bpframe.run(bpframe.compose([*common, *mine])).summary.versions
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert versions[str(file)] == f"sha256:{digest}"
+    plain = bpframe.run(bpframe.compose(common)).summary.versions
+    assert set(versions) - set(plain) == {str(file)}
