@@ -93,11 +93,7 @@ def run(
         events: who is told what happens.
 
     Raises:
-        ConfigError: the experiment does not fit its data.
-        DataError: the data cannot be loaded.
-        DivergenceError: a value is not finite; the run folder then holds the last finite
-            parameters and a summary with the status "diverged".
-        OutputError: `output_dir` holds a run already, or cannot be written.
+        BpframeError: see `bpframe.run`.
 
     """
     check_fields(experiment, "")
