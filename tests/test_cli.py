@@ -174,7 +174,10 @@ def test_main_job_leaves_nothing_else(
     assert {name for name in names(main_job[1]) if not name.startswith(".")} == {"outputs"}
 
 
+@pytest.mark.slow
 def test_programs_are_compiled_once_for_all_processes(tmp_path: Path) -> None:
+    """Slow: three processes compile for themselves."""
+
     def kept(**more: str) -> set[str]:
         env = environment(tmp_path, **more)
         if "JAX_ENABLE_COMPILATION_CACHE" not in more:  # only what a user finds unset

@@ -219,7 +219,9 @@ def at_epoch(result: RunResult, index: int, over: str) -> dict[str, np.ndarray]:
     return {name: values[index] for name, values in metrics.items() if f".{over}" in name}
 
 
+@pytest.mark.slow
 def test_all_shipped_metrics_have_an_oracle() -> None:
+    """Slow: all metrics are compiled over every split."""
     experiment, _ = everything()
     _, params = next(one_by_one(experiment, 1))
     split = experiment.data.load().test
@@ -254,10 +256,14 @@ def test_some_units_are_dead() -> None:
     assert all(0 < metrics[f"dead_units.{split}.layer_2"] < 1 for split in SPLITS)
 
 
+@pytest.mark.slow
 def test_full_batches_see_the_initial_parameters_and_splits_come_in_portions(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Also that softmax, which couples its neurons, has no saturation."""
+    """Also that softmax, which couples its neurons, has no saturation.
+
+    Slow: all metrics are compiled over every split.
+    """
     monkeypatch.setattr(training, "EVALUATION_CHUNK", 3)
     experiment = three(
         chosen(STEPS, "validation"),
@@ -344,7 +350,9 @@ def assert_near(result: RunResult, experiment: Experiment, tolerance: float) -> 
             assert math.isclose(value, wanted[name], abs_tol=1 / 5), name
 
 
+@pytest.mark.slow
 def test_narrow_dtypes_and_that_metrics_change_no_bit() -> None:
+    """Slow: all metrics are compiled in three dtypes."""
     without, measured = (bpframe.run(composed(*more)) for more in ((), (chosen(STEPS),)))
     assert equal(without.params, measured.params)
     for name in ("train_cost", "validation_cost", "train_accuracy", "validation_accuracy"):

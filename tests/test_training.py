@@ -228,9 +228,13 @@ def test_the_program_does_not_depend_on_the_number_of_epochs() -> None:
     assert len(texts) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overrides", ["optimiser=sgd", "optimiser=adam", "regulariser=l2"])
 def test_weights_are_not_overwritten_before_their_last_use(overrides: str) -> None:
-    """What the region analysis of copies would do if it were wrong."""
+    """What the region analysis of copies would do if it were wrong.
+
+    Slow: every case compiles an epoch twice.
+    """
     experiment = composed(overrides, "network.hidden=[6,6,6]", "training.batch_size=4")
     examples = training.to_device(runner.load(experiment).train, "float64")
     state = training.initial_state(experiment)
