@@ -122,6 +122,7 @@ class _Run:
         self.report = report
         self.events = events
         self.info = RunInfo(self.experiment, folder.path if folder else None, programs.n_train)
+        self.versions = versions(self.experiment)  # now: a plugin's file may change meanwhile
         self.records: list[EpochRecord] = []
         self.state = programs.initial
 
@@ -224,7 +225,7 @@ class _Run:
             seed=self.experiment.seed,
             sizes=self.experiment.network.sizes,
             device=str(self.programs.sets["train"].x.device),
-            versions=versions(self.experiment),
+            versions=self.versions,
         )
         result = RunResult(history, jax.device_get(params), summary)
         if self.folder:

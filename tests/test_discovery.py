@@ -685,12 +685,17 @@ def test_a_script_that_loads_plugins_itself_does_not_go_in_circles(
 
 
 def test_summary_tells_the_versions_of_plugins(tmp_path: Path) -> None:
-    """A file by its path and the hash of its code; the built-ins are bpframe's own."""
+    """A file by its path and the hash of the code that ran; the built-ins are bpframe's own."""
     file = write(tmp_path / "mine.py", activation("mine"))
     common = ["data=xor", "training.batch_size=4", "training.epochs=1"]
     mine = [f"plugins.path=[{file}]", "network.activation=mine"]
-    versions = bpframe.run(bpframe.compose([*common, *mine])).summary.versions
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
+
+    def edit(record: bpframe.EpochRecord) -> None:
+        write(file, activation("mine", slope=2.0))
+
+    composed = bpframe.compose([*common, *mine])
+    versions = bpframe.run(composed, report=edit).summary.versions
     assert versions[str(file)] == f"sha256:{digest}"
     plain = bpframe.run(bpframe.compose(common)).summary.versions
     assert set(versions) - set(plain) == {str(file)}
