@@ -10,6 +10,7 @@ from bpframe.data import Data
 from bpframe.events import PluginEvents
 from bpframe.experiment import Experiment
 from bpframe.plugin_settings import plugin_settings
+from bpframe.recording import Report
 from bpframe.records import RunResult
 
 
@@ -41,7 +42,7 @@ def run(
     output_dir: str | Path | None = None,
     *,
     data: Data | None = None,
-    report: runner.Report | None = None,
+    report: Report | None = None,
     plugins: Iterable[object] = (),
 ) -> RunResult:
     """Train, and evaluate on the test set at the end.

@@ -6,6 +6,7 @@ it is run once more, step by step, from the parameters before it.
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -14,8 +15,9 @@ import numpy as np
 from jax import Array
 
 from bpframe.contracts import Params
+from bpframe.errors import DivergenceError
 from bpframe.experiment import Experiment
-from bpframe.training import DeviceExamples, State, Step, take, train_step
+from bpframe.training import DeviceExamples, State, take, train_step
 
 
 class Divergence(NamedTuple):
@@ -35,38 +37,69 @@ class Divergence(NamedTuple):
     quantity: str
     params: tuple[Params, ...]
 
+    def error(self, epoch: int) -> DivergenceError:
+        """The error that tells of it."""
+        batch = f", mini-batch {self.step}" if self.step else ""
+        return DivergenceError(
+            f"training diverged in epoch {epoch}{batch}: {self.quantity} is not finite "
+            f"in layer {self.layer}; try a smaller optimiser.eta, or training.dtype=float64",
+            epoch=epoch,
+            layer=self.layer,
+        )
+
 
 def locate(
     experiment: Experiment, state: State, examples: DeviceExamples, order: np.ndarray
 ) -> Divergence:
     """Run an epoch again from `state`, and stop before the first step that is not finite."""
     n, m = len(order), experiment.training.batch_size
-    one_step = jax.jit(_checked_step, static_argnames="n")
-    for number, start in enumerate(range(0, n, m), start=1):
-        step, bad = one_step(experiment, state, examples, order[start : start + m], n)
-        if np.any(bad):
-            # Forward from layer 2 to L, then the cost, then backward from L to 2, then the step.
-            depth = len(experiment.network.layers)
-            forward, cost, backward, update = np.split(np.asarray(bad), [depth, depth + 1, -depth])
-            quantity, layer = next(
-                (name, layer)
-                for name, flags, layers in (
-                    ("z", forward, range(2, depth + 2)),
-                    ("the cost", cost, [depth + 1]),
-                    ("delta", backward[::-1], range(depth + 1, 1, -1)),
-                    ("the step", update, range(2, depth + 2)),
-                )
-                for flag, layer in zip(flags, layers, strict=True)
-                if flag
-            )
-            return Divergence(number, layer, quantity, state.params)
-        state = step.state
-    return Divergence(None, len(experiment.network.sizes), "the cost", state.params)
+    done = n // m * m
+    whole, rest = order[:done].reshape(-1, m), order[done:]
+    steps, state, bad = _until_bad(experiment, state, examples, whole, n)
+    if not np.any(bad) and rest.size:
+        steps, (state, bad) = steps + 1, _one_step(experiment, state, examples, rest, n)
+    if not np.any(bad):
+        return Divergence(None, len(experiment.network.sizes), "the cost", state.params)
+    # Forward from layer 2 to L, then the cost, then backward from L to 2, then the step.
+    depth = len(experiment.network.layers)
+    forward, cost, backward, update = np.split(np.asarray(bad), [depth, depth + 1, -depth])
+    quantity, layer = next(
+        (name, layer)
+        for name, flags, layers in (
+            ("z", forward, range(2, depth + 2)),
+            ("the cost", cost, [depth + 1]),
+            ("delta", backward[::-1], range(depth + 1, 1, -1)),
+            ("the step", update, range(2, depth + 2)),
+        )
+        for flag, layer in zip(flags, layers, strict=True)
+        if flag
+    )
+    return Divergence(int(steps), layer, quantity, state.params)
 
 
-def _checked_step(
+@functools.partial(jax.jit, static_argnames="n")
+def _until_bad(
     experiment: Experiment, state: State, examples: DeviceExamples, rows: Array, n: int
-) -> tuple[Step, Array]:
+) -> tuple[Array, State, Array]:
+    """How many steps were made, the state before the bad one if there is one, and its flags."""
+    flags = jax.eval_shape(_flagged_step, experiment, state, examples, rows[0], n)[1]
+
+    def go_on(carry: tuple[Array, State, Array]) -> Array:
+        step, _, bad = carry
+        return (step < rows.shape[0]) & ~jnp.any(bad)
+
+    def one_more(carry: tuple[Array, State, Array]) -> tuple[Array, State, Array]:
+        step, state, _ = carry
+        return step + 1, *_flagged_step(experiment, state, examples, rows[step], n)
+
+    start = (jnp.zeros((), jnp.int32), state, jnp.zeros(flags.shape, flags.dtype))
+    return jax.lax.while_loop(go_on, one_more, start)
+
+
+def _flagged_step(
+    experiment: Experiment, state: State, examples: DeviceExamples, rows: Array, n: int
+) -> tuple[State, Array]:
+    """The state after a step, or as it was if the step is bad; and what of it is not finite."""
     step = train_step(experiment, state, take(examples, rows), n)
     quantities = [
         *step.gradient.trace.z,
@@ -74,7 +107,12 @@ def _checked_step(
         *step.gradient.deltas,
         *step.state.params,
     ]
-    return step, jnp.stack([_not_finite(quantity) for quantity in quantities])
+    bad = jnp.stack([_not_finite(quantity) for quantity in quantities])
+    kept = jax.tree.map(lambda old, new: jnp.where(jnp.any(bad), old, new), state, step.state)
+    return kept, bad
+
+
+_one_step = jax.jit(_flagged_step, static_argnames="n")
 
 
 def _not_finite(quantity: Array | Params) -> Array:

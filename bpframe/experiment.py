@@ -23,7 +23,8 @@ class Training(Component):
 
     With `bfloat16`, products and activations are computed in bfloat16 while sums over examples,
     parameters and optimiser state stay in float32. `device` is where to compute; "auto" leaves
-    the choice to JAX, which prefers a TPU or a GPU to the CPU.
+    the choice to JAX, which prefers a TPU or a GPU to the CPU. With `shared_order` the order of
+    the examples is that of seed 0 whatever the seed, so that the runs of a sweep see the same.
     """
 
     epochs: int = hyperparameter(ge=1)
@@ -31,6 +32,7 @@ class Training(Component):
     dtype: str = hyperparameter(choices=DTYPES)
     evaluate_train: bool = False
     device: str = hyperparameter(default="auto", choices=DEVICES)
+    shared_order: bool = False
 
 
 class Experiment(Component):

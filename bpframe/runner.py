@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -17,23 +14,11 @@ from bpframe.component import check_fields
 from bpframe.data import Data
 from bpframe.errors import ConfigError, DataError, DivergenceError
 from bpframe.experiment import Experiment
-from bpframe.folder import CURVES, RunFolder
-from bpframe.plots import learning_curves
+from bpframe.folder import RunFolder
 from bpframe.precision import precision
 from bpframe.programs import Programs
-from bpframe.provenance import versions
-from bpframe.records import (
-    EpochRecord,
-    Events,
-    History,
-    NoEvents,
-    RunInfo,
-    RunResult,
-    Summary,
-    Timing,
-)
-
-Report = Callable[[EpochRecord], None]
+from bpframe.recording import Ending, Recorder, Report, epoch_record
+from bpframe.records import EpochRecord, Events, NoEvents, RunInfo, RunResult
 
 
 def load(experiment: Experiment) -> Data:
@@ -82,6 +67,7 @@ def run(
     data: Data | None = None,
     report: Report | None = None,
     events: Events | None = None,
+    plots: bool = True,
 ) -> RunResult:
     """Train, and evaluate on the test set at the end.
 
@@ -91,6 +77,7 @@ def run(
         data: the data, if they were loaded already with `load`.
         report: called with the record of each epoch.
         events: who is told what happens.
+        plots: whether to draw the learning curves.
 
     Raises:
         BpframeError: see `bpframe.run`.
@@ -107,28 +94,33 @@ def run(
             if folder:
                 folder.release()
             raise
-        return _Run(programs, folder, report, events or NoEvents()).train()
+        info = RunInfo(experiment, folder.path if folder else None, programs.n_train)
+        recorder = Recorder(info, folder, events or NoEvents(), report=report, plots=plots)
+        return _Run(programs, recorder).train()
+
+
+def epoch_order(experiment: Experiment, epoch: int, n: int) -> np.ndarray:
+    """The order in which the n training examples are seen in an epoch, counted from 1.
+
+    It is drawn with the experiment's seed, or with seed 0 if its order is shared.
+    """
+    seed = 0 if experiment.training.shared_order else experiment.seed
+    return np.random.default_rng([seed, epoch]).permutation(n).astype(np.int32)
 
 
 class _Run:
-    """The epoch loop of one run and what it has recorded so far."""
+    """The epoch loop of one run."""
 
-    def __init__(
-        self, programs: Programs, folder: RunFolder | None, report: Report | None, events: Events
-    ) -> None:
+    def __init__(self, programs: Programs, recorder: Recorder) -> None:
         self.programs = programs
         self.experiment = programs.experiment
-        self.folder = folder
-        self.report = report
-        self.events = events
-        self.info = RunInfo(self.experiment, folder.path if folder else None, programs.n_train)
-        self.versions = versions(self.experiment)  # now: a plugin's file may change meanwhile
-        self.records: list[EpochRecord] = []
+        self.recorder = recorder
         self.state = programs.initial
+        self.sizes = {split: examples.x.shape[0] for split, examples in programs.sets.items()}
 
     def train(self) -> RunResult:
         try:
-            self.events.run_started(self.info)
+            self.recorder.started()
             stopped = self._epochs()
         except KeyboardInterrupt:
             self._finish("interrupted", error="interrupted by the user")
@@ -143,26 +135,15 @@ class _Run:
 
     def _epochs(self) -> str | None:
         """Train epoch by epoch; the reason if training stops before the last one."""
-        epochs = self.experiment.training.epochs
-        for epoch in range(1, epochs + 1):
+        for epoch in range(1, self.experiment.training.epochs + 1):
             record, stop = self._epoch(epoch)
-            self.records.append(record)
-            if self.folder:
-                self.folder.add(record)
-            if self.report:
-                self.report(record)
-            self.events.epoch_finished(self.info, record)
-            reason = f"by stopping rule {self.experiment.stopping}" if stop else None
-            reason = reason or self.events.should_stop(self.info, record)
-            if reason and epoch < epochs:
+            if reason := self.recorder.add(record, stop=stop):
                 return reason
         return None
 
     def _epoch(self, epoch: int) -> tuple[EpochRecord, bool]:
         started = time.perf_counter()
-        n_train = self.programs.n_train
-        order = np.random.default_rng([self.experiment.seed, epoch]).permutation(n_train)
-        order = order.astype(np.int32)
+        order = epoch_order(self.experiment, epoch, self.programs.n_train)
         state, train, finite, columns = self.programs.epoch(self.state, order)
         if self.experiment.training.evaluate_train:
             train = self.programs.evaluate("train", state.params)
@@ -175,76 +156,28 @@ class _Run:
         if not (finite and np.isfinite(train.cost) and np.isfinite(validation.cost)):
             self._diverged(epoch, order)
         self.state = state
-        record = EpochRecord(
-            epoch=epoch,
-            train_cost=float(train.cost),
-            validation_cost=float(validation.cost),
-            train_accuracy=int(train.correct) / n_train,
-            validation_accuracy=int(validation.correct) / self._size("validation"),
-            seconds=time.perf_counter() - started,
-            metrics={name: _plain(column) for name, column in columns.items()},
+        seconds = time.perf_counter() - started
+        record = epoch_record(
+            epoch, train, validation, columns, sizes=self.sizes, seconds=seconds
         )
         return record, bool(stop)
-
-    def _size(self, split: str) -> int:
-        return self.programs.sets[split].x.shape[0]
 
     def _diverged(self, epoch: int, order: np.ndarray) -> None:
         train = self.programs.sets["train"]
         found = divergence.locate(self.experiment, self.state, train, order)
         self.state = self.state._replace(params=found.params)
-        batch = f", mini-batch {found.step}" if found.step else ""
-        raise DivergenceError(
-            f"training diverged in epoch {epoch}{batch}: {found.quantity} is not finite "
-            f"in layer {found.layer}; try a smaller optimiser.eta, or training.dtype=float64",
-            epoch=epoch,
-            layer=found.layer,
-        )
+        raise found.error(epoch)
 
     def _finish(
         self, status: str, *, error: str | None = None, stopped: str | None = None
     ) -> RunResult:
-        history, params = History.of(self.records), self.state.params
+        params = self.state.params
         test = None
         if status == "completed":
             test = jax.device_get(self.programs.evaluate("test", params))
-        best = int(np.argmax(history.validation_accuracy)) if self.records else None
-        summary = Summary(
-            status=status,
-            epochs=len(self.records),
-            test_accuracy=int(test.correct) / self._size("test") if test else None,
-            test_cost=float(test.cost) if test and math.isfinite(test.cost) else None,
-            best_validation_accuracy=(
-                None if best is None else float(history.validation_accuracy[best])
-            ),
-            best_epoch=None if best is None else int(history.epoch[best]),
-            metrics=self.records[-1].metrics if self.records else {},
-            stopped=stopped,
-            error=error,
-            timing=Timing(self.programs.seconds, history.seconds.tolist()),
-            seed=self.experiment.seed,
-            sizes=self.experiment.network.sizes,
+        return self.recorder.finish(
+            Ending(status, jax.device_get(params), error, stopped, test),
+            n_test=self.sizes["test"],
+            compile_s=self.programs.seconds,
             device=str(self.programs.sets["train"].x.device),
-            versions=self.versions,
         )
-        result = RunResult(history, jax.device_get(params), summary)
-        if self.folder:
-            if self.records:
-                self.folder.write(CURVES, learning_curves(history))
-            self.folder.finish(result)
-        self.events.run_finished(self.info, result)
-        return result
-
-
-def _plain(column: np.ndarray) -> Any:
-    """An array as a number or nested lists; None for what is not finite, as JSON has no NaN."""
-    value = column.tolist()
-    if np.isfinite(column).all():
-        return value
-
-    def finite(value: Any) -> Any:
-        if isinstance(value, list):
-            return [finite(part) for part in value]
-        return value if math.isfinite(value) else None
-
-    return finite(value)

@@ -60,6 +60,19 @@ class TrainingConfig:
 
 
 @dataclasses.dataclass
+class SweepConfig:
+    """What concerns the runs of a sweep together.
+
+    `shared_order`: see bpframe.experiment.Training. `objective` is the scalar by which runs are
+    compared, a column of results.csv, and `direction` whether more of it is better.
+    """
+
+    shared_order: bool = MISSING
+    objective: str = MISSING
+    direction: str = MISSING
+
+
+@dataclasses.dataclass
 class PluginsConfig:
     """Where plugins are besides the installed ones, and whom to take a contested name from."""
 
@@ -83,6 +96,8 @@ class Config:
     stopping: Any = MISSING
     metrics: list[Any] = MISSING  # names, or {name: ..., field: ...}; checked one by one
     training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
+    plots: bool | None = MISSING
+    sweep: SweepConfig = dataclasses.field(default_factory=SweepConfig)
     plugins: PluginsConfig = dataclasses.field(default_factory=PluginsConfig)
 
 

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.sharding import Sharding
 
 from bpframe import equations, measuring
 from bpframe.contracts import Params
@@ -111,12 +112,15 @@ def on_device(name: str) -> AbstractContextManager[None]:
     return contextlib.nullcontext() if name == "auto" else jax.default_device(device)
 
 
-def to_device(examples: Examples, dtype: str) -> DeviceExamples:
+def to_device(
+    examples: Examples, dtype: str, device: jax.Device | Sharding | None = None
+) -> DeviceExamples:
     """Copy examples to the device: bytes stay bytes, the rest takes the dtype of the parameters."""
     wide = wide_dtype(dtype)
     x = examples.x if examples.x.dtype == np.uint8 else examples.x.astype(wide)
     y = examples.y.astype(np.int32 if examples.y.ndim == 1 else wide)
-    return DeviceExamples(jnp.asarray(x), jnp.asarray(y), jnp.asarray(examples.scale, wide))
+    arrays = DeviceExamples(x, y, np.asarray(examples.scale, wide))  # pyright: ignore[reportArgumentType]
+    return jax.tree.map(lambda array: jnp.asarray(array, device=device), arrays)
 
 
 def draw_state(experiment: Experiment) -> State:
@@ -144,14 +148,13 @@ def draw_state(experiment: Experiment) -> State:
     )
 
 
-# Run once a run, so it is compiled for a short compilation: 0.4 of the time with these options.
-initial_state = jax.jit(
-    draw_state,
-    compiler_options={
-        "xla_backend_optimization_level": 0,
-        "xla_cpu_parallel_codegen_split_count": 1,
-    },
-)
+# For what runs once a run: a compilation takes 0.4 of the time with these options.
+SHORT_COMPILATION = {
+    "xla_backend_optimization_level": 0,
+    "xla_cpu_parallel_codegen_split_count": 1,
+}
+
+initial_state = jax.jit(draw_state, compiler_options=SHORT_COMPILATION)
 
 
 def train_epoch(

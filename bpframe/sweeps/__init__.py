@@ -1,0 +1,1 @@
+"""Sweeps: jobs that differ only in numbers are trained together as lanes of one program."""
