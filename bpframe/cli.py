@@ -15,7 +15,8 @@ FULL_ERROR = "HYDRA_FULL_ERROR"
 def main() -> None:
     """Run bpframe with the arguments of the process; the process ends with an exit status.
 
-    0 is success; 1 is an error, told in one line; 130 is an interruption with ctrl-C.
+    0 is success; 1 is an error, told in one line; 130 is an interruption with ctrl-C, and 143 one
+    with SIGTERM of a sweep that has been written as far as it came.
     """
     arguments = sys.argv[1:]
     if "--version" in arguments:
@@ -48,7 +49,7 @@ def main() -> None:
     except BpframeError as error:
         if wants_traceback:
             raise
-        _fail(str(error))
+        _fail(str(error), error.status)
     except Exception as error:
         if wants_traceback:
             raise

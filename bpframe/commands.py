@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping
@@ -13,6 +14,7 @@ from hydra._internal.callbacks import Callbacks
 from hydra._internal.utils import _run_hydra, get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
 from hydra.core.utils import JobStatus, run_job
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
@@ -28,6 +30,7 @@ from bpframe import (
     plugin_commands,
     runner,
     schemas,
+    sweep_commands,
 )
 from bpframe.data import Data
 from bpframe.errors import ConfigError, DivergenceError, OutputError
@@ -36,6 +39,9 @@ from bpframe.experiment import Experiment
 from bpframe.explain import explain as explained
 from bpframe.plugin_settings import plugin_settings
 from bpframe.registry import Registry
+from bpframe.sweeps import grid
+from bpframe.sweeps.errors import FailedJobsError
+from bpframe.sweeps.session import Command, SweepTask
 
 
 def train(arguments: list[str]) -> None:
@@ -50,8 +56,10 @@ def train(arguments: list[str]) -> None:
     if args.shell_completion:
         _leave_subcommand_out()
     has_mode = any(text.startswith("hydra.mode=") for text in args.overrides)
-    if args.multirun or has_mode or any(other) or args.experimental_rerun:
+    if has_mode or any(other) or args.experimental_rerun:
         _hydra(args, registry)
+    elif args.multirun:
+        _multirun(args, registry)
     else:
         _single(args, registry)
 
@@ -68,12 +76,24 @@ def explain(arguments: list[str]) -> None:
     print(explained(experiment, latex=args.latex))
 
 
+def resume(arguments: list[str]) -> None:
+    """Finish a sweep that was begun."""
+    command, folder = sweep_commands.to_resume(arguments)
+    again = [text for text in command.overrides if not text.startswith("hydra.sweep.dir=")]
+    args = _parsed(_parser(), ["--multirun", *again, f"hydra.sweep.dir={_quoted(folder)}"])
+    args.config_name, args.config_dir = command.config_name, command.config_dir
+    args.config_path = Path(command.config_path) if command.config_path else None
+    _multirun(args, _registry(args), resumes=True)
+
+
 SUBCOMMANDS: Mapping[str, Callable[[list[str]], None]] = MappingProxyType(
     {
         "explain": explain,
         "plugins": plugin_commands.plugins,
         "check": plugin_commands.check,
         "new-plugin": plugin_commands.new_plugin,
+        "resume": resume,
+        "report": sweep_commands.report,
     }
 )
 
@@ -110,6 +130,12 @@ def _registry(args: Namespace) -> Registry:
     return registry
 
 
+def _quoted(path: Path) -> str:
+    """A path as the value of an override, whatever characters it has."""
+    escaped = str(path).replace("\\", "\\\\").replace("'", "\\'").replace("${", "\\${")
+    return f"'{escaped}'"
+
+
 def _leave_subcommand_out() -> None:
     """Hydra completes overrides, from COMP_LINE; the subcommand before them is not one."""
     line = os.environ.get("COMP_LINE", "")
@@ -130,7 +156,9 @@ def _single(args: Namespace, registry: Registry) -> None:
         callbacks = Callbacks(cfg)
         callbacks.on_run_start(config=cfg, config_name=args.config_name)
         job = run_job(
-            task_function=lambda _: _run(experiment, data, registry),
+            task_function=lambda cfg: _run(
+                experiment, data, registry, plots=cfg.plots is not False
+            ),
             config=cfg,
             job_dir_key="hydra.run.dir",
             job_subdir_key=None,
@@ -142,29 +170,52 @@ def _single(args: Namespace, registry: Registry) -> None:
         raise job._return_value
 
 
-def _hydra(args: Namespace, registry: Registry) -> None:
-    if args.multirun:
-        with composition.initialised(args.config_path, args.config_dir), registry.explaining():
-            cfg = composition.compose_config(
-                args.overrides, name=args.config_name, mode=RunMode.MULTIRUN
+def _multirun(args: Namespace, registry: Registry, *, resumes: bool = False) -> None:
+    path = str(args.config_path) if args.config_path else None
+    command = Command(tuple(args.overrides), args.config_name, path, args.config_dir)
+    task = SweepTask(lambda cfg: _job(cfg, registry), registry, command, resumes=resumes)
+    overrides = grid.in_step(args.overrides)
+    with composition.initialised(args.config_path, args.config_dir), registry.explaining():
+        cfg = composition.compose_config(overrides, name=args.config_name, mode=RunMode.MULTIRUN)
+        _check_sweep_folder(Path(str(cfg.hydra.sweep.dir)).absolute(), cfg.hydra.launcher)
+        hydra = GlobalHydra.instance().hydra
+        assert hydra is not None
+        callbacks = Callbacks(cfg)
+        callbacks.on_multirun_start(config=cfg, config_name=args.config_name)
+        with composition.translated():
+            sweeper = Plugins.instance().instantiate_sweeper(
+                config=cfg,
+                hydra_context=HydraContext(config_loader=hydra.config_loader, callbacks=callbacks),
+                task_function=task,
             )
-            _check_sweep_folder(Path(str(cfg.hydra.sweep.dir)).absolute())
+            try:
+                sweeper.sweep(arguments=list(cfg.hydra.overrides.task))
+            except BaseException:
+                with contextlib.suppress(FailedJobsError):
+                    task.close()
+                raise
+        task.close()
+        callbacks.on_multirun_end(config=cfg, config_name=args.config_name)
 
-    def task(cfg: DictConfig) -> float | None:
-        experiment = config.assemble(cfg, registry)
-        return _run(experiment, runner.load(experiment), registry)
 
+def _hydra(args: Namespace, registry: Registry) -> None:
     with registry.explaining(), composition.translated():
         _run_hydra(
             args=args,
             args_parser=_parser(),
-            task_function=task,
+            task_function=lambda cfg: _job(cfg, registry),
             config_path=str(args.config_path or schemas.directory()),
             config_name=args.config_name or composition.CONFIG_NAME,
         )
 
 
-def _run(experiment: Experiment, data: Data, registry: Registry) -> float | None:
+def _job(cfg: DictConfig, registry: Registry) -> float | None:
+    """One job of a multirun that runs its jobs one after another."""
+    experiment = config.assemble(cfg, registry)
+    return _run(experiment, runner.load(experiment), registry, plots=cfg.plots is True)
+
+
+def _run(experiment: Experiment, data: Data, registry: Registry, *, plots: bool) -> float | None:
     """Train in the folder that Hydra made for this job; the objective of a sweep comes back."""
     output_dir = HydraConfig.get().runtime.output_dir
     screen = Console()
@@ -172,7 +223,9 @@ def _run(experiment: Experiment, data: Data, registry: Registry) -> float | None
     try:
         with console.progress(screen, experiment.training.epochs) as report:
             events = PluginEvents(registry)
-            result = runner.run(experiment, output_dir, data=data, report=report, events=events)
+            result = runner.run(
+                experiment, output_dir, data=data, report=report, events=events, plots=plots
+            )
     except (DivergenceError, KeyboardInterrupt):
         console.show_folder(screen, output_dir)
         raise
@@ -180,6 +233,7 @@ def _run(experiment: Experiment, data: Data, registry: Registry) -> float | None
     return result.summary.best_validation_accuracy
 
 
-def _check_sweep_folder(path: Path) -> None:
-    if path.exists() and any(path.iterdir()):
+def _check_sweep_folder(path: Path, launcher: DictConfig) -> None:
+    """Refuse a folder that is in use; a launcher that keeps a ledger sees to it itself."""
+    if "Vmap" not in launcher._target_ and path.exists() and any(path.iterdir()):
         raise OutputError(f"{path}: is not empty; choose another hydra.sweep.dir")

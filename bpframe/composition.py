@@ -66,6 +66,20 @@ def compose_config(
         ConfigError: an unknown name or key, a wrong type, an override that cannot be read.
 
     """
+    hydra = GlobalHydra.instance().hydra
+    assert hydra is not None
+    with composing(overrides):
+        return hydra.compose_config(
+            config_name=name or CONFIG_NAME,
+            overrides=list(overrides),
+            run_mode=mode,
+            from_shell=False,
+        )
+
+
+@contextmanager
+def composing(overrides: Sequence[str]) -> Iterator[None]:
+    """Check what Hydra would not, and turn its errors into a ConfigError of one line."""
     layers = [text for text in overrides if text.startswith("network.layers=")]
     short = [text for text in overrides if text.split("=")[0] in _SHORT]
     if layers and short:
@@ -76,16 +90,9 @@ def compose_config(
     for key, instead in _ELSEWHERE.items():
         if given := next((text for text in overrides if text.split("=")[0] == key), None):
             raise ConfigError(f"{given}: there is no key {key!r}; write {instead}")
-    hydra = GlobalHydra.instance().hydra
-    assert hydra is not None
     try:
         with translated():
-            return hydra.compose_config(
-                config_name=name or CONFIG_NAME,
-                overrides=list(overrides),
-                run_mode=mode,
-                from_shell=False,
-            )
+            yield
     except (ValueError, TypeError) as error:
         # Hydra says so, without the name, when a group is given something that is not one.
         groups = [text for text in overrides if text.partition("=")[0] in schemas.GROUPS]

@@ -28,7 +28,7 @@ def assemble(cfg: DictConfig, registry: Registry) -> Experiment:
     """
     _check_keys(cfg)
     with composition.translated():
-        parts = {group: _component(cfg[group], group, registry) for group in schemas.GROUPS}
+        parts = {group: component(cfg[group], group, registry) for group in schemas.GROUPS}
         network, output_name = _network(cfg.network, parts["data"], registry)
         training = Training(
             **schemas.values(cfg.training), shared_order=bool(cfg.sweep.shared_order)
@@ -82,7 +82,8 @@ def _merged(schema: Any, given: Any, path: str) -> DictConfig:
     return merged
 
 
-def _component(node: Any, kind: str, registry: Registry) -> Any:
+def component(node: Any, kind: str, registry: Registry) -> Any:
+    """The component that the node of a config group describes; see `assemble`."""
     if not isinstance(node, DictConfig) or "name" not in node:
         raise ConfigError(f"{kind}: {node!r} is not a component; choose one with {kind}=NAME")
     name = str(node.name)

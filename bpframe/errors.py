@@ -11,7 +11,13 @@ class BpframeError(Exception):
     """Base of every error whose message is written for the user and needs no traceback.
 
     The message is one line, whatever it quotes.
+
+    Attributes:
+        status: the exit status of the command that ends with it.
+
     """
+
+    status = 1
 
     def __init__(self, message: str) -> None:
         super().__init__(" ".join(message.split()))

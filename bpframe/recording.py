@@ -12,7 +12,6 @@ from bpframe.contracts import Params
 from bpframe.folder import CURVES, RunFolder
 from bpframe.measuring import Totals
 from bpframe.plots import learning_curves
-from bpframe.provenance import versions
 from bpframe.records import (
     EpochRecord,
     Events,
@@ -45,6 +44,7 @@ class Recorder:
         folder: RunFolder | None,
         events: Events,
         *,
+        versions: dict[str, str],
         report: Report | None = None,
         plots: bool = True,
     ) -> None:
@@ -54,7 +54,7 @@ class Recorder:
         self._events = events
         self._report = report
         self._plots = plots
-        self._versions = versions(info.experiment)  # now: a plugin's file may change meanwhile
+        self._versions = versions
 
     def started(self) -> None:
         """Training begins."""
@@ -109,7 +109,7 @@ def epoch_record(
     epoch: int,
     train: Totals,
     validation: Totals,
-    columns: Mapping[str, np.ndarray],
+    columns: Mapping[str, Any],
     *,
     sizes: Mapping[str, int],
     seconds: float,

@@ -17,6 +17,7 @@ from bpframe.experiment import Experiment
 from bpframe.folder import RunFolder
 from bpframe.precision import precision
 from bpframe.programs import Programs
+from bpframe.provenance import versions
 from bpframe.recording import Ending, Recorder, Report, epoch_record
 from bpframe.records import EpochRecord, Events, NoEvents, RunInfo, RunResult
 
@@ -95,7 +96,14 @@ def run(
                 folder.release()
             raise
         info = RunInfo(experiment, folder.path if folder else None, programs.n_train)
-        recorder = Recorder(info, folder, events or NoEvents(), report=report, plots=plots)
+        recorder = Recorder(
+            info,
+            folder,
+            events or NoEvents(),
+            versions=versions(experiment),  # now: a plugin's file may change meanwhile
+            report=report,
+            plots=plots,
+        )
         return _Run(programs, recorder).train()
 
 
@@ -157,9 +165,7 @@ class _Run:
             self._diverged(epoch, order)
         self.state = state
         seconds = time.perf_counter() - started
-        record = epoch_record(
-            epoch, train, validation, columns, sizes=self.sizes, seconds=seconds
-        )
+        record = epoch_record(epoch, train, validation, columns, sizes=self.sizes, seconds=seconds)
         return record, bool(stop)
 
     def _diverged(self, epoch: int, order: np.ndarray) -> None:

@@ -11,7 +11,7 @@ import contextlib
 import functools
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -30,6 +30,9 @@ from bpframe.monitoring import STEPS, Observation
 from bpframe.precision import cast, cast_floats, wide_dtype
 from bpframe.products import neurons_first
 from bpframe.steering import Steering, scheduled
+
+Device: TypeAlias = Any
+"""A jax.Device, which is a variable to type checkers."""
 
 EVALUATION_CHUNK = 2_000
 
@@ -113,7 +116,7 @@ def on_device(name: str) -> AbstractContextManager[None]:
 
 
 def to_device(
-    examples: Examples, dtype: str, device: jax.Device | Sharding | None = None
+    examples: Examples, dtype: str, device: Device | Sharding | None = None
 ) -> DeviceExamples:
     """Copy examples to the device: bytes stay bytes, the rest takes the dtype of the parameters."""
     wide = wide_dtype(dtype)

@@ -26,7 +26,7 @@ from bpframe.experiment import Experiment
 from bpframe.measuring import Totals
 from bpframe.monitoring import SPLITS
 from bpframe.precision import wide_dtype
-from bpframe.training import EPOCH_OPTIONS, DeviceExamples, State
+from bpframe.training import EPOCH_OPTIONS, Device, DeviceExamples, State
 
 _LANES = "lanes"
 
@@ -57,7 +57,7 @@ def layout(lanes: int, devices: int, widest: int) -> Layout:
     return Layout(used, blocks, math.ceil(on_each / blocks))
 
 
-def widest_block(experiment: Experiment, devices: Sequence[jax.Device]) -> int:
+def widest_block(experiment: Experiment, devices: Sequence[Device]) -> int:
     """How many lanes are worth being trained side by side: what fits a CPU's cache, or all."""
     if devices[0].platform != "cpu":
         return 2**30
@@ -87,7 +87,7 @@ class LaneEpoch(NamedTuple):
 class LaneData:
     """The examples of all splits, copied to every device that trains lanes."""
 
-    def __init__(self, data: Data, dtype: str, devices: Sequence[jax.Device]) -> None:
+    def __init__(self, data: Data, dtype: str, devices: Sequence[Device]) -> None:
         self.mesh = jax.make_mesh(
             (len(devices),), (_LANES,), axis_types=(AxisType.Auto,), devices=devices
         )
@@ -122,6 +122,10 @@ class LanePrograms:
         self._compiled = {name: traced.compile() for name, traced in self._traced.items()}
         self.seconds += time.perf_counter() - started
 
+    def device(self, lane: int) -> Device:
+        """The device that trains a lane."""
+        return self.data.mesh.devices.flat[lane // (self.layout.blocks * self.layout.width)]
+
     def initial(self, experiments: Experiment) -> State:
         """The initial states of the stacked experiments."""
         return self._compiled["initial"](experiments)
@@ -133,9 +137,10 @@ class LanePrograms:
 
         `states` is used up. `orders` is (lanes, n), or (n,) if the lanes share it.
         """
-        orders = orders if orders.ndim == 1 else self.place(orders)
-        active = self.place(active)
-        return self._compiled["epoch"](experiments, states, active, orders, self.data.sets)
+        placed = orders if orders.ndim == 1 else self.place(orders)
+        return self._compiled["epoch"](
+            experiments, states, self.place(active), placed, self.data.sets
+        )
 
     def test(self, experiments: Experiment, states: State) -> Totals:
         """Cost and right answers over the test set."""

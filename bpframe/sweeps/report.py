@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import html
-import importlib.util
+import itertools
 import json
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from importlib import resources
+from importlib import metadata, resources
 from pathlib import Path
 from string import Template
 from typing import Any, Literal
@@ -81,11 +81,11 @@ def _setting(
 ) -> SweptSetting:
     values = [each[key] for each in settings if key in each]
     numeric = all(_is_number(value) for value in values)
-    identity = (lambda value: value) if numeric else _text
-    different = list(dict.fromkeys(map(identity, values)))
-    if numeric:
-        different.sort()
+    if not numeric:
+        values = [_text(value) for value in values]
+    different: list[Any] = sorted(set(values)) if numeric else list(dict.fromkeys(values))
     place = {value: index for index, value in enumerate(different)}
+    found = iter(values)
     end = key.rpartition(".")[2]
     return SweptSetting(
         key=key,
@@ -93,7 +93,7 @@ def _setting(
         texts=tuple(map(_text, different)),
         numbers=tuple(different) if numeric else None,
         scale=axis_scale(different) if numeric else "category",
-        places=tuple(place[identity(each[key])] if key in each else None for each in settings),
+        places=tuple(place[next(found)] if key in each else None for each in settings),
     )
 
 
@@ -110,7 +110,7 @@ def axis_scale(numbers: Sequence[float]) -> str:
         return "linear"
     if numbers[0] > 0 and numbers[-1] / numbers[0] >= 50:
         return "log"
-    narrowest = min(after - before for before, after in zip(numbers, numbers[1:], strict=False))
+    narrowest = min(after - before for before, after in itertools.pairwise(numbers))
     crowded = narrowest < (numbers[-1] - numbers[0]) / 40
     return "category" if crowded and len(numbers) <= 16 else "linear"
 
@@ -186,11 +186,15 @@ def page(title: str, runs: Sequence[ReportRun], objective: str, direction: Direc
 
 @dataclasses.dataclass(frozen=True)
 class _Column:
-    """A column of the table: its key for filters, its heading and its value for each run."""
+    """A column of the table: its key for filters, its heading and its value for each run.
+
+    A setting is shown as it was given, what was measured with four digits.
+    """
 
     key: str
     heading: str
     values: Sequence[Any]
+    given: bool = False
 
 
 def _table_columns(
@@ -203,11 +207,13 @@ def _table_columns(
     def column(name: str, value: Callable[[Row], Any]) -> _Column:
         return _Column(name, name.replace("_", " "), [value(row) for row in rows])
 
-    first, *others = [column(name, lambda row, name=name: row.metrics.get(name)) for name in metrics]
+    first, *others = [
+        column(name, lambda row, name=name: row.metrics.get(name)) for name in metrics
+    ]
     columns = [
         _Column("run", "run", [run.name for run in runs]),
         column("status", lambda row: row.status),
-        *(_Column(each.key, each.label, _setting_values(each)) for each in settings),
+        *(_Column(each.key, each.label, _setting_values(each), given=True) for each in settings),
         first,
         column("epochs", lambda row: row.epochs),
         *others,
@@ -231,19 +237,20 @@ def _table(runs: Sequence[ReportRun], columns: Sequence[_Column]) -> str:
     body = "".join(
         f'<tr data-run="{index}"><th scope="row"><a href="{quote(run.row.folder)}/">'
         f"{html.escape(run.name)}</a></th>"
-        + "".join(_cell(each.key, each.values[index]) for each in columns[1:])
+        + "".join(_cell(each, each.values[index]) for each in columns[1:])
         + "</tr>\n"
         for index, run in enumerate(runs)
     )
     return f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>"
 
 
-def _cell(key: str, value: Any) -> str:
+def _cell(column: _Column, value: Any) -> str:
     if value is None:
         return "<td></td>"
     if _is_number(value):
-        return f'<td class="number">{_short(value)}</td>'
-    kind = f"status {value}" if key == "status" else "long" if len(str(value)) > 40 else ""
+        text = _text(value) if column.given else _short(value)
+        return f'<td class="number">{text}</td>'
+    kind = f"status {value}" if column.key == "status" else "long" if len(str(value)) > 40 else ""
     return f'<td class="{html.escape(kind)}">{html.escape(_text(value))}</td>'
 
 
@@ -257,9 +264,7 @@ def _summary(runs: Sequence[ReportRun]) -> str:
     )
 
 
-def _best(
-    best: tuple[ReportRun, float] | None, objective: str, direction: Direction
-) -> str:
+def _best(best: tuple[ReportRun, float] | None, objective: str, direction: Direction) -> str:
     name = html.escape(objective.replace("_", " "))
     if best is None:
         return f"<p>No completed run has a value of {name}.</p>"
@@ -328,7 +333,5 @@ def _part(name: str) -> str:
 
 def _plotly() -> str:
     """plotly.js, found without importing plotly, which takes longer than the page."""
-    spec = importlib.util.find_spec("plotly")
-    assert spec is not None and spec.submodule_search_locations, "bpframe depends on plotly"
-    file = Path(spec.submodule_search_locations[0]) / "package_data" / "plotly.min.js"
-    return file.read_text(encoding="utf-8")
+    file = metadata.distribution("plotly").locate_file("plotly/package_data/plotly.min.js")
+    return Path(str(file)).read_text(encoding="utf-8")

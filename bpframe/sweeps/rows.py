@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bpframe.records import EpochRecord, Summary
+    from bpframe.sweeps.jobs import Job
 
 COMPLETED, DIVERGED, FAILED, INTERRUPTED, PRUNED = (
     "completed",
@@ -13,8 +17,14 @@ COMPLETED, DIVERGED, FAILED, INTERRUPTED, PRUNED = (
     "interrupted",
     "pruned",
 )
-FINISHED = (COMPLETED, DIVERGED, FAILED, PRUNED)
+FINISHED = (COMPLETED, DIVERGED, PRUNED)
 """The statuses of jobs that `bpframe resume` does not run again."""
+
+_OF_THE_SUMMARY = ("best_validation_accuracy", "best_epoch", "test_accuracy", "test_cost")
+_OF_AN_EPOCH = ("train_cost", "train_accuracy", "validation_cost", "validation_accuracy")
+OBJECTIVES = tuple(name for name in (*_OF_THE_SUMMARY, *_OF_AN_EPOCH) if name != "best_epoch")
+"""The metrics that every completed job has."""
+_NOT_METRICS = ("epoch", "seconds")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +58,54 @@ class Row:
     timing: Mapping[str, float]
     stopped: str | None = None
     error: str | None = None
+
+    @classmethod
+    def of(cls, job: Job, summary: Summary, records: Sequence[EpochRecord]) -> Row:
+        """The row of a job that has a run folder."""
+        last = records[-1].as_dict() if records else {}
+        return cls.read(job.num, job.subdir, job.settings, summary.as_dict(), last)
+
+    @classmethod
+    def read(
+        cls,
+        num: int,
+        folder: str,
+        settings: Mapping[str, Any],
+        summary: Mapping[str, Any],
+        last: Mapping[str, Any],
+    ) -> Row:
+        """The row of a job from its summary.json and the last line of its metrics.jsonl."""
+        metrics = {name: summary[name] for name in _OF_THE_SUMMARY}
+        metrics |= {
+            name: value
+            for name, value in last.items()
+            if name not in _NOT_METRICS and (value is None or isinstance(value, int | float))
+        }
+        timing = summary["timing"]
+        return cls(
+            num=num,
+            folder=folder,
+            settings=settings,
+            status=summary["status"],
+            epochs=summary["epochs"],
+            metrics=metrics,
+            timing={
+                "compile_s": round(timing["compile_s"], 6),
+                "train_s": round(sum(timing["epoch_s"]), 6),
+            },
+            stopped=summary["stopped"],
+            error=summary["error"],
+        )
+
+    @classmethod
+    def without_run(cls, job: Job, status: str, error: str) -> Row:
+        """The row of a job that has no run folder."""
+        return cls(job.num, job.subdir, job.settings, status, 0, {}, {}, error=error)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Row:
+        """What `as_dict` gave, with or without more."""
+        return cls(**{field.name: values[field.name] for field in dataclasses.fields(cls)})
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""

@@ -1,0 +1,219 @@
+"""Training a chunk of jobs as lanes, and writing the run folder of each."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import time
+from collections.abc import Callable, Container, Iterable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from bpframe import divergence
+from bpframe.errors import OutputError
+from bpframe.folder import RunFolder
+from bpframe.measuring import Totals
+from bpframe.recording import Ending, Recorder, epoch_record
+from bpframe.records import Events, RunInfo
+from bpframe.runner import epoch_order
+from bpframe.sweeps import hydra_files
+from bpframe.sweeps.jobs import Job
+from bpframe.sweeps.lanes import LaneEpoch, LanePrograms, by_lane
+from bpframe.sweeps.ledger import unwritable
+from bpframe.sweeps.logs import JobLog
+from bpframe.sweeps.rows import COMPLETED, DIVERGED, FAILED, Row
+
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+"""Errors of the disk itself, with which another job will fare no better."""
+
+Progress = Callable[[int, int], None]
+
+
+class Chunk:
+    """Jobs of one structure on their way through the epochs, one lane each.
+
+    A lane ends when its job does: after its last epoch, when its stopping rule or a plugin says so,
+    or when it diverges. Its state is frozen then, and the others go on. Only the jobs of `wanted`
+    are run; the others keep their places, so that the program and its numbers are the same.
+    """
+
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        programs: LanePrograms,
+        events: Events,
+        versions: dict[str, str],
+        wanted: Container[int],
+    ) -> None:
+        self._programs = programs
+        self._lanes = [
+            _Lane(job, place, programs, events, versions)
+            for place, job in enumerate(jobs)
+            if job.num in wanted
+        ]
+        self._experiments = programs.stack([job.experiment for job in jobs])
+        self._states: Any = None
+        self._epoch = 0
+
+    @property
+    def active(self) -> list[Job]:
+        """The jobs that have not ended."""
+        return [lane.job for lane in self._lanes if lane.ending is None]
+
+    def start(self) -> None:
+        """Make the run folders, and draw the initial states."""
+        for lane in self._lanes:
+            lane.start()
+        self._states = self._programs.initial(self._experiments)
+
+    def advance(self, last: int, check: Callable[[], None], progress: Progress) -> None:
+        """Train up to and with epoch `last`, unless all lanes end before.
+
+        `check` is called between epochs and may raise; `progress` with the number of jobs that
+        made an epoch, and the epoch.
+        """
+        while self._epoch < last and self.active:
+            check()
+            self._epoch += 1
+            active = len(self.active)
+            self._train(self._epoch)
+            progress(active, self._epoch)
+
+    def end(self, status: str, error: str | None, nums: Iterable[int] | None = None) -> None:
+        """End the jobs that are still active, or those of `nums`, with this status."""
+        ending = {job.num for job in self.active} if nums is None else set(nums)
+        for lane in self._lanes:
+            if lane.ending is None and lane.job.num in ending:
+                lane.ending = Ending(status, (), error)
+
+    def finish(self) -> list[Row]:
+        """Write the run folders of all jobs; each must have ended."""
+        params = by_lane(self._states.params) if self._states is not None else ()
+        test = None
+        if any(lane.ending and lane.ending.status == COMPLETED for lane in self._lanes):
+            test = by_lane(self._programs.test(self._experiments, self._states))
+        rows = []
+        for lane in self._lanes:
+            own = jax.tree.map(lambda leaf, place=lane.place: leaf[place], (params, test))
+            rows.append(lane.finish(*own))
+        return rows
+
+    def _train(self, epoch: int) -> None:
+        started = time.perf_counter()
+        lanes = [lane for lane in self._lanes if lane.ending is None]
+        active = np.zeros(self._programs.layout.lanes, bool)
+        active[[lane.place for lane in lanes]] = True
+        self._states, found = self._programs.epoch(
+            self._experiments, self._states, active, self._orders(lanes, epoch)
+        )
+        found = by_lane(found)
+        seconds = (time.perf_counter() - started) / len(lanes)
+        for lane in lanes:
+            one = jax.tree.map(lambda leaf, place=lane.place: leaf[place], found)
+            if one.finite:
+                lane.add(epoch, one, seconds)
+            else:
+                self._diverged(lane, epoch)
+
+    def _orders(self, lanes: Sequence[_Lane], epoch: int) -> np.ndarray:
+        n = self._programs.data.sizes["train"]
+        if self._programs.experiment.training.shared_order:
+            return epoch_order(self._programs.experiment, epoch, n)
+        orders = np.zeros((self._programs.layout.lanes, n), np.int32)
+        for lane in lanes:
+            orders[lane.place] = epoch_order(lane.job.experiment, epoch, n)
+        return orders
+
+    def _diverged(self, lane: _Lane, epoch: int) -> None:
+        """End a lane whose epoch was not finite; its state is the one before that epoch."""
+        block = divmod(lane.place, self._programs.layout.width)
+        state = jax.tree.map(lambda leaf: leaf[block], self._states)
+        n = self._programs.data.sizes["train"]
+        order = epoch_order(lane.job.experiment, epoch, n)
+        state, train = jax.device_get((state, self._programs.data.sets["train"]))
+        found = divergence.locate(lane.job.experiment, state, train, order)
+        lane.ending = Ending(DIVERGED, jax.device_get(found.params), str(found.error(epoch)))
+
+
+class _Lane:
+    """One job of a chunk, and how it ended: `ending` is None until then."""
+
+    def __init__(
+        self,
+        job: Job,
+        place: int,
+        programs: LanePrograms,
+        events: Events,
+        versions: dict[str, str],
+    ) -> None:
+        self.job = job
+        self.place = place
+        self.ending: Ending | None = None
+        self._programs = programs
+        self._log = JobLog(job.logging)
+        info = RunInfo(job.experiment, job.folder, programs.data.sizes["train"])
+        self._recorder = Recorder(info, None, events, versions=versions, plots=job.plots)
+
+    def start(self) -> None:
+        """Make the run folder, with Hydra's files; what an earlier attempt has left goes."""
+        try:
+            if self.job.folder.exists():
+                shutil.rmtree(self.job.folder)
+            hydra_files.write(self.job)
+        except OSError as error:
+            self._unwritable(error)
+            return
+        with self._log.listening():
+            self._recorder.started()
+
+    def add(self, epoch: int, found: LaneEpoch, seconds: float) -> None:
+        """Note an epoch, which may be the last."""
+        sizes = self._programs.data.sizes
+        record = epoch_record(
+            epoch, found.train, found.validation, found.columns, sizes=sizes, seconds=seconds
+        )
+        with self._log.listening():
+            stopped = self._recorder.add(record, stop=bool(found.stop))
+        if stopped or epoch == self.job.experiment.training.epochs:
+            self.ending = Ending(COMPLETED, (), stopped=stopped)
+
+    def finish(self, params: Any, test: Totals | None) -> Row:
+        """Write the run folder, with the parameters as they were when the lane ended."""
+        ending = self.ending
+        assert ending is not None
+        if ending.status == COMPLETED:
+            ending = ending._replace(test=test)
+        if not ending.params:
+            ending = ending._replace(params=params)
+        try:
+            return self._written(ending)
+        except OSError as error:
+            self._unwritable(error)
+        except OutputError as error:
+            if isinstance(error.__cause__, OSError):
+                self._unwritable(error.__cause__)
+            else:
+                self.ending = Ending(FAILED, (), str(error))
+        assert self.ending is not None
+        return Row.without_run(self.job, FAILED, str(self.ending.error))
+
+    def _written(self, ending: Ending) -> Row:
+        folder = RunFolder(self.job.folder, durable=False)
+        folder.add(*self._recorder.records)
+        self._recorder.folder = folder
+        with self._log.listening():
+            result = self._recorder.finish(
+                ending,
+                n_test=self._programs.data.sizes["test"],
+                compile_s=self._programs.seconds,
+                device=str(self._programs.device(self.place)),
+            )
+        self._log.write()
+        return Row.of(self.job, result.summary, self._recorder.records)
+
+    def _unwritable(self, error: OSError) -> None:
+        if error.errno in _DISK:
+            raise unwritable(self.job.folder.parent, error) from error
+        self.ending = Ending(FAILED, (), f"{self.job.folder}: cannot be written: {error.strerror}")

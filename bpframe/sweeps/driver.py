@@ -1,0 +1,260 @@
+"""The course of a sweep: compose, check all, train group by group, note what is done."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Container, Mapping, Sequence
+from typing import NamedTuple
+
+from bpframe.errors import BpframeError, ConfigError, described
+from bpframe.folder import SUMMARY
+from bpframe.records import Events
+from bpframe.sweeps import ledger, planning
+from bpframe.sweeps.errors import BadJobsError
+from bpframe.sweeps.groups import DataCache, Group, OutOfMemoryError
+from bpframe.sweeps.jobs import Job, JobComposer
+from bpframe.sweeps.ledger import Ledger
+from bpframe.sweeps.planning import ChunkPlan
+from bpframe.sweeps.progress import SweepProgress
+from bpframe.sweeps.results import Objective, objective_of
+from bpframe.sweeps.rows import FAILED, FINISHED, Row
+
+Check = Callable[[], None]
+
+
+class _Planned(NamedTuple):
+    """The jobs of a group, in chunks, with the number of the group in its batch."""
+
+    number: int
+    jobs: dict[int, Job]
+    chunks: list[ChunkPlan]
+
+
+class Driver:
+    """Runs the batches of one sweep, and keeps its ledger.
+
+    `most` is how many jobs may be trained together at most.
+
+    Attributes:
+        rows: how each job ended that has, by number.
+        objective: by what they are compared; None before the first batch is composed.
+
+    """
+
+    def __init__(
+        self,
+        book: Ledger,
+        composer: JobComposer,
+        events: Events,
+        progress: SweepProgress,
+        *,
+        most: int | None = None,
+    ) -> None:
+        self.rows: dict[int, Row] = {}
+        self.objective: Objective | None = None
+        self._hashes: dict[int, str] = {}
+        self._book = book
+        self._composer = composer
+        self._events = events
+        self._progress = progress
+        self._most = most
+        self._data = DataCache()
+        for entry in book.entries:
+            if entry["event"] == ledger.JOB:
+                self._note(Row.from_dict(entry), entry["hash"])
+
+    def launch(self, batch: Sequence[Sequence[str]], first: int, check: Check) -> list[Row]:
+        """Run the jobs of a batch, numbered from `first`, but for those that are done already.
+
+        `check` is called where the sweep can end without loss, and may raise.
+
+        Returns:
+            A row for each list of overrides; combinations that are the same share one.
+
+        Raises:
+            BadJobsError: some cannot be run; nothing was trained.
+            OutputError: the sweep's folder cannot be written.
+
+        """
+        jobs = self._composed(batch, first, check)
+        run = self._unlike(jobs)
+        planned = self._planned(run, first)
+        missing = {job.num for job in run if not self._is_done(job)}
+        traced = self._traced(planned, missing, batch, first, check)
+        epochs = sum(job.experiment.training.epochs for job in run if job.num in missing)
+        with self._progress.training(len(missing), len(traced), epochs):
+            for plan, group in traced:
+                self._train(first, plan, group, missing, check)
+        by_hash = {hash_: num for num, hash_ in reversed(self._hashes.items())}
+        return [self.rows[by_hash[job.hash]] for job in jobs]
+
+    def _composed(self, batch: Sequence[Sequence[str]], first: int, check: Check) -> list[Job]:
+        jobs: list[Job] = []
+        errors: dict[int, str] = {}
+        folders: dict[str, Job] = {}
+        for num, overrides in enumerate(batch, start=first):
+            check()
+            try:
+                job = self._composer.job(num, overrides)
+                self.objective = objective_of(job)
+                other = folders.setdefault(job.subdir, job)
+                if other.hash != job.hash:
+                    raise ConfigError(
+                        f"hydra.sweep.subdir: {job.subdir!r} is the folder of job {other.num} as "
+                        "well; make it differ, by ${hydra.job.num} for one"
+                    )
+                jobs.append(job)
+            except BpframeError as error:
+                errors[num] = str(error)
+        if errors:
+            raise BadJobsError(errors, batch, first)
+        return jobs
+
+    def _unlike(self, jobs: Sequence[Job]) -> list[Job]:
+        """The jobs without those that are like an earlier one."""
+        known = {hash_: num for num, hash_ in self._hashes.items()}
+        run, same = [], 0
+        for job in jobs:
+            if known.setdefault(job.hash, job.num) == job.num:
+                run.append(job)
+            else:
+                same += 1
+        if same:
+            self._progress.say(f"{same} of {len(jobs)} jobs are like others and are run once")
+        return run
+
+    def _planned(self, jobs: Sequence[Job], first: int) -> list[_Planned]:
+        """The groups and chunks of a batch, as the ledger has them if it does."""
+        noted = [e for e in self._book.entries if e.get("first") == first]
+        plan = next((entry for entry in noted if entry["event"] == ledger.PLAN), None)
+        by_num = {job.num: job for job in jobs}
+        if plan is None:
+            return [
+                _Planned(number, {job.num: job for job in group}, [])
+                for number, group in enumerate(planning.groups(jobs))
+            ]
+        hashes = {job.num: job.hash for job in jobs}
+        if dict(plan["jobs"]) != hashes:
+            changed = sorted(set(hashes.items()) ^ set(map(tuple, plan["jobs"])))
+            raise ConfigError(
+                f"{self._book.folder}: job {changed[0][0]} is not configured as it was when the "
+                "sweep began; restore its config files, or begin another sweep"
+            )
+        cuts = dict(enumerate(plan["groups"]))
+        cuts |= {
+            entry["group"]: entry["chunks"] for entry in noted if entry["event"] == ledger.CHUNKS
+        }
+        planned = []
+        for number, entries in cuts.items():
+            chunks = [ChunkPlan.of(entry) for entry in entries]
+            nums = [num for chunk in chunks for num in chunk.nums]
+            planned.append(_Planned(number, {num: by_num[num] for num in nums}, chunks))
+        return planned
+
+    def _traced(
+        self,
+        planned: Sequence[_Planned],
+        missing: Container[int],
+        batch: Sequence[Sequence[str]],
+        first: int,
+        check: Check,
+    ) -> list[tuple[_Planned, Group]]:
+        """The groups that have something to do, with all their programs traced.
+
+        A plan that is new goes into the ledger, once nothing is wrong with any job of it.
+        """
+        traced: list[tuple[_Planned, Group]] = []
+        errors: dict[int, str] = {}
+        is_new = not any(plan.chunks for plan in planned)
+        for plan in planned:
+            check()
+            if not any(num in missing for num in plan.jobs):
+                continue
+            try:
+                traced.append(self._traced_group(plan))
+            except BpframeError as error:
+                errors |= dict.fromkeys(plan.jobs, str(error))
+            except Exception as error:
+                errors |= dict.fromkeys(plan.jobs, f"cannot be traced: {described(error)}")
+        if errors:
+            raise BadJobsError(errors, batch, first)
+        if is_new and traced:
+            self._book.append(
+                [
+                    {
+                        "event": ledger.PLAN,
+                        "first": first,
+                        "jobs": [(n, job.hash) for plan in planned for n, job in plan.jobs.items()],
+                        "groups": [[c.as_entry() for c in plan.chunks] for plan, _ in traced],
+                    }
+                ]
+            )
+        return traced
+
+    def _traced_group(self, plan: _Planned) -> tuple[_Planned, Group]:
+        jobs = list(plan.jobs.values())
+        group = Group(jobs[0].experiment, self._data)
+        chunks = plan.chunks or planning.chunks(jobs, group.devices, group.sizes, self._most)
+        for chunk in chunks:
+            group.trace(chunk.layout)
+        return plan._replace(chunks=chunks), group
+
+    def _train(
+        self, first: int, plan: _Planned, group: Group, missing: Container[int], check: Check
+    ) -> None:
+        """Train the chunks of a group; what does not fit the memory is cut in halves."""
+        waiting = list(plan.chunks)
+        done: list[ChunkPlan] = []
+        while waiting:
+            chunk = waiting.pop(0)
+            jobs = [plan.jobs[num] for num in chunk.nums]
+            if not any(num in missing for num in chunk.nums):
+                done.append(chunk)
+                continue
+            try:
+                group.train(
+                    jobs,
+                    chunk.layout,
+                    self._events,
+                    wanted=missing,
+                    done=lambda rows, jobs=plan.jobs: self._done(rows, jobs),
+                    check=check,
+                    progress=self._progress.epoch,
+                )
+                done.append(chunk)
+            except OutOfMemoryError as error:
+                if len(jobs) == 1:
+                    self._done(
+                        [Row.without_run(jobs[0], FAILED, f"out of memory: {error}")], plan.jobs
+                    )
+                    continue
+                waiting = [*planning.halves(chunk, group.experiment, group.devices), *waiting]
+                self._progress.say(f"{len(jobs)} jobs do not fit the memory; trained in halves")
+                cut = [part.as_entry() for part in (*done, *waiting)]
+                self._book.append(
+                    [{"event": ledger.CHUNKS, "first": first, "group": plan.number, "chunks": cut}]
+                )
+
+    def _done(self, rows: Sequence[Row], jobs: Mapping[int, Job]) -> None:
+        """Note how jobs ended, once their run folders are written."""
+        self._book.append(
+            [{"event": ledger.JOB, "hash": jobs[row.num].hash, **row.as_dict()} for row in rows]
+        )
+        for row in rows:
+            self._note(row, jobs[row.num].hash)
+        self._progress.done(rows)
+
+    def _note(self, row: Row, job_hash: str) -> None:
+        self.rows[row.num] = row
+        self._hashes[row.num] = job_hash
+
+    def _is_done(self, job: Job) -> bool:
+        """Whether the job has ended for good and its run folder is whole."""
+        row = self.rows.get(job.num)
+        if row is None or row.status not in FINISHED:
+            return False
+        try:
+            summary = json.loads((job.folder / SUMMARY).read_bytes())
+        except (OSError, ValueError):
+            return False
+        return summary["status"] == row.status

@@ -1,0 +1,45 @@
+"""What the terminal shows of a sweep at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from bpframe.sweeps.results import Objective
+from bpframe.sweeps.rows import COMPLETED, PRUNED, Row
+
+
+def show_end(console: Console, rows: Sequence[Row], objective: Objective, folder: Path) -> None:
+    """A table of the jobs that did not complete, the best job, and where the results are."""
+    failed = [row for row in rows if row.status not in (COMPLETED, PRUNED)]
+    if failed:
+        show_failures(console, [(row.num, text(row), row.status, row.error) for row in failed])
+    if best := objective.best(rows):
+        say(
+            console, f"best {objective.name} {objective.of(best):.4g}: job {best.num}, {text(best)}"
+        )
+    say(console, f"written to {folder} (report.html, results.csv)")
+
+
+def show_failures(console: Console, failures: Sequence[tuple[int, str, str, str | None]]) -> None:
+    """A table of (number, overrides, status, error)."""
+    table = Table(title="jobs that did not complete", title_justify="left")
+    table.add_column("job", justify="right")
+    for name in ("overrides", "status", "error"):
+        table.add_column(name, overflow="fold")
+    for num, overrides, status, error in failures:
+        table.add_row(str(num), overrides, status, error or "")
+    console.print(table, markup=False)
+
+
+def text(row: Row) -> str:
+    """The settings of a job as overrides."""
+    return " ".join(f"{key}={value}" for key, value in row.settings.items())
+
+
+def say(console: Console, line: str) -> None:
+    """A line that may be as long as it is."""
+    console.print(line, highlight=False, soft_wrap=True, markup=False)

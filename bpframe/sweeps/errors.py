@@ -1,0 +1,49 @@
+"""How a sweep fails: before anything is trained, or with some of its jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from bpframe.errors import BpframeError
+
+
+class BadJobsError(BpframeError):
+    """Jobs that cannot be run; nothing was trained. The message has a line for each error."""
+
+    def __init__(
+        self, errors: Mapping[int, str], jobs: Sequence[Sequence[str]], first: int
+    ) -> None:
+        super().__init__("")
+        same: dict[str, list[int]] = {}
+        for num, message in errors.items():
+            same.setdefault(message, []).append(num)
+        lines = [
+            f"{_counted(len(errors), len(jobs))} cannot be run, and nothing was trained:",
+            *(
+                f"  {_named(nums)} ({_overrides(jobs[nums[0] - first])}): {message}"
+                for message, nums in same.items()
+            ),
+        ]
+        self.args = ("\n".join(lines),)
+
+
+class FailedJobsError(BpframeError):
+    """Jobs that did not complete, while the others did."""
+
+    def __init__(self, statuses: Sequence[str], n_jobs: int, where: str) -> None:
+        counts = ", ".join(
+            f"{statuses.count(status)} {status}" for status in dict.fromkeys(statuses)
+        )
+        super().__init__(f"{_counted(len(statuses), n_jobs)} did not complete ({counts}){where}")
+
+
+def _counted(n: int, of: int) -> str:
+    return f"{n} of {of} job{'s' * (of != 1)}"
+
+
+def _named(nums: Sequence[int]) -> str:
+    return f"job{'s' * (len(nums) > 1)} {', '.join(map(str, nums))}"
+
+
+def _overrides(overrides: Iterable[str]) -> str:
+    return " ".join(overrides) or "no overrides"

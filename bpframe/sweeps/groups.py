@@ -1,0 +1,130 @@
+"""Training the jobs of a group, chunk by chunk, in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterator, Sequence
+from contextlib import contextmanager
+
+import jax
+
+from bpframe import runner
+from bpframe.data import Data
+from bpframe.errors import BpframeError
+from bpframe.experiment import Experiment
+from bpframe.precision import precision
+from bpframe.provenance import versions
+from bpframe.records import Events
+from bpframe.sweeps.chunks import Chunk, Progress
+from bpframe.sweeps.interruption import SweepInterruptedError
+from bpframe.sweeps.jobs import Job
+from bpframe.sweeps.lanes import LaneData, LanePrograms, Layout
+from bpframe.sweeps.planning import devices_of
+from bpframe.sweeps.rows import FAILED, INTERRUPTED, Row
+from bpframe.training import Device
+
+Done = Callable[[Sequence[Row]], None]
+
+
+class OutOfMemoryError(Exception):
+    """A chunk does not fit the memory; the message is that of the device."""
+
+
+class DataCache:
+    """The data of a sweep's groups, loaded once and copied once to the devices that train."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[object, Data] = {}
+        self._copied: dict[object, LaneData] = {}
+
+    def load(self, experiment: Experiment) -> Data:
+        """The experiment's data; see `runner.load`, which also checks them."""
+        key = (experiment.data, experiment.training.batch_size, experiment.training.device)
+        if key not in self._loaded:
+            self._loaded[key] = runner.load(experiment)
+        return self._loaded[key]
+
+    def copied(self, experiment: Experiment, devices: Sequence[Device]) -> LaneData:
+        """The same on these devices."""
+        dtype = experiment.training.dtype
+        key = (experiment.data, dtype, tuple(devices))
+        if key not in self._copied:
+            self._copied[key] = LaneData(self.load(experiment), dtype, devices)
+        return self._copied[key]
+
+
+class Group:
+    """The programs of jobs that share their structure and data.
+
+    Raises:
+        ConfigError: `training.device` is not there, or the experiment does not fit its data.
+        DataError: the data cannot be loaded.
+
+    """
+
+    def __init__(self, experiment: Experiment, cache: DataCache) -> None:
+        self.experiment = experiment
+        self.devices = devices_of(experiment)
+        self._cache = cache
+        self._data = cache.load(experiment)
+        self.sizes = {split: len(examples) for split, examples in self._data._asdict().items()}
+        self._programs: dict[Layout, LanePrograms] = {}
+
+    def trace(self, layout: Layout) -> LanePrograms:
+        """Trace the programs of a chunk, which finds what cannot be run."""
+        if layout not in self._programs:
+            with precision(self.experiment.training.dtype):
+                data = self._cache.copied(self.experiment, self.devices[: layout.devices])
+                self._programs[layout] = LanePrograms(self.experiment, data, layout)
+        return self._programs[layout]
+
+    def train(
+        self,
+        jobs: Sequence[Job],
+        layout: Layout,
+        events: Events,
+        *,
+        wanted: Container[int],
+        done: Done,
+        check: Callable[[], None],
+        progress: Progress,
+    ) -> None:
+        """Train jobs together, write the run folders of those wanted, and tell `done` of them.
+
+        Raises:
+            SweepInterruptedError: `check` raised it; the jobs are written as they are.
+            OutOfMemoryError: they do not fit together.
+            OutputError: the disk is full.
+
+        """
+        with precision(self.experiment.training.dtype), _watching_memory():
+            programs = self.trace(layout)
+            programs.compile()
+            chunk = Chunk(jobs, programs, events, versions(self.experiment), wanted)
+            try:
+                chunk.start()
+                chunk.advance(self.experiment.training.epochs, check, progress)
+            except (SweepInterruptedError, KeyboardInterrupt) as error:
+                chunk.end(INTERRUPTED, str(error) or "interrupted by the user")
+                done(chunk.finish())
+                raise
+            except Exception as error:
+                if isinstance(error, BpframeError) or _is_out_of_memory(error):
+                    raise
+                chunk.end(FAILED, f"{type(error).__name__}: {error}")
+            done(chunk.finish())
+
+
+@contextmanager
+def _watching_memory() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if _is_out_of_memory(error):
+            raise OutOfMemoryError(str(error)) from error
+        raise
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    if isinstance(error, jax.errors.JaxRuntimeError):
+        return "RESOURCE_EXHAUSTED" in str(error) or "Out of memory" in str(error)
+    return isinstance(error, MemoryError)

@@ -1,0 +1,60 @@
+"""What hydra/launcher=vmap does: the jobs of bpframe together, those of others one by one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+from hydra.core.utils import JobReturn
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+from bpframe import compilation_cache
+from bpframe.errors import ConfigError
+from bpframe.sweeps.session import SweepTask
+
+Launch = Callable[[Sequence[Sequence[str]], int], Sequence[JobReturn]]
+
+
+def launcher(
+    context: HydraContext, task: TaskFunction, config: DictConfig, settings: Mapping[str, Any]
+) -> tuple[Launch, bool]:
+    """The function that launches a batch, and whether it checks all jobs of it itself.
+
+    Raises:
+        ConfigError: a setting is out of range.
+
+    """
+    if not isinstance(task, SweepTask):
+        basic = BasicLauncher()
+        basic.setup(hydra_context=context, task_function=task, config=config)
+        return basic.launch, False
+    lanes = settings["lanes"]
+    if lanes is not None and lanes < 1:
+        raise ConfigError(f"hydra.launcher.lanes: {lanes} is out of range; allowed: >= 1")
+    compilation_cache.use()
+    use_all_cores()
+
+    def launch(batch: Sequence[Sequence[str]], first: int) -> Sequence[JobReturn]:
+        sweep = task.sweep(config, context.config_loader, most=lanes)
+        return sweep.launch(batch, first)
+
+    return launch, True
+
+
+def use_all_cores() -> None:
+    """Make each core of the CPU a device, unless the user has said how many there are.
+
+    JAX takes it only before its first computation; after that there is what there is.
+    """
+    named = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
+    if named or jax.config.values["jax_num_cpu_devices"] != -1:
+        return
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    try:
+        jax.config.update("jax_num_cpu_devices", cores or 1)
+    except RuntimeError:
+        return

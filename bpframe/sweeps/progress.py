@@ -1,0 +1,66 @@
+"""What a sweep shows on the terminal while it runs: live, or plain lines in a pipe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from bpframe.sweeps.endings import say
+from bpframe.sweeps.rows import COMPLETED, Row
+
+
+class SweepProgress:
+    """Jobs done, groups, and the time left."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bar: Progress | None = None
+        self._task = TaskID(0)
+        self._jobs = self._done = self._failed = self._groups = 0
+
+    def say(self, text: str) -> None:
+        """Print a line."""
+        say(self._console, text)
+
+    @contextmanager
+    def training(self, jobs: int, groups: int, epochs: int) -> Iterator[None]:
+        """Show the training of so many jobs, which make so many epochs together."""
+        self._jobs, self._groups, self._done, self._failed = jobs, groups, 0, 0
+        if jobs:
+            kinds = f"{groups} group{'s' * (groups != 1)}"
+            self.say(f"{jobs} job{'s' * (jobs != 1)} in {kinds}, one compiled program each")
+        if not jobs or not self._console.is_terminal or self._console.is_dumb_terminal:
+            yield
+            return
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(None),
+            TimeRemainingColumn(compact=True),
+        )
+        with Progress(*columns, console=self._console, expand=True) as bar:
+            self._bar, self._task = bar, bar.add_task(self._text("compiling"), total=epochs)
+            try:
+                yield
+            finally:
+                self._bar = None
+
+    def epoch(self, jobs: int, epoch: int) -> None:
+        """So many jobs have made an epoch together."""
+        if self._bar:
+            self._bar.update(self._task, advance=jobs, description=self._text(f"epoch {epoch}"))
+
+    def done(self, rows: Sequence[Row]) -> None:
+        """Jobs have ended."""
+        self._done += len(rows)
+        self._failed += sum(row.status != COMPLETED for row in rows)
+        if self._bar:
+            self._bar.update(self._task, description=self._text("compiling"))
+        else:
+            self.say(self._text(""))
+
+    def _text(self, doing: str) -> str:
+        failed = f", {self._failed} not completed" if self._failed else ""
+        return f"jobs {self._done}/{self._jobs}{failed}" + (f"  {doing}" if doing else "")

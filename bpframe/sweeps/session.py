@@ -1,0 +1,187 @@
+"""One sweep of this process, from the first batch of a sweeper to its results."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import JobReturn, JobStatus, env_override
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from bpframe.errors import BpframeError, ConfigError
+from bpframe.events import PluginEvents
+from bpframe.registry import Registry
+from bpframe.sweeps import reports, results
+from bpframe.sweeps.driver import Driver
+from bpframe.sweeps.endings import show_end
+from bpframe.sweeps.errors import FailedJobsError
+from bpframe.sweeps.interruption import Interruption, SweepInterruptedError
+from bpframe.sweeps.jobs import JobComposer
+from bpframe.sweeps.ledger import Ledger, unwritable
+from bpframe.sweeps.logs import levels_of
+from bpframe.sweeps.progress import SweepProgress
+from bpframe.sweeps.rows import COMPLETED, PRUNED, Row
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """What began a sweep, and begins it again: overrides, Hydra's options, working directory."""
+
+    overrides: tuple[str, ...]
+    config_name: str | None = None
+    config_path: str | None = None
+    config_dir: str | None = None
+    cwd: str = dataclasses.field(default_factory=os.getcwd)
+
+
+class SweepTask:
+    """What Hydra calls for a job, and what tells hydra/launcher=vmap how to run many together.
+
+    `run_one` runs a single job; `resumes` says whether the sweep's folder holds a part of it.
+    """
+
+    def __init__(
+        self,
+        run_one: Callable[[DictConfig], float | None],
+        registry: Registry,
+        command: Command,
+        *,
+        resumes: bool = False,
+    ) -> None:
+        self.registry = registry
+        self.command = command
+        self.resumes = resumes
+        self._run_one = run_one
+        self._sweep: Sweep | None = None
+
+    def __call__(self, cfg: DictConfig) -> float | None:
+        """Run one job, and return what it reached."""
+        return self._run_one(cfg)
+
+    def sweep(self, config: DictConfig, loader: ConfigLoader, *, most: int | None) -> Sweep:
+        """The sweep of this process, begun at the first call.
+
+        Raises:
+            OutputError: its folder is not free, or cannot be written.
+
+        """
+        if self._sweep is None:
+            self._sweep = Sweep(self, config, loader, most=most)
+        return self._sweep
+
+    def close(self) -> None:
+        """End the sweep, if there is one; see `Sweep.close`."""
+        if self._sweep is not None:
+            self._sweep.close()
+
+
+class Sweep:
+    """The sweep that a launcher runs, batch by batch."""
+
+    def __init__(
+        self, task: SweepTask, config: DictConfig, loader: ConfigLoader, *, most: int | None
+    ) -> None:
+        if config.hydra.job.chdir:
+            raise ConfigError(
+                "hydra.job.chdir: jobs that are trained together cannot each have a working "
+                "directory; leave it out, or set hydra/launcher=basic"
+            )
+        self.folder = Path(str(config.hydra.sweep.dir)).absolute()
+        self._config = config
+        self._console = Console()
+        composer = JobComposer(config, loader, task.registry, self.folder)
+        head = {"command": dataclasses.asdict(task.command)}
+        if task.resumes:
+            self._book = Ledger.resume(self.folder)
+        else:
+            self._book = Ledger.start(self.folder, head)
+            OmegaConf.save(config, self.folder / "multirun.yaml")
+        self._driver = Driver(
+            self._book,
+            composer,
+            PluginEvents(task.registry),
+            SweepProgress(self._console),
+            most=most,
+        )
+
+    def launch(self, batch: Sequence[Sequence[str]], first: int) -> list[JobReturn]:
+        """What Hydra's sweepers want to know of the jobs of a batch; see `run`."""
+        rows = self.run(batch, first)
+        return [self._returned(row, batch[place]) for place, row in enumerate(rows)]
+
+    def run(self, batch: Sequence[Sequence[str]], first: int) -> list[Row]:
+        """Run a batch of jobs, numbered from `first`, and write the results of all so far.
+
+        Returns:
+            A row for each list of overrides; combinations that are the same share one.
+
+        Raises:
+            BadJobsError: some cannot be run; nothing was trained.
+            SweepInterruptedError: a signal has come.
+            OutputError: the folder cannot be written.
+
+        """
+        before = HydraConfig.instance().cfg
+        hydra = self._config.hydra
+        settings: Any = OmegaConf.to_container(hydra.job_logging, resolve=False)
+        try:
+            with Interruption() as signals, levels_of(settings), env_override(hydra.job.env_set):
+                return self._driver.launch(batch, first, signals.check)
+        except SweepInterruptedError as error:
+            done = sum(row.status in (COMPLETED, PRUNED) for row in self._driver.rows.values())
+            raise SweepInterruptedError(
+                f"{error}: {done} jobs are done; go on with bpframe resume {self.folder}",
+                error.number,
+            ) from error
+        finally:
+            HydraConfig.instance().cfg = before
+            self._write_results()
+
+    def close(self) -> None:
+        """Say how the sweep ended, and give its folder free.
+
+        Raises:
+            FailedJobsError: some of its jobs did not complete.
+
+        """
+        self._book.close()
+        rows = [row for _, row in sorted(self._driver.rows.items())]
+        if not rows:
+            return
+        assert self._driver.objective is not None
+        show_end(self._console, rows, self._driver.objective, self.folder)
+        failed = [row.status for row in rows if row.status not in (COMPLETED, PRUNED)]
+        if failed:
+            raise FailedJobsError(failed, len(rows), f"; see {self.folder / results.CSV}")
+
+    def _write_results(self) -> None:
+        rows = [row for _, row in sorted(self._driver.rows.items())]
+        if rows and self._driver.objective:
+            try:
+                results.write(self.folder, rows, self._driver.objective)
+                reports.write(
+                    {self.folder: rows},
+                    self.folder,
+                    self._driver.objective,
+                    with_picture=self._config.plots is True,
+                )
+            except OSError as error:
+                raise unwritable(self.folder, error) from error
+
+    def _returned(self, row: Row, overrides: Sequence[str]) -> JobReturn:
+        """What Hydra's sweepers want to know of a job."""
+        assert self._driver.objective is not None
+        job = JobReturn(overrides=list(overrides), working_dir=os.getcwd(), task_name="bpframe")
+        if row.status in (COMPLETED, PRUNED):
+            job.return_value = row.metrics[self._driver.objective.name]
+            job.status = JobStatus.COMPLETED
+        else:
+            job.return_value = BpframeError(row.error or row.status)
+            job.status = JobStatus.FAILED
+        return job

@@ -1,0 +1,90 @@
+"""hydra/launcher=vmap and hydra/sweeper=grid: what Hydra sees of the sweeps of bpframe.
+
+Hydra imports this whenever it starts, so everything heavy is imported when it is needed. It does
+so before it enters the module into `sys.modules`, so dataclasses here cannot have postponed
+annotations.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.utils import JobReturn
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+
+@dataclass
+class VmapLauncherConf:
+    """hydra/launcher=vmap. At most `lanes` jobs are trained together; null: what fits."""
+
+    _target_: str = "hydra_plugins.bpframe.VmapLauncher"
+    lanes: int | None = None
+
+
+@dataclass
+class GridSweeperConf:
+    """hydra/sweeper=grid. All combinations; see bpframe.sweeps.grid."""
+
+    _target_: str = "hydra_plugins.bpframe.GridSweeper"
+    params: dict[str, str] | None = None
+
+
+for _group, _name, _node in (
+    ("launcher", "vmap", VmapLauncherConf),
+    ("sweeper", "grid", GridSweeperConf),
+):
+    ConfigStore.instance().store(
+        group=f"hydra/{_group}", name=_name, node=_node, provider="bpframe_hydra"
+    )
+
+
+class VmapLauncher(Launcher):
+    """Trains the jobs of bpframe together; the jobs of other programs one after another."""
+
+    def __init__(self, **settings: Any) -> None:
+        self._settings = settings
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        """See Hydra."""
+        from bpframe.sweeps import launching
+
+        self._launch, self.checks_jobs = launching.launcher(
+            hydra_context, task_function, config, self._settings
+        )
+
+    def launch(
+        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+    ) -> Sequence[JobReturn]:
+        """See Hydra."""
+        return self._launch(job_overrides, initial_job_idx)
+
+
+class GridSweeper(Sweeper):
+    """All combinations of what is swept, each once."""
+
+    def __init__(self, params: dict[str, str] | None = None) -> None:
+        self._params = params or {}
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        """See Hydra."""
+        from hydra.core.plugins import Plugins
+
+        self.hydra_context = hydra_context
+        self.config = config
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """See Hydra."""
+        from bpframe.sweeps import grid
+
+        return grid.sweep(self, arguments, self._params)
