@@ -51,6 +51,8 @@ def train(arguments: list[str]) -> None:
     input leaves nothing behind. Sweeps, --cfg, --help, --info and completion are Hydra's own.
     """
     args = _parsed(_parser(), arguments)
+    if args.multirun:
+        args.overrides = grid.in_step(args.overrides)
     registry = _registry(args)
     other = (args.help, args.hydra_help, args.cfg, args.info, args.shell_completion)
     if args.shell_completion:
@@ -174,9 +176,10 @@ def _multirun(args: Namespace, registry: Registry, *, resumes: bool = False) -> 
     path = str(args.config_path) if args.config_path else None
     command = Command(tuple(args.overrides), args.config_name, path, args.config_dir)
     task = SweepTask(lambda cfg: _job(cfg, registry), registry, command, resumes=resumes)
-    overrides = grid.in_step(args.overrides)
     with composition.initialised(args.config_path, args.config_dir), registry.explaining():
-        cfg = composition.compose_config(overrides, name=args.config_name, mode=RunMode.MULTIRUN)
+        cfg = composition.compose_config(
+            args.overrides, name=args.config_name, mode=RunMode.MULTIRUN
+        )
         _check_sweep_folder(Path(str(cfg.hydra.sweep.dir)).absolute(), cfg.hydra.launcher)
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None

@@ -23,14 +23,20 @@ METRICS, SUMMARY, PARAMS, CURVES = (
 
 def check_unused(path: Path) -> None:
     """Raise an OutputError if `path` holds a run already, or cannot become a folder."""
+    check_can_be_made(path)
+    _refuse(path, METRICS, SUMMARY, PARAMS, ".hydra")
+
+
+def check_can_be_made(path: Path) -> None:
+    """Raise an OutputError if `path` is no folder and cannot become one."""
     parent = next(folder for folder in (path, *path.parents) if folder.exists())
     if parent != path and not (parent.is_dir() and os.access(parent, os.W_OK)):
         raise OutputError(
-            f"{path}: cannot be made in {parent}; set hydra.run.dir to a folder that can be written"
+            f"{path}: cannot be made in {parent}; set hydra.run.dir, or hydra.sweep.dir of a "
+            "sweep, to a folder that can be written"
         )
     if path.exists() and not path.is_dir():
         raise OutputError(f"{path}: is not a folder; choose another output folder")
-    _refuse(path, METRICS, SUMMARY, PARAMS, ".hydra")
 
 
 def _refuse(path: Path, *names: str) -> None:

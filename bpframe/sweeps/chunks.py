@@ -90,10 +90,11 @@ class Chunk:
 
     def finish(self) -> list[Row]:
         """Write the run folders of all jobs; each must have ended."""
-        params = by_lane(self._states.params) if self._states is not None else ()
-        test = None
-        if any(lane.ending and lane.ending.status == COMPLETED for lane in self._lanes):
-            test = by_lane(self._programs.test(self._experiments, self._states))
+        params = test = None
+        if self._states is not None:
+            params = by_lane(self._states.params)
+            if any(lane.ending and lane.ending.status == COMPLETED for lane in self._lanes):
+                test = by_lane(self._programs.test(self._experiments, self._states))
         rows = []
         for lane in self._lanes:
             own = jax.tree.map(lambda leaf, place=lane.place: leaf[place], (params, test))
@@ -105,8 +106,9 @@ class Chunk:
         lanes = [lane for lane in self._lanes if lane.ending is None]
         active = np.zeros(self._programs.layout.lanes, bool)
         active[[lane.place for lane in lanes]] = True
+        states, self._states = self._states, None  # an epoch uses them up, even if it fails
         self._states, found = self._programs.epoch(
-            self._experiments, self._states, active, self._orders(lanes, epoch)
+            self._experiments, states, active, self._orders(lanes, epoch)
         )
         found = by_lane(found)
         seconds = (time.perf_counter() - started) / len(lanes)
@@ -186,7 +188,7 @@ class _Lane:
         if ending.status == COMPLETED:
             ending = ending._replace(test=test)
         if not ending.params:
-            ending = ending._replace(params=params)
+            ending = ending._replace(params=params or ())
         try:
             return self._written(ending)
         except OSError as error:

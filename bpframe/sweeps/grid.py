@@ -21,6 +21,7 @@ from rich.console import Console
 from bpframe.errors import ConfigError
 from bpframe.sweeps.endings import show_failures
 from bpframe.sweeps.errors import FailedJobsError
+from bpframe.sweeps.ledger import MULTIRUN
 
 STEP = "zip"
 _ZIP = re.compile(r"zip\((?P<values>.*)\)", re.DOTALL)
@@ -107,7 +108,7 @@ def sweep(sweeper: Sweeper, arguments: Sequence[str], params: Mapping[str, str])
         return [sweeper.launcher.launch(batch, initial_job_idx=0)]
     folder = Path(str(sweeper.config.hydra.sweep.dir))
     folder.mkdir(parents=True, exist_ok=True)
-    OmegaConf.save(sweeper.config, folder / "multirun.yaml")
+    OmegaConf.save(sweeper.config, folder / MULTIRUN)
     sweeper.validate_batch_is_legal(batch)
     jobs = sweeper.launcher.launch(batch, initial_job_idx=0)
     _check(jobs)

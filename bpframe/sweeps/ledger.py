@@ -10,14 +10,14 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from filelock import FileLock, Timeout
 
 from bpframe.errors import OutputError
+from bpframe.folder import check_can_be_made, write_whole
 
-LEDGER, LOCK = "sweep.jsonl", ".lock"
-_NEW = f".{LEDGER}.new"
+LEDGER, LOCK, MULTIRUN = "sweep.jsonl", ".lock", "multirun.yaml"
 
 SWEEP, PLAN, CHUNKS, JOB = "sweep", "plan", "chunks", "job"
 """The events: the head of the ledger, the jobs of a batch, the chunks of a group, a job's end."""
@@ -26,7 +26,7 @@ Entry = Mapping[str, Any]
 
 
 class Ledger:
-    """The ledger of one sweep, open for appending.
+    """The ledger of one sweep.
 
     Attributes:
         folder: the sweep's folder.
@@ -34,43 +34,28 @@ class Ledger:
 
     """
 
-    def __init__(self, folder: Path, lock: FileLock) -> None:
+    def __init__(
+        self, folder: Path, head: Entry | None = None, files: Mapping[str, str] | None = None
+    ) -> None:
         self.folder = folder
-        self._lock = lock
-        self._path = folder / LEDGER
-        self.entries = _entries(self._path)
-        self._file = self._path.open("r+b")
-        self._file.truncate(_whole(self._path.read_bytes()))
-        self._file.seek(0, os.SEEK_END)
+        self.entries: list[Entry] = []
+        self._head = head
+        self._files = files or {}
+        self._lock: FileLock | None = None
+        self._file: BinaryIO | None = None
 
     @classmethod
-    def start(cls, folder: Path, head: Entry) -> Ledger:
-        """The ledger of a new sweep, in a folder that it has to itself.
+    def new(cls, folder: Path, head: Entry, files: Mapping[str, str]) -> Ledger:
+        """The ledger of a sweep to come: nothing is written before the first `append`.
+
+        That then takes the folder, and writes `head` and `files` into it.
 
         Raises:
-            OutputError: the folder is not empty, or cannot be written.
+            OutputError: the folder is in use.
 
         """
-        lock = _locked(folder)
-        try:
-            remains = {LOCK, _NEW, f".{LEDGER}.partial"}
-            if any(path.name not in remains for path in folder.iterdir()):
-                raise OutputError(
-                    f"{folder}: is not empty; choose another hydra.sweep.dir"
-                    + (f", or finish it with bpframe resume {folder}" if holds(folder) else "")
-                )
-            # By a rename, so that where there is a ledger, there is its head.
-            with (folder / _NEW).open("wb") as file:
-                file.write(_line({"event": SWEEP, **head}))
-                file.flush()
-                os.fsync(file.fileno())
-            (folder / _NEW).replace(folder / LEDGER)
-            return cls(folder, lock)
-        except BaseException as error:
-            lock.release()
-            if isinstance(error, OSError):
-                raise unwritable(folder, error) from error
-            raise
+        _check_unused(folder)
+        return cls(folder, head, files)
 
     @classmethod
     def resume(cls, folder: Path) -> Ledger:
@@ -81,37 +66,69 @@ class Ledger:
 
         """
         check_there(folder)
-        lock = _locked(folder)
+        ledger = cls(folder)
+        ledger._lock = _locked(folder)
         try:
-            return cls(folder, lock)
+            ledger._open()
         except OSError as error:
-            lock.release()
+            ledger.close()
             raise unwritable(folder, error) from error
+        return ledger
 
     def append(self, entries: Iterable[Entry]) -> None:
         """Add lines; they are on the disk when this returns.
 
         Raises:
-            OutputError: they cannot be written; then none of them is there.
+            OutputError: they cannot be written, and then none of them is there; or the folder is
+                in use.
 
         """
+        file = self._file or self._begin()
         new = list(entries)
-        end = self._file.tell()
+        end = file.tell()
         try:
-            self._file.write(b"".join(map(_line, new)))
-            self._file.flush()
-            os.fsync(self._file.fileno())
+            file.write(b"".join(map(_line, new)))
+            os.fsync(file.fileno())
         except OSError as error:
-            self._file = self._path.open("r+b")  # without what the old one still holds back
-            self._file.truncate(end)
-            self._file.seek(end)
+            file.truncate(end)
+            file.seek(end)
             raise unwritable(self.folder, error) from error
         self.entries += new
 
     def close(self) -> None:
         """Give the sweep free for others."""
-        self._file.close()
-        self._lock.release()
+        if self._file:
+            self._file.close()
+        if self._lock:
+            self._lock.release()
+
+    def _begin(self) -> BinaryIO:
+        self._lock = _locked(self.folder)
+        try:
+            _check_unused(self.folder)
+            for name, content in self._files.items():
+                (self.folder / name).write_text(content, encoding="utf-8")
+            # By a rename, so that where there is a ledger, there is its head.
+            write_whole(self.folder / LEDGER, _line({"event": SWEEP, **(self._head or {})}))
+            return self._open()
+        except OSError as error:
+            raise unwritable(self.folder, error) from error
+
+    def _open(self) -> BinaryIO:
+        path = self.folder / LEDGER
+        self.entries = _entries(path)
+        self._file = path.open("r+b", buffering=0)
+        self._file.truncate(_whole(path.read_bytes()))
+        self._file.seek(0, os.SEEK_END)
+        return self._file
+
+
+def _check_unused(folder: Path) -> None:
+    check_can_be_made(folder)
+    remains = {LOCK, f".{LEDGER}.partial", MULTIRUN}
+    if folder.exists() and any(path.name not in remains for path in folder.iterdir()):
+        again = f", or finish it with bpframe resume {folder}" if holds(folder) else ""
+        raise OutputError(f"{folder}: is not empty; choose another hydra.sweep.dir{again}")
 
 
 def holds(folder: Path) -> bool:

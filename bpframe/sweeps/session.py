@@ -23,7 +23,7 @@ from bpframe.sweeps.endings import show_end
 from bpframe.sweeps.errors import FailedJobsError
 from bpframe.sweeps.interruption import Interruption, SweepInterruptedError
 from bpframe.sweeps.jobs import JobComposer
-from bpframe.sweeps.ledger import Ledger, unwritable
+from bpframe.sweeps.ledger import MULTIRUN, Ledger, unwritable
 from bpframe.sweeps.logs import levels_of
 from bpframe.sweeps.progress import SweepProgress
 from bpframe.sweeps.rows import COMPLETED, PRUNED, Row
@@ -100,8 +100,7 @@ class Sweep:
         if task.resumes:
             self._book = Ledger.resume(self.folder)
         else:
-            self._book = Ledger.start(self.folder, head)
-            OmegaConf.save(config, self.folder / "multirun.yaml")
+            self._book = Ledger.new(self.folder, head, {MULTIRUN: OmegaConf.to_yaml(config)})
         self._driver = Driver(
             self._book,
             composer,

@@ -6,7 +6,7 @@ annotations.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -19,10 +19,16 @@ from omegaconf import DictConfig
 
 @dataclass
 class VmapLauncherConf:
-    """hydra/launcher=vmap. At most `lanes` jobs are trained together; null: what fits."""
+    """hydra/launcher=vmap. At most `lanes` jobs are trained together; null: what fits.
+
+    `backend` is where: "here", in this process; "processes", one for each device; "submitit", jobs
+    of a cluster, to which `submitit` passes parameters such as partition and timeout_min.
+    """
 
     _target_: str = "hydra_plugins.bpframe.VmapLauncher"
     lanes: int | None = None
+    backend: str = "here"
+    submitit: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
