@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import shutil
 import time
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Any
 
 import jax
@@ -15,8 +15,9 @@ from bpframe import divergence
 from bpframe.errors import OutputError
 from bpframe.folder import RunFolder
 from bpframe.measuring import Totals
+from bpframe.precision import precision
 from bpframe.recording import Ending, Recorder, epoch_record
-from bpframe.records import Events, RunInfo
+from bpframe.records import EpochRecord, Events, NoEvents, RunInfo
 from bpframe.runner import epoch_order
 from bpframe.sweeps import hydra_files
 from bpframe.sweeps.jobs import Job
@@ -47,6 +48,7 @@ class Chunk:
         versions: dict[str, str],
         wanted: Container[int],
     ) -> None:
+        self.jobs = tuple(jobs)
         self._programs = programs
         self._lanes = [
             _Lane(job, place, programs, events, versions)
@@ -55,6 +57,7 @@ class Chunk:
         ]
         self._experiments = programs.stack([job.experiment for job in jobs])
         self._states: Any = None
+        self._parked: Any = None
         self._epoch = 0
 
     @property
@@ -81,25 +84,72 @@ class Chunk:
             self._train(self._epoch)
             progress(active, self._epoch)
 
-    def end(self, status: str, error: str | None, nums: Iterable[int] | None = None) -> None:
+    def end(self, status: str, error: str | None, nums: Container[int] | None = None) -> None:
         """End the jobs that are still active, or those of `nums`, with this status."""
-        ending = {job.num for job in self.active} if nums is None else set(nums)
         for lane in self._lanes:
-            if lane.ending is None and lane.job.num in ending:
+            if lane.ending is None and (nums is None or lane.job.num in nums):
                 lane.ending = Ending(status, (), error)
 
     def finish(self) -> list[Row]:
-        """Write the run folders of all jobs; each must have ended."""
+        """Write the run folders of the jobs that have ended, which then leave the chunk."""
+        ended = [lane for lane in self._lanes if lane.ending is not None]
+        self._lanes = [lane for lane in self._lanes if lane.ending is None]
         params = test = None
-        if self._states is not None:
-            params = by_lane(self._states.params)
-            if any(lane.ending and lane.ending.status == COMPLETED for lane in self._lanes):
-                test = by_lane(self._programs.test(self._experiments, self._states))
+        if ended and self._states is not None:
+            with precision(self._programs.experiment.training.dtype):
+                params = by_lane(self._states.params)
+                if any(lane.ending and lane.ending.status == COMPLETED for lane in ended):
+                    test = by_lane(self._programs.test(self._experiments, self._states))
+        elif ended and self._parked is not None:
+            params = self._parked.params
         rows = []
-        for lane in self._lanes:
+        for lane in ended:
             own = jax.tree.map(lambda leaf, place=lane.place: leaf[place], (params, test))
             rows.append(lane.finish(*own))
         return rows
+
+    def park(self) -> None:
+        """Take the states from the devices, to make room for other chunks."""
+        if self._states is not None:
+            self._parked, self._states = by_lane(self._states), None
+
+    def resume(self) -> None:
+        """Put the states on the devices again."""
+        if self._parked is not None:
+            self._states = jax.tree.map(self._programs.place, self._parked)
+            self._parked = None
+
+    def record(self, num: int) -> EpochRecord:
+        """The last record of an active job."""
+        return next(lane.last for lane in self._lanes if lane.job.num == num)
+
+    def best(self, num: int) -> float:
+        """The best validation accuracy of an active job so far."""
+        return next(lane.best for lane in self._lanes if lane.job.num == num)
+
+    @classmethod
+    def compacted(
+        cls, chunks: Sequence[Chunk], kept: Container[int], programs: LanePrograms
+    ) -> Chunk:
+        """Parked chunks of a group as one that holds the jobs of `kept` alone."""
+        places = [
+            (chunk, place)
+            for chunk in chunks
+            for place, job in enumerate(chunk.jobs)
+            if job.num in kept
+        ]
+        self = cls([chunk.jobs[place] for chunk, place in places], programs, NoEvents(), {}, ())
+        states = [
+            jax.tree.map(lambda leaf, place=place: leaf[place], chunk._parked)
+            for chunk, place in places
+        ]
+        self._parked = jax.tree.map(lambda *rows: np.stack(rows), *states)
+        self._epoch = max(chunk._epoch for chunk in chunks)
+        lanes = {lane.job.num: lane for chunk in chunks for lane in chunk._lanes}
+        for place, job in enumerate(self.jobs):
+            if job.num in lanes:
+                self._lanes.append(lanes[job.num].moved(place, programs))
+        return self
 
     def _train(self, epoch: int) -> None:
         started = time.perf_counter()
@@ -157,6 +207,21 @@ class _Lane:
         self._log = JobLog(job.logging)
         info = RunInfo(job.experiment, job.folder, programs.data.sizes["train"])
         self._recorder = Recorder(info, None, events, versions=versions, plots=job.plots)
+
+    @property
+    def last(self) -> EpochRecord:
+        """The record of the last epoch."""
+        return self._recorder.records[-1]
+
+    @property
+    def best(self) -> float:
+        """The best validation accuracy so far."""
+        return max(record.validation_accuracy for record in self._recorder.records)
+
+    def moved(self, place: int, programs: LanePrograms) -> _Lane:
+        """The lane, in another place of other programs from now on."""
+        self.place, self._programs = place, programs
+        return self
 
     def start(self) -> None:
         """Make the run folder, with Hydra's files; what an earlier attempt has left goes."""

@@ -12,6 +12,9 @@ from bpframe.records import Events
 from bpframe.sweeps import ledger, planning
 from bpframe.sweeps.errors import BadJobsError
 from bpframe.sweeps.groups import DataCache, Group, OutOfMemoryError
+from bpframe.sweeps.halving import Halving, Rungs, Work
+from bpframe.sweeps.halving import check as check_halving
+from bpframe.sweeps.halving import train as train_by_halving
 from bpframe.sweeps.jobs import Job, JobComposer
 from bpframe.sweeps.ledger import Ledger
 from bpframe.sweeps.planning import ChunkPlan
@@ -63,10 +66,17 @@ class Driver:
             if entry["event"] == ledger.JOB:
                 self._note(Row.from_dict(entry), entry["hash"])
 
-    def launch(self, batch: Sequence[Sequence[str]], first: int, check: Check) -> list[Row]:
+    def launch(
+        self,
+        batch: Sequence[Sequence[str]],
+        first: int,
+        check: Check,
+        halving: Halving | None = None,
+    ) -> list[Row]:
         """Run the jobs of a batch, numbered from `first`, but for those that are done already.
 
-        `check` is called where the sweep can end without loss, and may raise.
+        `check` is called where the sweep can end without loss, and may raise. With `halving` most
+        jobs are given up on the way.
 
         Returns:
             A row for each list of overrides; combinations that are the same share one.
@@ -77,14 +87,21 @@ class Driver:
 
         """
         jobs = self._composed(batch, first, check)
+        if halving and self.objective:
+            check_halving(halving, self.objective)
         run = self._unlike(jobs)
         planned = self._planned(run, first)
         missing = {job.num for job in run if not self._is_done(job)}
         traced = self._traced(planned, missing, batch, first, check)
-        epochs = sum(job.experiment.training.epochs for job in run if job.num in missing)
-        with self._progress.training(len(missing), len(traced), epochs):
-            for plan, group in traced:
-                self._train(first, plan, group, missing, check)
+        epochs = [job.experiment.training.epochs for job in run if job.num in missing]
+        if halving:
+            total = halving.epochs(len(epochs), max(epochs, default=0))
+            with self._progress.training(len(missing), len(traced), total):
+                self._train_by_halving(first, traced, missing, check, halving)
+        else:
+            with self._progress.training(len(missing), len(traced), sum(epochs)):
+                for plan, group in traced:
+                    self._train(first, plan, group, missing, check)
         by_hash = {hash_: num for num, hash_ in reversed(self._hashes.items())}
         return [self.rows[by_hash[job.hash]] for job in jobs]
 
@@ -234,6 +251,46 @@ class Driver:
                 self._book.append(
                     [{"event": ledger.CHUNKS, "first": first, "group": plan.number, "chunks": cut}]
                 )
+
+    def _train_by_halving(
+        self,
+        first: int,
+        traced: Sequence[tuple[_Planned, Group]],
+        missing: Container[int],
+        check: Check,
+        halving: Halving,
+    ) -> None:
+        assert self.objective is not None
+        if not traced:
+            return
+        noted = {
+            entry["epoch"]: entry["kept"]
+            for entry in self._book.entries
+            if entry["event"] == ledger.RUNG and entry["first"] == first
+        }
+
+        def note(epoch: int, kept: list[int]) -> None:
+            entry = {"event": ledger.RUNG, "first": first, "epoch": epoch, "kept": kept}
+            self._book.append([entry])
+
+        jobs = {num: job for plan, _ in traced for num, job in plan.jobs.items()}
+        try:
+            train_by_halving(
+                [Work(group, plan.jobs, plan.chunks) for plan, group in traced],
+                halving,
+                self.objective,
+                Rungs(noted, note),
+                events=self._events,
+                wanted=missing,
+                done=lambda rows: self._done(rows, jobs),
+                check=check,
+                progress=self._progress.epoch,
+            )
+        except OutOfMemoryError as error:
+            raise ConfigError(
+                "hydra.launcher.lanes: the jobs of a group do not fit the memory together "
+                f"({error}); set it to less than there are, and begin another sweep"
+            ) from error
 
     def _done(self, rows: Sequence[Row], jobs: Mapping[int, Job]) -> None:
         """Note how jobs ended, once their run folders are written."""

@@ -96,32 +96,62 @@ class Group:
             OutputError: the disk is full.
 
         """
-        with precision(self.experiment.training.dtype), _watching_memory():
-            programs = self.trace(layout)
-            programs.compile()
-            chunk = Chunk(jobs, programs, events, versions(self.experiment), wanted)
-            try:
+        with self.computing():
+            chunk = self.chunk(jobs, layout, events, wanted)
+            with writing_what_is_done([chunk], done):
                 chunk.start()
                 chunk.advance(self.experiment.training.epochs, check, progress)
-            except (SweepInterruptedError, KeyboardInterrupt) as error:
-                chunk.end(INTERRUPTED, str(error) or "interrupted by the user")
-                done(chunk.finish())
-                raise
+
+    def chunk(
+        self, jobs: Sequence[Job], layout: Layout, events: Events, wanted: Container[int]
+    ) -> Chunk:
+        """A chunk with its programs compiled, not yet started."""
+        programs = self.compiled(layout)
+        return Chunk(jobs, programs, events, versions(self.experiment), wanted)
+
+    def compiled(self, layout: Layout) -> LanePrograms:
+        """The programs of a chunk."""
+        programs = self.trace(layout)
+        programs.compile()
+        return programs
+
+    @contextmanager
+    def computing(self) -> Iterator[None]:
+        """The context for all that is computed; memory that runs out is an OutOfMemoryError."""
+        with precision(self.experiment.training.dtype):
+            try:
+                yield
             except Exception as error:
-                if isinstance(error, BpframeError) or _is_out_of_memory(error):
-                    raise
-                chunk.end(FAILED, f"{type(error).__name__}: {error}")
-            done(chunk.finish())
+                if _is_out_of_memory(error):
+                    raise OutOfMemoryError(str(error)) from error
+                raise
 
 
 @contextmanager
-def _watching_memory() -> Iterator[None]:
+def writing_what_is_done(chunks: Sequence[Chunk], done: Done) -> Iterator[None]:
+    """End and write the jobs of some chunks, however what is done with them meanwhile ends.
+
+    Raises:
+        SweepInterruptedError: as it came, with the jobs written as they are.
+        OutputError: likewise, but nothing more is written.
+
+    """
+    status, message = FAILED, ""
     try:
         yield
-    except Exception as error:
-        if _is_out_of_memory(error):
-            raise OutOfMemoryError(str(error)) from error
+    except (SweepInterruptedError, KeyboardInterrupt) as error:
+        status, message = INTERRUPTED, str(error) or "interrupted by the user"
         raise
+    except Exception as error:
+        if isinstance(error, BpframeError | OutOfMemoryError) or _is_out_of_memory(error):
+            chunks = ()
+            raise
+        message = f"{type(error).__name__}: {error}"
+    finally:
+        for chunk in chunks:
+            chunk.end(status, message)
+            if rows := chunk.finish():
+                done(rows)
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -117,7 +117,9 @@ class LanePrograms:
         self.seconds = time.perf_counter() - started
 
     def compile(self) -> None:
-        """Compile what was traced."""
+        """Compile what was traced, once."""
+        if self._compiled:
+            return
         started = time.perf_counter()
         self._compiled = {name: traced.compile() for name, traced in self._traced.items()}
         self.seconds += time.perf_counter() - started

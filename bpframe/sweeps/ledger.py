@@ -19,8 +19,9 @@ from bpframe.folder import check_can_be_made, write_whole
 
 LEDGER, LOCK, MULTIRUN = "sweep.jsonl", ".lock", "multirun.yaml"
 
-SWEEP, PLAN, CHUNKS, JOB = "sweep", "plan", "chunks", "job"
-"""The events: the head of the ledger, the jobs of a batch, the chunks of a group, a job's end."""
+SWEEP, PLAN, CHUNKS, RUNG, JOB = "sweep", "plan", "chunks", "rung", "job"
+"""The events: the head of the ledger, the jobs of a batch, the chunks of a group that was planned
+anew, the jobs that were kept at a rung, a job's end."""
 
 Entry = Mapping[str, Any]
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from bpframe.sweeps.endings import say
-from bpframe.sweeps.rows import COMPLETED, Row
+from bpframe.sweeps.rows import COMPLETED, PRUNED, Row
 
 
 class SweepProgress:
@@ -19,7 +19,7 @@ class SweepProgress:
         self._console = console
         self._bar: Progress | None = None
         self._task = TaskID(0)
-        self._jobs = self._done = self._failed = self._groups = 0
+        self._jobs = self._done = self._failed = self._pruned = 0
 
     def say(self, text: str) -> None:
         """Print a line."""
@@ -28,7 +28,8 @@ class SweepProgress:
     @contextmanager
     def training(self, jobs: int, groups: int, epochs: int) -> Iterator[None]:
         """Show the training of so many jobs, which make so many epochs together."""
-        self._jobs, self._groups, self._done, self._failed = jobs, groups, 0, 0
+        self._jobs = jobs
+        self._done = self._failed = self._pruned = 0
         if jobs:
             kinds = f"{groups} group{'s' * (groups != 1)}"
             self.say(f"{jobs} job{'s' * (jobs != 1)} in {kinds}, one compiled program each")
@@ -55,12 +56,14 @@ class SweepProgress:
     def done(self, rows: Sequence[Row]) -> None:
         """Jobs have ended."""
         self._done += len(rows)
-        self._failed += sum(row.status != COMPLETED for row in rows)
+        self._pruned += sum(row.status == PRUNED for row in rows)
+        self._failed += sum(row.status not in (COMPLETED, PRUNED) for row in rows)
         if self._bar:
             self._bar.update(self._task, description=self._text("compiling"))
         else:
             self.say(self._text(""))
 
     def _text(self, doing: str) -> str:
+        pruned = f", {self._pruned} given up" if self._pruned else ""
         failed = f", {self._failed} not completed" if self._failed else ""
-        return f"jobs {self._done}/{self._jobs}{failed}" + (f"  {doing}" if doing else "")
+        return f"jobs {self._done}/{self._jobs}{pruned}{failed}" + (f"  {doing}" if doing else "")

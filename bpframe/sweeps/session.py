@@ -21,6 +21,7 @@ from bpframe.sweeps import reports, results
 from bpframe.sweeps.driver import Driver
 from bpframe.sweeps.endings import show_end
 from bpframe.sweeps.errors import FailedJobsError
+from bpframe.sweeps.halving import Halving
 from bpframe.sweeps.interruption import Interruption, SweepInterruptedError
 from bpframe.sweeps.jobs import JobComposer
 from bpframe.sweeps.ledger import MULTIRUN, Ledger, unwritable
@@ -114,7 +115,9 @@ class Sweep:
         rows = self.run(batch, first)
         return [self._returned(row, batch[place]) for place, row in enumerate(rows)]
 
-    def run(self, batch: Sequence[Sequence[str]], first: int) -> list[Row]:
+    def run(
+        self, batch: Sequence[Sequence[str]], first: int, halving: Halving | None = None
+    ) -> list[Row]:
         """Run a batch of jobs, numbered from `first`, and write the results of all so far.
 
         Returns:
@@ -131,7 +134,7 @@ class Sweep:
         settings: Any = OmegaConf.to_container(hydra.job_logging, resolve=False)
         try:
             with Interruption() as signals, levels_of(settings), env_override(hydra.job.env_set):
-                return self._driver.launch(batch, first, signals.check)
+                return self._driver.launch(batch, first, signals.check, halving)
         except SweepInterruptedError as error:
             done = sum(row.status in (COMPLETED, PRUNED) for row in self._driver.rows.values())
             raise SweepInterruptedError(
