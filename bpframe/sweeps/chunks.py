@@ -23,7 +23,7 @@ from bpframe.sweeps import hydra_files
 from bpframe.sweeps.jobs import Job
 from bpframe.sweeps.lanes import LaneEpoch, LanePrograms, by_lane
 from bpframe.sweeps.ledger import unwritable
-from bpframe.sweeps.logs import JobLog
+from bpframe.sweeps.logs import JobLog, LogFiles
 from bpframe.sweeps.rows import COMPLETED, DIVERGED, FAILED, Row
 
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
@@ -44,14 +44,14 @@ class Chunk:
         self,
         jobs: Sequence[Job],
         programs: LanePrograms,
-        events: Events,
+        events: Callable[[], Events],
         versions: dict[str, str],
         wanted: Container[int],
     ) -> None:
         self.jobs = tuple(jobs)
         self._programs = programs
         self._lanes = [
-            _Lane(job, place, programs, events, versions)
+            _Lane(job, place, programs, events(), versions)
             for place, job in enumerate(jobs)
             if job.num in wanted
         ]
@@ -103,9 +103,10 @@ class Chunk:
         elif ended and self._parked is not None:
             params = self._parked.params
         rows = []
-        for lane in ended:
-            own = jax.tree.map(lambda leaf, place=lane.place: leaf[place], (params, test))
-            rows.append(lane.finish(*own))
+        with LogFiles() as logs:
+            for lane in ended:
+                own = jax.tree.map(lambda leaf, place=lane.place: leaf[place], (params, test))
+                rows.append(lane.finish(*own, logs))
         return rows
 
     def park(self) -> None:
@@ -138,7 +139,7 @@ class Chunk:
             for place, job in enumerate(chunk.jobs)
             if job.num in kept
         ]
-        self = cls([chunk.jobs[place] for chunk, place in places], programs, NoEvents(), {}, ())
+        self = cls([chunk.jobs[place] for chunk, place in places], programs, NoEvents, {}, ())
         states = [
             jax.tree.map(lambda leaf, place=place: leaf[place], chunk._parked)
             for chunk, place in places
@@ -204,7 +205,7 @@ class _Lane:
         self.place = place
         self.ending: Ending | None = None
         self._programs = programs
-        self._log = JobLog(job.logging)
+        self._log = JobLog()
         info = RunInfo(job.experiment, job.folder, programs.data.sizes["train"])
         self._recorder = Recorder(info, None, events, versions=versions, plots=job.plots)
 
@@ -246,7 +247,7 @@ class _Lane:
         if stopped or epoch == self.job.experiment.training.epochs:
             self.ending = Ending(COMPLETED, (), stopped=stopped)
 
-    def finish(self, params: Any, test: Totals | None) -> Row:
+    def finish(self, params: Any, test: Totals | None, logs: LogFiles) -> Row:
         """Write the run folder, with the parameters as they were when the lane ended."""
         ending = self.ending
         assert ending is not None
@@ -255,7 +256,7 @@ class _Lane:
         if not ending.params:
             ending = ending._replace(params=params or ())
         try:
-            return self._written(ending)
+            return self._written(ending, logs)
         except OSError as error:
             self._unwritable(error)
         except OutputError as error:
@@ -266,7 +267,7 @@ class _Lane:
         assert self.ending is not None
         return Row.without_run(self.job, FAILED, str(self.ending.error))
 
-    def _written(self, ending: Ending) -> Row:
+    def _written(self, ending: Ending, logs: LogFiles) -> Row:
         folder = RunFolder(self.job.folder, durable=False)
         folder.add(*self._recorder.records)
         self._recorder.folder = folder
@@ -277,7 +278,7 @@ class _Lane:
                 compile_s=self._programs.seconds,
                 device=str(self._programs.device(self.place)),
             )
-        self._log.write()
+        logs.write(self.job, self._log)
         return Row.of(self.job, result.summary, self._recorder.records)
 
     def _unwritable(self, error: OSError) -> None:

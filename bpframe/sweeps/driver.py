@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Container, Mapping, Sequence
 from typing import NamedTuple
 
-from bpframe.errors import BpframeError, ConfigError, described
+from bpframe.errors import BpframeError, ConfigError, described, unknown
 from bpframe.folder import SUMMARY
 from bpframe.records import Events
 from bpframe.sweeps import ledger, planning
@@ -19,8 +19,8 @@ from bpframe.sweeps.jobs import Job, JobComposer
 from bpframe.sweeps.ledger import Ledger
 from bpframe.sweeps.planning import ChunkPlan
 from bpframe.sweeps.progress import SweepProgress
-from bpframe.sweeps.results import Objective, objective_of
-from bpframe.sweeps.rows import FAILED, FINISHED, Row
+from bpframe.sweeps.results import Objective, chosen
+from bpframe.sweeps.rows import FAILED, FINISHED, OBJECTIVES, Row
 
 Check = Callable[[], None]
 
@@ -48,7 +48,7 @@ class Driver:
         self,
         book: Ledger,
         composer: JobComposer,
-        events: Events,
+        events: Callable[[], Events],
         progress: SweepProgress,
         *,
         most: int | None = None,
@@ -113,7 +113,7 @@ class Driver:
             check()
             try:
                 job = self._composer.job(num, overrides)
-                self.objective = objective_of(job)
+                self.objective = chosen(job.config["sweep"])
                 other = folders.setdefault(job.subdir, job)
                 if other.hash != job.hash:
                     raise ConfigError(
@@ -213,7 +213,10 @@ class Driver:
         group = Group(jobs[0].experiment, self._data)
         chunks = plan.chunks or planning.chunks(jobs, group.devices, group.sizes, self._most)
         for chunk in chunks:
-            group.trace(chunk.layout)
+            programs = group.trace(chunk.layout)
+            if self.objective and self.objective.name not in (*OBJECTIVES, *programs.columns):
+                known = (*OBJECTIVES, *programs.columns)
+                raise unknown("sweep.objective", self.objective.name, known)
         return plan._replace(chunks=chunks), group
 
     def _train(
@@ -244,6 +247,7 @@ class Driver:
                     self._done(
                         [Row.without_run(jobs[0], FAILED, f"out of memory: {error}")], plan.jobs
                     )
+                    done.append(chunk)
                     continue
                 waiting = [*planning.halves(chunk, group.experiment, group.devices), *waiting]
                 self._progress.say(f"{len(jobs)} jobs do not fit the memory; trained in halves")

@@ -81,7 +81,7 @@ class Group:
         self,
         jobs: Sequence[Job],
         layout: Layout,
-        events: Events,
+        events: Callable[[], Events],
         *,
         wanted: Container[int],
         done: Done,
@@ -103,7 +103,11 @@ class Group:
                 chunk.advance(self.experiment.training.epochs, check, progress)
 
     def chunk(
-        self, jobs: Sequence[Job], layout: Layout, events: Events, wanted: Container[int]
+        self,
+        jobs: Sequence[Job],
+        layout: Layout,
+        events: Callable[[], Events],
+        wanted: Container[int],
     ) -> Chunk:
         """A chunk with its programs compiled, not yet started."""
         programs = self.compiled(layout)

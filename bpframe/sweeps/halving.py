@@ -98,7 +98,7 @@ def train(
     objective: Objective,
     rungs: Rungs,
     *,
-    events: Events,
+    events: Callable[[], Events],
     wanted: Container[int],
     done: Done,
     check: Callable[[], None],

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import functools
 import pickle
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import yaml
 from omegaconf._utils import get_omega_conf_dumper
 
 from bpframe.sweeps.jobs import Job
 
-_HYDRA = "hydra:\n"
+_LEVELS, _INDENT = 3, "  "
 
 
 def write(job: Job) -> None:
@@ -29,24 +31,36 @@ def write(job: Job) -> None:
         return
     folder = job.folder / str(job.hydra["output_subdir"])
     folder.mkdir(parents=True)
-    hydra = [{"hydra": {key: value}} for key, value in job.hydra.items()]
-    for name, texts in (
-        ("config.yaml", [_text(pickle.dumps({k: v})) for k, v in job.config.items()]),
-        (
-            "hydra.yaml",
-            [_HYDRA, *(_text(pickle.dumps(part)).removeprefix(_HYDRA) for part in hydra)],
-        ),
-        ("overrides.yaml", [_text(pickle.dumps(list(job.overrides)))]),
+    for name, content in (
+        ("config.yaml", job.config),
+        ("hydra.yaml", {"hydra": job.hydra}),
+        ("overrides.yaml", list(job.overrides)),
     ):
-        (folder / name).write_text("".join(texts), encoding="utf-8")
+        (folder / name).write_text("".join(_parts((), content)), encoding="utf-8")
 
 
-@functools.lru_cache(maxsize=1024)
-def _text(part: bytes) -> str:
-    return yaml.dump(  # as OmegaConf.to_yaml does
-        pickle.loads(part),
+def _parts(path: tuple[str, ...], content: Any) -> Iterator[str]:
+    """The texts of the parts of a config, one a line of its upper levels, in order."""
+    if isinstance(content, Mapping) and content and len(path) < _LEVELS:
+        if path:
+            yield f"{_INDENT * (len(path) - 1)}{path[-1]}:\n"
+        for key, value in content.items():
+            yield from _parts((*path, key), value)
+    else:
+        yield _text(path, pickle.dumps(content))
+
+
+@functools.lru_cache(maxsize=4096)
+def _text(path: tuple[str, ...], part: bytes) -> str:
+    content = pickle.loads(part)
+    for key in reversed(path):
+        content = {key: content}
+    text = yaml.dump(  # as OmegaConf.to_yaml does
+        content,
         default_flow_style=False,
         allow_unicode=True,
         sort_keys=False,
         Dumper=get_omega_conf_dumper(),
     )
+    lines = text.splitlines(keepends=True)
+    return "".join(lines[max(0, len(path) - 1) :])

@@ -116,6 +116,12 @@ class LanePrograms:
         self._traced = self._trace()
         self.seconds = time.perf_counter() - started
 
+    @property
+    def columns(self) -> list[str]:
+        """The columns of the metrics that are scalars."""
+        columns = self._traced["epoch"].out_info[1].columns
+        return [name for name, info in columns.items() if len(info.shape) == 2]
+
     def compile(self) -> None:
         """Compile what was traced, once."""
         if self._compiled:

@@ -88,7 +88,9 @@ class Ledger:
         new = list(entries)
         end = file.tell()
         try:
-            file.write(b"".join(map(_line, new)))
+            rest = memoryview(b"".join(map(_line, new)))
+            while rest:  # a nearly full disk takes a part and says so only at the next attempt
+                rest = rest[file.write(rest) :]
             os.fsync(file.fileno())
         except OSError as error:
             file.truncate(end)

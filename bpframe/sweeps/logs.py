@@ -6,23 +6,25 @@ import logging
 import logging.config
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from hydra.core.utils import configure_log
 from omegaconf import OmegaConf
+
+from bpframe.sweeps.jobs import Job, moved
 
 
 class JobLog(logging.Handler):
     """Keeps what is logged on behalf of one job, until its log file is written."""
 
-    def __init__(self, settings: Mapping[str, Any]) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._settings = settings
-        self._records: list[logging.LogRecord] = []
+        self.records: list[logging.LogRecord] = []
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep a record."""
-        self._records.append(record)
+        self.records.append(record)
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -34,22 +36,58 @@ class JobLog(logging.Handler):
         finally:
             root.removeHandler(self)
 
-    def write(self) -> None:
-        """Log what was kept once more, to where Hydra's `job_logging` says."""
-        root = logging.getLogger()
-        before = root.handlers[:]
-        try:
-            configure_log(OmegaConf.create(dict(self._settings)))
-            for record in self._records:
-                logging.getLogger(record.name).handle(record)
-        finally:
-            for handler in root.handlers[:]:
-                root.removeHandler(handler)
-                if handler not in before:
-                    handler.close()
-            for handler in before:
-                root.addHandler(handler)
-        self._records.clear()
+
+class LogFiles:
+    """The handlers of Hydra's `job_logging`, set up once and moved from job to job.
+
+    As a context, it takes the place of the handlers there are.
+    """
+
+    def __init__(self) -> None:
+        self._root = logging.getLogger()
+        self._before: list[logging.Handler] = []
+        self._folder = ""
+        self._settings: Any = None
+
+    def __enter__(self) -> Self:
+        self._before = self._root.handlers[:]
+        self._root.handlers.clear()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for handler in self._root.handlers:
+            handler.close()
+        self._root.handlers[:] = self._before
+
+    def write(self, job: Job, log: JobLog) -> None:
+        """Log what was kept of a job once more, to where its `job_logging` says."""
+        folder = str(job.folder)
+        settings = moved(job.logging, folder, "")
+        if settings == self._settings:
+            for handler in self._root.handlers:
+                if isinstance(handler, logging.FileHandler):
+                    _move(handler, self._folder, folder)
+        else:
+            for handler in self._root.handlers:
+                handler.close()
+            configure_log(OmegaConf.create(dict(job.logging)))
+        self._settings, self._folder = settings, folder
+        for record in log.records:
+            logging.getLogger(record.name).handle(record)
+        log.records.clear()
+
+
+def _move(handler: logging.FileHandler, old: str, new: str) -> None:
+    """Let a handler write to the file of the same name in another folder."""
+    if handler.stream is not None:
+        handler.stream.close()
+        handler.stream = None  # pyright: ignore[reportAttributeAccessIssue]  (opened when needed)
+    handler.baseFilename = handler.baseFilename.replace(old, new, 1)
 
 
 @contextmanager

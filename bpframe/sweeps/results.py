@@ -15,9 +15,8 @@ from omegaconf import OmegaConf
 from bpframe import schemas
 from bpframe.errors import ConfigError, unknown
 from bpframe.folder import write_whole
-from bpframe.sweeps.jobs import Job
 from bpframe.sweeps.report import Direction
-from bpframe.sweeps.rows import COMPLETED, OBJECTIVES, Row
+from bpframe.sweeps.rows import COMPLETED, Row
 
 CSV, JSONL, BEST = "results.csv", "results.jsonl", "best.yaml"
 DIRECTIONS: tuple[Direction, ...] = ("maximise", "minimise")
@@ -44,23 +43,8 @@ class Objective(NamedTuple):
         return max(valued, key=lambda pair: self.sign * pair[0])[1] if valued else None
 
 
-def objective_of(job: Job) -> Objective:
-    """The objective that a job's config sets.
-
-    Raises:
-        ConfigError: there is no such column, or no such direction.
-
-    """
-    objective = chosen(job.config["sweep"])
-    metrics = [monitor.name for monitor in job.experiment.metrics]
-    if objective.name not in OBJECTIVES and objective.name.partition(".")[0] not in metrics:
-        known = [*OBJECTIVES, *(f"{metric}.OVER" for metric in metrics)]
-        raise unknown("sweep.objective", objective.name, known)
-    return objective
-
-
 def chosen(sweep: Mapping[str, Any]) -> Objective:
-    """The objective that the config node `sweep` names; it is not looked for in any column.
+    """The objective that the config node `sweep` names.
 
     Raises:
         ConfigError: there is no such direction.

@@ -105,7 +105,7 @@ class Sweep:
         self._driver = Driver(
             self._book,
             composer,
-            PluginEvents(task.registry),
+            lambda: PluginEvents(task.registry),
             SweepProgress(self._console),
             most=most,
         )
