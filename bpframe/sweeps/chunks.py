@@ -6,6 +6,7 @@ import errno
 import shutil
 import time
 from collections.abc import Callable, Container, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -66,9 +67,12 @@ class Chunk:
         return [lane.job for lane in self._lanes if lane.ending is None]
 
     def start(self) -> None:
-        """Make the run folders, and draw the initial states."""
-        for lane in self._lanes:
-            lane.start()
+        """Make the run folders while the programs are compiled, and draw the initial states."""
+        with ThreadPoolExecutor(1) as pool:
+            compiling = pool.submit(self._programs.compile)
+            for lane in self._lanes:
+                lane.start()
+            compiling.result()
         self._states = self._programs.initial(self._experiments)
 
     def advance(self, last: int, check: Callable[[], None], progress: Progress) -> None:
@@ -105,8 +109,7 @@ class Chunk:
         rows = []
         with LogFiles() as logs:
             for lane in ended:
-                own = jax.tree.map(lambda leaf, place=lane.place: leaf[place], (params, test))
-                rows.append(lane.finish(*own, logs))
+                rows.append(lane.finish(lane.own(params), lane.own(test), logs))
         return rows
 
     def park(self) -> None:
@@ -164,7 +167,7 @@ class Chunk:
         found = by_lane(found)
         seconds = (time.perf_counter() - started) / len(lanes)
         for lane in lanes:
-            one = jax.tree.map(lambda leaf, place=lane.place: leaf[place], found)
+            one = lane.own(found)
             if one.finite:
                 lane.add(epoch, one, seconds)
             else:
@@ -208,6 +211,10 @@ class _Lane:
         self._log = JobLog()
         info = RunInfo(job.experiment, job.folder, programs.data.sizes["train"])
         self._recorder = Recorder(info, None, events, versions=versions, plots=job.plots)
+
+    def own(self, tree: Any) -> Any:
+        """What belongs to this lane of arrays with all lanes."""
+        return jax.tree.map(lambda leaf: leaf[self.place], tree)
 
     @property
     def last(self) -> EpochRecord:

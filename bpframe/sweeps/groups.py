@@ -109,9 +109,8 @@ class Group:
         events: Callable[[], Events],
         wanted: Container[int],
     ) -> Chunk:
-        """A chunk with its programs compiled, not yet started."""
-        programs = self.compiled(layout)
-        return Chunk(jobs, programs, events, versions(self.experiment), wanted)
+        """A chunk, not yet started."""
+        return Chunk(jobs, self.trace(layout), events, versions(self.experiment), wanted)
 
     def compiled(self, layout: Layout) -> LanePrograms:
         """The programs of a chunk."""

@@ -11,6 +11,7 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
@@ -127,7 +128,9 @@ class LanePrograms:
         if self._compiled:
             return
         started = time.perf_counter()
-        self._compiled = {name: traced.compile() for name, traced in self._traced.items()}
+        with ThreadPoolExecutor(len(self._traced)) as pool:
+            compiling = {n: pool.submit(traced.compile) for n, traced in self._traced.items()}
+        self._compiled = {name: future.result() for name, future in compiling.items()}
         self.seconds += time.perf_counter() - started
 
     def device(self, lane: int) -> Device:
@@ -252,16 +255,14 @@ def _epoch(
         keep = active & epoch.finite
         return jax.tree.map(lambda old, new: jnp.where(keep, new, old), state, new), epoch
 
+    # A jit of its own, so that it is traced once for its shapes and for its use.
+    train = jax.jit(functools.partial(_over_lanes, lane))
+
     def block(own: tuple[Any, ...]) -> tuple[State, LaneEpoch]:
         nothing = jax.tree.map(
-            lambda info: jnp.zeros(info.shape, info.dtype),
-            jax.eval_shape(functools.partial(_over_lanes, lane), *own)[1],
+            lambda info: jnp.zeros(info.shape, info.dtype), jax.eval_shape(train, *own)[1]
         )
-        return jax.lax.cond(
-            jnp.any(own[2]),
-            lambda: _over_lanes(lane, *own),
-            lambda: (own[1], nothing),
-        )
+        return jax.lax.cond(jnp.any(own[2]), lambda: train(*own), lambda: (own[1], nothing))
 
     return jax.lax.map(block, own)
 
