@@ -106,11 +106,8 @@ class Chunk:
                     test = by_lane(self._programs.test(self._experiments, self._states))
         elif ended and self._parked is not None:
             params = self._parked.params
-        rows = []
         with LogFiles() as logs:
-            for lane in ended:
-                rows.append(lane.finish(lane.own(params), lane.own(test), logs))
-        return rows
+            return [lane.finish(lane.own(params), lane.own(test), logs) for lane in ended]
 
     def park(self) -> None:
         """Take the states from the devices, to make room for other chunks."""

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import json
+import warnings
+from collections import deque
 from collections.abc import Callable, Container, Mapping, Sequence
 from typing import NamedTuple
 
-from bpframe.errors import BpframeError, ConfigError, described, unknown
+from bpframe.errors import (
+    BpframeError,
+    ConfigError,
+    OutputError,
+    PluginWarning,
+    described,
+    unknown,
+)
 from bpframe.folder import SUMMARY
 from bpframe.records import Events
-from bpframe.sweeps import ledger, planning
+from bpframe.sweeps import ledger, planning, workers
+from bpframe.sweeps.backends.contract import Backend, Unit
+from bpframe.sweeps.backends.here import Here
 from bpframe.sweeps.errors import BadJobsError
 from bpframe.sweeps.groups import DataCache, Group, OutOfMemoryError
 from bpframe.sweeps.halving import Halving, Rungs, Work
@@ -20,7 +31,8 @@ from bpframe.sweeps.ledger import Ledger
 from bpframe.sweeps.planning import ChunkPlan
 from bpframe.sweeps.progress import SweepProgress
 from bpframe.sweeps.results import Objective, chosen
-from bpframe.sweeps.rows import FAILED, FINISHED, OBJECTIVES, Row
+from bpframe.sweeps.rows import FINISHED, OBJECTIVES, Row
+from bpframe.sweeps.workers import Outcome
 
 Check = Callable[[], None]
 
@@ -36,8 +48,6 @@ class _Planned(NamedTuple):
 class Driver:
     """Runs the batches of one sweep, and keeps its ledger.
 
-    `most` is how many jobs may be trained together at most.
-
     Attributes:
         rows: how each job ended that has, by number.
         objective: by what they are compared; None before the first batch is composed.
@@ -50,8 +60,7 @@ class Driver:
         composer: JobComposer,
         events: Callable[[], Events],
         progress: SweepProgress,
-        *,
-        most: int | None = None,
+        backend: Backend,
     ) -> None:
         self.rows: dict[int, Row] = {}
         self.objective: Objective | None = None
@@ -60,7 +69,7 @@ class Driver:
         self._composer = composer
         self._events = events
         self._progress = progress
-        self._most = most
+        self._backend = backend
         self._data = DataCache()
         for entry in book.entries:
             if entry["event"] == ledger.JOB:
@@ -88,6 +97,11 @@ class Driver:
         """
         jobs = self._composed(batch, first, check)
         if halving and self.objective:
+            if not isinstance(self._backend, Here):
+                raise ConfigError(
+                    "hydra.sweeper.halving: compares all jobs at each rung, in one process; set "
+                    "hydra.launcher.backend=here, or hydra.sweeper.halving.first=null"
+                )
             check_halving(halving, self.objective)
         run = self._unlike(jobs)
         planned = self._planned(run, first)
@@ -100,8 +114,7 @@ class Driver:
                 self._train_by_halving(first, traced, missing, check, halving)
         else:
             with self._progress.training(len(missing), len(traced), sum(epochs)):
-                for plan, group in traced:
-                    self._train(first, plan, group, missing, check)
+                self._train(first, traced, missing, check)
         by_hash = {hash_: num for num, hash_ in reversed(self._hashes.items())}
         return [self.rows[by_hash[job.hash]] for job in jobs]
 
@@ -188,7 +201,7 @@ class Driver:
             if not any(num in missing for num in plan.jobs):
                 continue
             try:
-                traced.append(self._traced_group(plan))
+                traced.append(self._traced_group(plan, sum(len(one.jobs) for one in planned)))
             except BpframeError as error:
                 errors |= dict.fromkeys(plan.jobs, str(error))
             except Exception as error:
@@ -208,53 +221,56 @@ class Driver:
             )
         return traced
 
-    def _traced_group(self, plan: _Planned) -> tuple[_Planned, Group]:
+    def _traced_group(self, plan: _Planned, of: int) -> tuple[_Planned, Group]:
         jobs = list(plan.jobs.values())
-        group = Group(jobs[0].experiment, self._data)
-        chunks = plan.chunks or planning.chunks(jobs, group.devices, group.sizes, self._most)
-        for chunk in chunks:
-            programs = group.trace(chunk.layout)
+        experiment, backend = jobs[0].experiment, self._backend
+        group = Group(backend.checked(experiment), self._data)
+        chunks = plan.chunks or planning.chunks(
+            jobs, backend.devices(experiment), group.sizes, backend.most(jobs, of)
+        )
+        for layout in backend.traced([chunk.layout for chunk in chunks]):
+            programs = group.trace(layout)
             if self.objective and self.objective.name not in (*OBJECTIVES, *programs.columns):
                 known = (*OBJECTIVES, *programs.columns)
                 raise unknown("sweep.objective", self.objective.name, known)
         return plan._replace(chunks=chunks), group
 
     def _train(
-        self, first: int, plan: _Planned, group: Group, missing: Container[int], check: Check
+        self,
+        first: int,
+        traced: Sequence[tuple[_Planned, Group]],
+        missing: Container[int],
+        check: Check,
     ) -> None:
-        """Train the chunks of a group; what does not fit the memory is cut in halves."""
-        waiting = list(plan.chunks)
-        done: list[ChunkPlan] = []
-        while waiting:
-            chunk = waiting.pop(0)
-            jobs = [plan.jobs[num] for num in chunk.nums]
-            if not any(num in missing for num in chunk.nums):
-                done.append(chunk)
-                continue
-            try:
-                group.train(
-                    jobs,
-                    chunk.layout,
-                    self._events,
-                    wanted=missing,
-                    done=lambda rows, jobs=plan.jobs: self._done(rows, jobs),
-                    check=check,
-                    progress=self._progress.epoch,
-                )
-                done.append(chunk)
-            except OutOfMemoryError as error:
-                if len(jobs) == 1:
-                    self._done(
-                        [Row.without_run(jobs[0], FAILED, f"out of memory: {error}")], plan.jobs
-                    )
-                    done.append(chunk)
-                    continue
-                waiting = [*planning.halves(chunk, group.experiment, group.devices), *waiting]
-                self._progress.say(f"{len(jobs)} jobs do not fit the memory; trained in halves")
-                cut = [part.as_entry() for part in (*done, *waiting)]
-                self._book.append(
-                    [{"event": ledger.CHUNKS, "first": first, "group": plan.number, "chunks": cut}]
-                )
+        """Have the chunks trained, and note what comes of each."""
+        plans = {plan.number: plan for plan, _ in traced}
+        waiting = deque(unit for plan in plans.values() for unit in _units(plan, missing))
+        groups = {plan.number: group for plan, group in traced}
+        for unit, outcome in self._backend.train(waiting, groups, check, self._progress):
+            jobs = plans[unit.group].jobs
+            for text in outcome.warnings:
+                warnings.warn(text, PluginWarning, stacklevel=2)
+            rows = [*outcome.rows, *_lost(unit, outcome)]
+            if rows:
+                self._done(rows, jobs)
+            if outcome.kind == workers.UNWRITABLE:
+                raise OutputError(outcome.message)
+            if outcome.kind == workers.TOO_LARGE and len(unit.jobs) > 1:
+                cut = self._halved(first, plans[unit.group], unit)
+                waiting.extendleft(reversed(_units(cut, missing)))
+
+    def _halved(self, first: int, plan: _Planned, unit: Unit) -> _Planned:
+        """Two chunks of a plan in the place of one that does not fit the memory."""
+        experiment = unit.jobs[0].experiment
+        halves = planning.halves(unit.chunk, experiment, self._backend.devices(experiment))
+        self._progress.say(f"{len(unit.jobs)} jobs do not fit the memory; trained in halves")
+        place = plan.chunks.index(unit.chunk)
+        plan.chunks[place : place + 1] = halves
+        cut = [part.as_entry() for part in plan.chunks]
+        self._book.append(
+            [{"event": ledger.CHUNKS, "first": first, "group": plan.number, "chunks": cut}]
+        )
+        return plan._replace(chunks=halves)
 
     def _train_by_halving(
         self,
@@ -319,3 +335,24 @@ class Driver:
         except (OSError, ValueError):
             return False
         return summary["status"] == row.status
+
+
+def _units(plan: _Planned, missing: Container[int]) -> list[Unit]:
+    """The chunks of a plan in which jobs are missing."""
+    units = []
+    for chunk in plan.chunks:
+        wanted = frozenset(num for num in chunk.nums if num in missing)
+        if wanted:
+            jobs = tuple(plan.jobs[num] for num in chunk.nums)
+            units.append(Unit(plan.number, chunk, jobs, wanted))
+    return units
+
+
+def _lost(unit: Unit, outcome: Outcome) -> list[Row]:
+    """The rows of jobs that have none, and that will not be tried again in a smaller chunk."""
+    if outcome.kind == workers.FAILED:
+        ended = {row.num for row in outcome.rows}
+        return [row for row in unit.failed(outcome.message) if row.num not in ended]
+    if outcome.kind == workers.TOO_LARGE and len(unit.jobs) == 1:
+        return unit.failed(f"out of memory: {outcome.message}")
+    return []

@@ -18,9 +18,8 @@ def show_end(console: Console, rows: Sequence[Row], objective: Objective, folder
     if failed:
         show_failures(console, [(row.num, text(row), row.status, row.error) for row in failed])
     if best := objective.best(rows):
-        say(
-            console, f"best {objective.name} {objective.of(best):.4g}: job {best.num}, {text(best)}"
-        )
+        reached = f"{objective.name} {objective.of(best):.4g}"
+        say(console, f"best: job {best.num}, {reached} with {text(best)}")
     say(console, f"written to {folder} (report.html, results.csv)")
 
 

@@ -145,6 +145,9 @@ def writing_what_is_done(chunks: Sequence[Chunk], done: Done) -> Iterator[None]:
     except (SweepInterruptedError, KeyboardInterrupt) as error:
         status, message = INTERRUPTED, str(error) or "interrupted by the user"
         raise
+    except SystemExit:
+        chunks = ()  # a cluster takes the process away, and starts it again
+        raise
     except Exception as error:
         if isinstance(error, BpframeError | OutOfMemoryError) or _is_out_of_memory(error):
             chunks = ()

@@ -13,7 +13,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from bpframe import compilation_cache
-from bpframe.errors import ConfigError
+from bpframe.sweeps import backends
 from bpframe.sweeps.session import SweepTask
 
 Launch = Callable[[Sequence[Sequence[str]], int], Sequence[JobReturn]]
@@ -25,21 +25,23 @@ def launcher(
     """The function that launches a batch, and whether it checks all jobs of it itself.
 
     Raises:
-        ConfigError: a setting is out of range.
+        ConfigError: a setting is out of range; see `backends.check`.
 
     """
     if not isinstance(task, SweepTask):
         basic = BasicLauncher()
         basic.setup(hydra_context=context, task_function=task, config=config)
         return basic.launch, False
-    lanes = settings["lanes"]
-    if lanes is not None and lanes < 1:
-        raise ConfigError(f"hydra.launcher.lanes: {lanes} is out of range; allowed: >= 1")
-    compilation_cache.use()
-    use_all_cores()
+    backends.check(settings)
+    if backends.trains_here(settings):
+        compilation_cache.use()
+        use_all_cores()
+    else:
+        # The driver only traces, and that on the CPU; the memory of a GPU is its workers'.
+        jax.config.update("jax_platforms", "cpu")
 
     def launch(batch: Sequence[Sequence[str]], first: int) -> Sequence[JobReturn]:
-        sweep = task.sweep(config, context.config_loader, most=lanes)
+        sweep = task.sweep(config, context.config_loader, most=settings["lanes"])
         return sweep.launch(batch, first)
 
     return launch, True

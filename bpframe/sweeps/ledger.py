@@ -192,6 +192,8 @@ def _whole(content: bytes) -> int:
 def _entries(path: Path) -> list[Entry]:
     content = path.read_bytes()
     lines = content[: _whole(content)].splitlines()
+    if not lines:
+        raise OutputError(f"{path}: has no whole line; delete it and begin the sweep again")
     try:
         return [json.loads(line) for line in lines]
     except ValueError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import logging.config
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
@@ -44,14 +45,15 @@ class LogFiles:
     """
 
     def __init__(self) -> None:
-        self._root = logging.getLogger()
         self._before: list[logging.Handler] = []
+        self._handlers: dict[logging.Logger, list[logging.Handler]] = {}
         self._folder = ""
         self._settings: Any = None
 
     def __enter__(self) -> Self:
-        self._before = self._root.handlers[:]
-        self._root.handlers.clear()
+        root = logging.getLogger()
+        self._before = root.handlers[:]
+        root.handlers.clear()
         return self
 
     def __exit__(
@@ -60,26 +62,78 @@ class LogFiles:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        for handler in self._root.handlers:
-            handler.close()
-        self._root.handlers[:] = self._before
+        self._close()
+        logging.getLogger().handlers[:] = self._before
 
     def write(self, job: Job, log: JobLog) -> None:
-        """Log what was kept of a job once more, to where its `job_logging` says."""
+        """Log what was kept of a job once more, to where its `job_logging` says.
+
+        Raises:
+            OSError: its log cannot be written.
+
+        """
         folder = str(job.folder)
         settings = moved(job.logging, folder, "")
-        if settings == self._settings:
-            for handler in self._root.handlers:
+        if settings != self._settings:
+            self._close()
+            self._handlers = _configured(job.logging)
+            self._settings, self._folder = settings, folder
+        for handlers in self._handlers.values():
+            for handler in handlers:
                 if isinstance(handler, logging.FileHandler):
                     _move(handler, self._folder, folder)
-        else:
-            for handler in self._root.handlers:
-                handler.close()
-            configure_log(OmegaConf.create(dict(job.logging)))
-        self._settings, self._folder = settings, folder
+        self._folder = folder
         for record in log.records:
-            logging.getLogger(record.name).handle(record)
+            _emit(record, self._handlers)
         log.records.clear()
+
+    def _close(self) -> None:
+        for handlers in self._handlers.values():
+            for handler in handlers:
+                handler.close()
+        self._handlers = {}
+
+
+def _configured(settings: Mapping[str, Any]) -> dict[logging.Logger, list[logging.Handler]]:
+    """The handlers that Hydra sets up, by logger; taken off them, as they serve one job at a time.
+
+    Raises:
+        OSError: a file cannot be opened.
+
+    """
+    try:
+        configure_log(OmegaConf.create(dict(settings)))
+    except ValueError as error:
+        if isinstance(error.__cause__, OSError):
+            raise error.__cause__ from error
+        raise
+    found = {}
+    for name in (None, *(settings.get("loggers") or {})):
+        logger = logging.getLogger(name)
+        found[logger], logger.handlers = logger.handlers, []
+        for handler in found[logger]:
+            handler.handleError = _raise_again
+    return found
+
+
+def _raise_again(record: logging.LogRecord) -> None:
+    """Let the error of a handler through, which logging would print and forget."""
+    del record
+    error = sys.exception()
+    assert error is not None
+    raise error
+
+
+def _emit(
+    record: logging.LogRecord, handlers: Mapping[logging.Logger, list[logging.Handler]]
+) -> None:
+    """Give a record to the handlers of its logger and of those above it, as logging would."""
+    logger: logging.Logger | None = logging.getLogger(record.name)
+    while logger:
+        for handler in handlers.get(logger, ()):
+            if record.levelno >= handler.level:
+                handler.handle(record)
+        logger = logger.parent if logger.propagate else None
 
 
 def _move(handler: logging.FileHandler, old: str, new: str) -> None:

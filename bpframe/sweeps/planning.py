@@ -101,8 +101,8 @@ def _fitting(
 
 def _memory(devices: Sequence[Device]) -> float:
     """Bytes that lanes may take on all devices together."""
-    platform = devices[0].platform
-    if platform == "cpu":
-        return SHARE[platform] * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limits = [(device.memory_stats() or {}).get("bytes_limit", 2**33) for device in devices]
-    return SHARE_ELSEWHERE * sum(limits)
+    platform, stats = devices[0].platform, [device.memory_stats() for device in devices]
+    share = SHARE.get(platform, SHARE_ELSEWHERE)
+    if platform == "cpu" and not all(stats):
+        return share * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return share * sum((one or {}).get("bytes_limit", 2**33) for one in stats)

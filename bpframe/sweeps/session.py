@@ -17,7 +17,8 @@ from rich.console import Console
 from bpframe.errors import BpframeError, ConfigError
 from bpframe.events import PluginEvents
 from bpframe.registry import Registry
-from bpframe.sweeps import reports, results
+from bpframe.sweeps import backends, reports, results
+from bpframe.sweeps.backends import Surroundings
 from bpframe.sweeps.driver import Driver
 from bpframe.sweeps.endings import show_end
 from bpframe.sweeps.errors import FailedJobsError
@@ -97,6 +98,13 @@ class Sweep:
         self._config = config
         self._console = Console()
         composer = JobComposer(config, loader, task.registry, self.folder)
+        around = Surroundings(
+            registry=task.registry,
+            environment={name: str(value) for name, value in config.hydra.job.env_set.items()},
+            logging=OmegaConf.to_container(config.hydra.job_logging, resolve=False),  # pyright: ignore[reportArgumentType]
+            folder=self.folder,
+        )
+        self._backend = backends.backend(config.hydra.launcher, most, around)
         head = {"command": dataclasses.asdict(task.command)}
         if task.resumes:
             self._book = Ledger.resume(self.folder)
@@ -107,7 +115,7 @@ class Sweep:
             composer,
             lambda: PluginEvents(task.registry),
             SweepProgress(self._console),
-            most=most,
+            self._backend,
         )
 
     def launch(self, batch: Sequence[Sequence[str]], first: int) -> list[JobReturn]:
@@ -152,6 +160,7 @@ class Sweep:
             FailedJobsError: some of its jobs did not complete.
 
         """
+        self._backend.close()
         self._book.close()
         rows = [row for _, row in sorted(self._driver.rows.items())]
         if not rows:

@@ -123,11 +123,11 @@ def _markdown(results: dict[str, Any]) -> str:
         "# What a training step costs",
         measured,
         EXPLANATION,
-        _table(STEPS, map(_step, results["steps"])),
+        table(STEPS, map(_step, results["steps"])),
         "![Time of bpframe in units of the peers'](step.png)",
         "## Whole processes",
         "From shell to exit: medians, and the largest peak of memory.",
-        _table(PROCESSES, map(_process, results["processes"])),
+        table(PROCESSES, map(_process, results["processes"])),
         "## Targets",
         "\n".join(f"- {line}" for line in _verdict(results)),
         "What was tried to get here, with what it brought, is in [README.md](README.md).",
@@ -138,7 +138,7 @@ def _markdown(results: dict[str, Any]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _table(header: tuple[str, ...], lines: Iterable[list[str]]) -> str:
+def table(header: tuple[str, ...], lines: Iterable[list[str]]) -> str:
     rows = ["| " + " | ".join(header) + " |", "| " + " | ".join("---" for _ in header) + " |"]
     rows += ["| " + " | ".join(line) + " |" for line in lines]
     return "\n".join(rows)

@@ -11,16 +11,14 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import importlib.metadata
 import json
-import os
-import platform
 import sys
 from pathlib import Path
 from typing import Any
 
 import comparisons
 import jax
+import machine
 import processes
 import report
 import scaling
@@ -64,31 +62,12 @@ def measure(quick: bool) -> dict[str, Any]:
     return {
         "date": datetime.date.today().isoformat(),
         "quick": quick,
-        "machine": {
-            "processor": _processor(),
-            "cores": len(os.sched_getaffinity(0))
-            if hasattr(os, "sched_getaffinity")
-            else os.cpu_count(),
-            "system": f"{platform.system()} {platform.machine()}",
-            "device": device.device_kind,
-            "python": platform.python_version(),
-            "threads": _threads(),
-        },
-        "versions": _versions(),
+        "machine": {**machine.described(), "threads": _threads()},
+        "versions": machine.versions(PACKAGES),
         "steps": rows,
         "scaling": growth,
         "processes": processes.measure(quick),
     }
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            found[package] = "not installed"
-    return found
 
 
 def _threads() -> str:
@@ -102,15 +81,6 @@ def _threads() -> str:
         for pool in threadpoolctl.threadpool_info()
     }
     return "threads: " + ", ".join(sorted(pools))
-
-
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or "unknown"
 
 
 if __name__ == "__main__":

@@ -1,0 +1,281 @@
+"""hydra.launcher.backend=processes: a worker process for each device of this machine."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import importlib.util
+import math
+import multiprocessing
+import os
+import pickle
+import signal
+import subprocess
+import sys
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from multiprocessing.connection import wait
+from typing import Any, NamedTuple
+
+from bpframe.errors import ConfigError
+from bpframe.experiment import Experiment
+from bpframe.sweeps import workers
+from bpframe.sweeps.backends.contract import RETRIES, DeviceElsewhere, Elsewhere, Unit
+from bpframe.sweeps.groups import Group
+from bpframe.sweeps.interruption import SweepInterruptedError
+from bpframe.sweeps.jobs import Job
+from bpframe.sweeps.progress import SweepProgress
+from bpframe.sweeps.workers import FAILED, Outcome, Site
+
+LEAST = 4
+"""A group is not cut into smaller chunks than this to keep more processes busy."""
+
+_POLL_S = 0.2
+_MAIN = "from bpframe.sweeps.workers import main; main()"
+_PROBE = """
+import jax
+devices = jax.devices()
+memory = (devices[0].memory_stats() or {}).get("bytes_limit", 2**33)
+print(devices[0].platform, len(devices), memory)
+"""
+
+
+class Machine(NamedTuple):
+    """The devices of this machine, each for a process; `memory` is what each has, in bytes."""
+
+    platform: str
+    devices: int
+    memory: int
+
+
+class Processes(Elsewhere):
+    """A worker process for each GPU, or for each core of the CPU.
+
+    Every unit has one device. A group is cut into as many units as its share of the batch gives it
+    of the processes, rounded up, but not into units of less than `LEAST` jobs.
+    """
+
+    def __init__(self, lanes: int | None, site: Site) -> None:
+        self._lanes = lanes
+        self._site = site
+        self._pool: list[_Process] = []
+
+    def devices(self, experiment: Experiment) -> Sequence[Any]:
+        """One: see the contract."""
+        machine = machine_for(experiment.training.device)
+        return [DeviceElsewhere(machine.platform, machine.memory)]
+
+    def checked(self, experiment: Experiment) -> Experiment:
+        """See the contract."""
+        machine_for(experiment.training.device)
+        return super().checked(experiment)
+
+    def most(self, jobs: Sequence[Job], of: int) -> int:
+        """See the contract, and the class."""
+        processes = machine_for(jobs[0].experiment.training.device).devices
+        units = math.ceil(processes * len(jobs) / of)
+        most = max(LEAST, math.ceil(len(jobs) / units))
+        return min(most, self._lanes or most)
+
+    def train(
+        self,
+        waiting: deque[Unit],
+        groups: Mapping[int, Group],
+        check: Callable[[], None],
+        progress: SweepProgress,
+    ) -> Iterator[tuple[Unit, Outcome]]:
+        """See the contract."""
+        del groups
+        lost: Counter[tuple[int, ...]] = Counter()
+        machine = self._machine(waiting)
+        try:
+            while waiting or self._busy():
+                check()
+                self._hand_out(waiting, machine)
+                for process in self._heard(progress):
+                    unit, outcome = process.ended()
+                    if outcome is None:
+                        self._remove(process)
+                        nums = unit.chunk.nums
+                        lost[nums] += 1
+                        if lost[nums] <= RETRIES:
+                            progress.say(f"{process.loss()}; its {len(nums)} jobs are tried again")
+                            waiting.appendleft(unit)
+                            continue
+                        outcome = Outcome(FAILED, message=f"{process.loss()}, {lost[nums]} times")
+                    yield unit, outcome
+        except SweepInterruptedError as error:
+            for process in self._busy():
+                process.send(workers.STOP, (str(error), error.number))
+            while self._busy():
+                for process in self._heard(progress):
+                    unit, outcome = process.ended()
+                    if outcome is None:
+                        self._remove(process)
+                    else:
+                        yield unit, outcome
+            raise
+
+    def close(self) -> None:
+        """End the processes, whatever they do."""
+        for process in self._pool:
+            process.kill()
+        self._pool.clear()
+
+    def _machine(self, units: Sequence[Unit] | deque[Unit]) -> Machine:
+        """The devices that the units need: those beside the CPU, if any of them does."""
+        found = {machine_for(unit.jobs[0].experiment.training.device) for unit in units}
+        return max(found, key=lambda machine: machine.platform != "cpu")
+
+    def _remove(self, process: _Process) -> None:
+        self._pool.remove(process)
+        process.kill()
+
+    def _busy(self) -> list[_Process]:
+        return [process for process in self._pool if process.unit]
+
+    def _hand_out(self, waiting: deque[Unit], machine: Machine) -> None:
+        """Give units to processes with nothing to do, of the group that they know if there are."""
+        for process in self._pool:
+            if process.unit is None and waiting:
+                known = next((unit for unit in waiting if unit.group == process.group), waiting[0])
+                waiting.remove(known)
+                process.train(known)
+        while waiting and len(self._pool) < machine.devices:
+            number = min(set(range(machine.devices)) - {process.number for process in self._pool})
+            site = self._site._replace(platform=machine.platform)
+            self._pool.append(_Process(number, machine.platform, site))
+            self._pool[-1].train(waiting.popleft())
+
+    def _heard(self, progress: SweepProgress) -> list[_Process]:
+        """The processes whose unit has ended, or that have, by the next moment."""
+        busy = {process.connection: process for process in self._busy()}
+        ready = [busy[connection] for connection in wait(list(busy), _POLL_S)]  # pyright: ignore
+        return [process for process in ready if process.hear(progress)]
+
+
+class _Process:
+    """One worker process.
+
+    Attributes:
+        unit: what it trains, or None.
+        group: the group of its last unit.
+
+    """
+
+    def __init__(self, number: int, platform: str, site: Site) -> None:
+        self.number = number
+        self.unit: Unit | None = None
+        self.group: int | None = None
+        self._outcome: Outcome | None = None
+        self.connection, theirs = multiprocessing.Pipe()
+        core = [str(cores()[number])] if platform == "cpu" else []
+        self._process = subprocess.Popen(
+            # -P: without it, a module in the working directory could shadow one of Python's.
+            [sys.executable, "-P", "-c", _MAIN, str(theirs.fileno()), *core],
+            pass_fds=[theirs.fileno()],
+            env=_environment(number, platform),
+            stdin=subprocess.DEVNULL,
+        )
+        theirs.close()
+        self.send(workers.SITE, site)
+
+    def train(self, unit: Unit) -> None:
+        """Give it something to do."""
+        self.unit, self.group, self._outcome = unit, unit.group, None
+        self.send(workers.UNIT, pickle.dumps(unit))
+
+    def send(self, kind: str, content: Any) -> None:
+        """Tell the process; if it is gone, `hear` finds that."""
+        try:
+            self.connection.send((kind, content))
+        except OSError:
+            return
+
+    def hear(self, progress: SweepProgress) -> bool:
+        """Take a message; whether its unit, or itself, has ended."""
+        try:
+            kind, content = self.connection.recv()
+        except (EOFError, OSError):
+            return True
+        if kind == workers.EPOCH:
+            progress.epoch(*content)
+            return False
+        self._outcome = content
+        return True
+
+    def ended(self) -> tuple[Unit, Outcome | None]:
+        """The unit, and what came of it; None if the process is lost."""
+        unit, self.unit = self.unit, None
+        assert unit is not None
+        return unit, self._outcome
+
+    def loss(self) -> str:
+        """How the process ended."""
+        status = self._process.wait()
+        if status < 0:
+            return f"a worker process was killed by {signal.Signals(-status).name}"
+        return f"a worker process ended with status {status}"
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.connection.close()
+        self._process.kill()
+        self._process.wait()
+
+
+def machine_for(device: str) -> Machine:
+    """The devices of this machine for an experiment's `training.device`.
+
+    Raises:
+        ConfigError: there is none, or it cannot be shared between processes.
+
+    """
+    machine = _cpu() if device == "cpu" else _machine()
+    if device not in ("auto", machine.platform):
+        raise ConfigError(
+            f"training.device: JAX has no device for {device!r} here; set training.device=auto or "
+            "cpu, or install the JAX that supports the device"
+        )
+    if machine.platform not in ("cpu", "gpu"):
+        raise ConfigError(
+            f"hydra.launcher.backend: processes cannot divide the devices of {machine.platform}; "
+            "set here"
+        )
+    return machine
+
+
+@functools.cache
+def _machine() -> Machine:
+    """What JAX finds here, asked in another process: one that starts JAX takes a GPU's memory."""
+    plugins = importlib.metadata.entry_points(group="jax_plugins")
+    if not plugins and not any(map(importlib.util.find_spec, ("jax_plugins", "libtpu"))):
+        return _cpu()
+    command = [sys.executable, "-P", "-c", _PROBE]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    if found.returncode:
+        reason = found.stderr.strip().rpartition("\n")[2]
+        raise ConfigError(f"training.device: JAX finds no device here: {reason}")
+    platform, devices, memory = found.stdout.split()
+    return _cpu() if platform == "cpu" else Machine(platform, int(devices), int(memory))
+
+
+def _cpu() -> Machine:
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return Machine("cpu", len(cores()), memory // len(cores()))
+
+
+def cores() -> list[int]:
+    """The cores of the CPU that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def _environment(number: int, platform: str) -> dict[str, str]:
+    """The variables by which a process sees one device alone."""
+    if platform == "cpu":
+        return dict(os.environ)
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    mine = visible.split(",")[number].strip() if visible else str(number)
+    return {**os.environ, "CUDA_VISIBLE_DEVICES": mine}

@@ -1,0 +1,289 @@
+"""What runs in a worker: units of a sweep, trained one after another for a driver elsewhere.
+
+Only light modules are imported at the top, for JAX must be told of its devices before it starts.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import socket
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bpframe.errors import BpframeError, OutputError, PluginWarning, described
+from bpframe.sweeps.rows import Row
+
+if TYPE_CHECKING:
+    from submitit.core.utils import DelayedSubmission
+
+    from bpframe.sweeps.backends.contract import Unit
+    from bpframe.sweeps.groups import Group
+
+WRITTEN, TOO_LARGE, FAILED, UNWRITABLE = "written", "too large", "failed", "unwritable"
+EPOCH, OUTCOME = "epoch", "outcome"
+SITE, UNIT, STOP = "site", "unit", "stop"
+
+
+class Site(NamedTuple):
+    """What makes a worker the driver's equal.
+
+    Attributes:
+        paths: plugin files and folders, and `prefer`, as `host.load_registry` takes them.
+        folder: the working directory.
+        environment: variables to be set.
+        logging: Hydra's `job_logging`.
+        platform: that of the devices the units are laid out for, "cpu" or "gpu".
+        devices: how many there are of them.
+
+    """
+
+    paths: tuple[str, ...]
+    prefer: tuple[str, ...]
+    folder: str
+    environment: Mapping[str, str]
+    logging: Mapping[str, Any]
+    platform: str = "cpu"
+    devices: int = 1
+
+
+class Outcome(NamedTuple):
+    """What came of a unit.
+
+    Attributes:
+        kind: `WRITTEN`, with the rows of all jobs whose run folders are; `TOO_LARGE` for the
+            memory; `FAILED`, for a reason that another unit need not have; `UNWRITABLE`, the disk
+            being full or the like.
+        rows: of the jobs that have ended.
+        message: what was wrong.
+        warnings: of plugins, for the driver to give.
+        hashes: of the unit's jobs.
+
+    """
+
+    kind: str
+    rows: tuple[Row, ...] = ()
+    message: str = ""
+    warnings: tuple[str, ...] = ()
+    hashes: tuple[str, ...] = ()
+
+
+class Worker:
+    """Trains units; the data and the last group's compiled programs are kept between them.
+
+    Raises:
+        ConfigError: the driver's plugins are not here.
+        OSError: the driver's working directory is not here.
+
+    """
+
+    def __init__(self, site: Site) -> None:
+        os.chdir(site.folder)
+        os.environ.update(site.environment)
+        if site.platform == "cpu":
+            os.environ["JAX_PLATFORMS"] = "cpu"
+        import jax
+
+        from bpframe import compilation_cache
+        from bpframe.events import PluginEvents
+        from bpframe.host import load_registry
+        from bpframe.sweeps.groups import DataCache
+
+        jax.config.update("jax_num_cpu_devices", site.devices)
+        compilation_cache.use()
+        # Before a unit is unpickled: the classes of plugin files are in modules that this makes.
+        registry = load_registry(paths=site.paths, prefer=site.prefer)
+        self._events = lambda: PluginEvents(registry)
+        self._site = site
+        self._data = DataCache()
+        self._group: tuple[Any, Group] | None = None
+
+    def train(
+        self, pickled: bytes, check: Callable[[], None], progress: Callable[[int, int], None]
+    ) -> Outcome:
+        """Train a unit and write its run folders; see `Group.train` for `check` and `progress`."""
+        from bpframe.sweeps.groups import OutOfMemoryError
+        from bpframe.sweeps.interruption import SweepInterruptedError
+        from bpframe.sweeps.logs import levels_of
+
+        rows: list[Row] = []
+        hashes: tuple[str, ...] = ()
+        kind, message = WRITTEN, ""
+        with _plugin_warnings() as warned, levels_of(self._site.logging):
+            try:
+                unit: Unit = pickle.loads(pickled)
+                hashes = tuple(job.hash for job in unit.jobs)
+                self._group_of(unit).train(
+                    unit.jobs,
+                    unit.chunk.layout,
+                    self._events,
+                    wanted=unit.wanted,
+                    done=rows.extend,
+                    check=check,
+                    progress=progress,
+                )
+            except SweepInterruptedError:
+                pass  # and what is done is written
+            except OutOfMemoryError as error:
+                kind, message = TOO_LARGE, str(error)
+            except OutputError as error:
+                kind, message = UNWRITABLE, str(error)
+            except BpframeError as error:
+                kind, message = FAILED, str(error)
+            except Exception as error:
+                kind, message = FAILED, described(error)
+        return Outcome(kind, tuple(rows), message, tuple(warned), hashes)
+
+    def _group_of(self, unit: Unit) -> Group:
+        import jax
+
+        from bpframe.sweeps.groups import Group
+
+        experiment = unit.jobs[0].experiment
+        key = (jax.tree.structure(experiment), experiment.data)
+        if self._group is None or self._group[0] != key:
+            self._group = None  # its memory is needed
+            group = Group(experiment, self._data)
+            self._check(group, unit)
+            self._group = (key, group)
+        return self._group[1]
+
+    def _check(self, group: Group, unit: Unit) -> None:
+        there, planned = len(group.devices), unit.chunk.layout.devices
+        platform = group.devices[0].platform
+        expected = "cpu" if group.experiment.training.device == "cpu" else self._site.platform
+        if platform != expected or there < planned:
+            raise BpframeError(
+                f"training.device: the worker on {socket.gethostname()} has {there} {platform} "
+                f"devices, and {planned} of {expected} were planned; see hydra.launcher.backend"
+            )
+
+
+class ClusterUnit:
+    """A unit as it is submitted to a cluster.
+
+    A job that is requeued trains the whole unit again. Nothing is lost by that: the run folders of
+    a unit are all written at its end, and its lanes take the same time together as alone.
+
+    `session` is a file that holds `token` as long as the driver that submitted the unit, or none,
+    is there; a unit of an earlier driver writes nothing any more.
+    """
+
+    def __init__(self, site: Site, unit: bytes, session: Path, token: str) -> None:
+        self._site = site
+        self._unit = unit
+        self._session = session
+        self._token = token
+
+    def __call__(self) -> Outcome:
+        """Train the unit."""
+        try:
+            self._check()
+            worker = Worker(self._site)
+        except Exception as error:
+            return Outcome(FAILED, message=described(error))
+        return worker.train(self._unit, self._check, lambda *_: None)
+
+    def checkpoint(self) -> DelayedSubmission:
+        """What runs when the job is requeued."""
+        from submitit.core.utils import DelayedSubmission
+
+        return DelayedSubmission(self)
+
+    def _check(self) -> None:
+        # Opening a file looks at the server, where a shared file system is one.
+        try:
+            current = self._session.read_text()
+        except OSError:
+            current = None
+        if current != self._token:
+            raise BpframeError(f"{self._session}: the sweep has ended, or goes on elsewhere")
+
+
+class _Driver:
+    """The driver of a sweep, as a worker process sees it; without it the process ends at once."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._stop: tuple[str, int] | None = None
+        self.site = SimpleQueue[Site]()
+        self.units = SimpleQueue[bytes]()
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def send(self, *message: Any) -> None:
+        """Tell the driver."""
+        self._connection.send(message)
+
+    def check(self) -> None:
+        """Raise SweepInterruptedError if the driver has said so."""
+        from bpframe.sweeps.interruption import SweepInterruptedError
+
+        if self._stop:
+            raise SweepInterruptedError(*self._stop)
+
+    def _listen(self) -> None:
+        try:
+            while True:
+                kind, content = self._connection.recv()
+                if kind == SITE:
+                    self.site.put(content)
+                elif kind == UNIT:
+                    self._stop = None
+                    self.units.put(content)
+                else:
+                    self._stop = content
+        finally:
+            # Nothing may be written any more: the sweep may be resumed already.
+            os._exit(0)
+
+
+def main() -> None:
+    """Train units for the driver at the other end of the socket with the number argv[1].
+
+    With argv[2] it is done on that core of the CPU alone, as all thread pools are then made for
+    one. ctrl-C reaches all processes of a terminal, but it is the driver that ends a sweep.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    end, *core = map(int, sys.argv[1:])
+    if core and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, core)
+    driver = _Driver(Connection(end))
+    try:
+        worker = Worker(driver.site.get())
+    except Exception as error:
+        while driver.units.get():
+            driver.send(OUTCOME, Outcome(FAILED, message=described(error)))
+    else:
+        while True:
+            unit = driver.units.get()
+            outcome = worker.train(
+                unit, driver.check, lambda jobs, epoch: driver.send(EPOCH, (jobs, epoch))
+            )
+            driver.send(OUTCOME, outcome)
+
+
+@contextmanager
+def _plugin_warnings() -> Iterator[list[str]]:
+    """The texts of all warnings of plugins meanwhile; the others are shown as ever."""
+    texts: list[str] = []
+
+    def show(message: Any, category: type[Warning], *place: Any, **more: Any) -> None:
+        if issubclass(category, PluginWarning):
+            texts.append(str(message))
+        else:
+            others(message, category, *place, **more)
+
+    with warnings.catch_warnings():
+        others = warnings.showwarning
+        warnings.simplefilter("always", PluginWarning)
+        warnings.showwarning = show
+        yield texts

@@ -1,0 +1,99 @@
+"""Epochs of lanes against epochs of single runs, compiling excluded."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+import timing
+
+import bpframe
+from bpframe import runner
+from bpframe.data import Data
+from bpframe.experiment import Experiment
+from bpframe.programs import Programs
+from bpframe.sweeps.lanes import LaneData, LanePrograms, by_lane, layout, widest_block
+from bpframe.sweeps.launching import use_all_cores
+
+__all__ = ["measure", "use_all_cores"]
+
+
+def measure(quick: bool) -> list[dict[str, Any]]:
+    """MNIST, 784-30-10, m 10, quadratic cost; and the digits, 64-30-10."""
+    rows = []
+    for overrides, name, jobs, targets in (
+        (["data=mnist"], "784-30-10 on MNIST", 64, {"shared": 2.5, "own": 2.0, "one": 1.1}),
+        ([], "64-30-10 on the digits", 256, {}),
+    ):
+        own = bpframe.compose(["cost=quadratic", "optimiser.eta=3.0", *overrides])
+        shared = bpframe.compose(
+            ["cost=quadratic", "optimiser.eta=3.0", "sweep.shared_order=true", *overrides]
+        )
+        data = runner.load(own)
+        ways = {
+            "single": _single(own, data),
+            "own": _lanes(own, data, jobs),
+            "shared": _lanes(shared, data, jobs),
+            "one": _lanes(own, data, 1),
+        }
+        samples = timing.interleaved(ways, 3 if quick else 9)
+        steps = -(-len(data.train) // own.training.batch_size)
+        for way, lanes in (("shared", jobs), ("own", jobs), ("one", 1)):
+            pairs = zip(samples["single"], samples[way], strict=True)
+            ratios = [lanes * a / b if lanes > 1 else b / a for a, b in pairs]
+            ratio, target = statistics.median(ratios), targets.get(way)
+            rows.append(
+                {
+                    "work": name,
+                    "way": way,
+                    "lanes": lanes,
+                    "us_per_step": 1e6 * statistics.median(samples[way]) / steps / lanes,
+                    "single_us_per_step": 1e6 * statistics.median(samples["single"]) / steps,
+                    "ratio": ratio,
+                    "spread": [min(ratios), max(ratios)],
+                    "target": target,
+                    "met": None
+                    if target is None
+                    else (ratio >= target if lanes > 1 else ratio <= target),
+                }
+            )
+    return rows
+
+
+def _single(experiment: Experiment, data: Data) -> Callable[[], None]:
+    """An epoch of a single run as `bpframe.run` makes it, with its evaluation."""
+    programs = Programs(experiment, data)
+    order = runner.epoch_order(experiment, 1, len(data.train))
+
+    def run() -> None:
+        state, train, *_ = programs.epoch(programs.initial, order)
+        validation = programs.evaluate("validation", state.params)
+        jax.device_get(programs.after_epoch(state, train, validation)[1])
+
+    return run
+
+
+def _lanes(experiment: Experiment, data: Data, lanes: int) -> Callable[[], None]:
+    """An epoch of lanes that differ in their seeds, with its evaluation, as a sweep makes it."""
+    devices = jax.devices()
+    plan = layout(lanes, len(devices), widest_block(experiment, devices))
+    copied = LaneData(data, experiment.training.dtype, devices[: plan.devices])
+    programs = LanePrograms(experiment, copied, plan)
+    programs.compile()
+    experiments = [dataclasses.replace(experiment, seed=seed) for seed in range(lanes)]
+    stacked = programs.stack(experiments)
+    states = [programs.initial(stacked)]
+    orders = np.stack([runner.epoch_order(one, 1, len(data.train)) for one in experiments])
+    if experiment.training.shared_order:
+        orders = orders[0]
+    active = np.ones(lanes, bool)
+
+    def run() -> None:
+        states[0], found = programs.epoch(stacked, states[0], active, orders)
+        by_lane(found)
+
+    return run

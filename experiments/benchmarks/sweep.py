@@ -1,0 +1,56 @@
+"""What a sweep costs as one program, and one job after another.
+
+    python experiments/benchmarks/sweep.py [--quick] [--json FILE]
+
+Times whole commands from shell to exit, and epochs of lanes against epochs of single runs. With
+--json it writes FILE, and beside it SWEEP.md and sweep.png. --quick measures fewer rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import lanes
+import machine
+import sweep_commands
+import sweep_report
+
+PACKAGES = ("bpframe", "hydra-core", "jax", "jaxlib", "numpy")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="fewer rounds")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there")
+    arguments = parser.parse_args()
+    if arguments.json and not arguments.json.absolute().parent.is_dir():
+        parser.error(f"--json: the folder of {arguments.json} does not exist; make it first")
+    results = measure(arguments.quick)
+    sweep_report.show(results)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(results, indent=1) + "\n")
+        for path in sweep_report.write(results, arguments.json.absolute().parent):
+            print(f"written to {path}")
+    return 0
+
+
+def measure(quick: bool) -> dict[str, Any]:
+    """All results, as the JSON file holds them."""
+    lanes.use_all_cores()
+    return {
+        "date": datetime.date.today().isoformat(),
+        "quick": quick,
+        "machine": machine.described(),
+        "versions": machine.versions(PACKAGES),
+        "commands": sweep_commands.measure(quick),
+        "epochs": lanes.measure(quick),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
