@@ -33,14 +33,16 @@ from bpframe import (
     sweep_commands,
 )
 from bpframe.data import Data
-from bpframe.errors import ConfigError, DivergenceError, OutputError
+from bpframe.errors import ConfigError, DivergenceError, OutputError, unknown
 from bpframe.events import PluginEvents
 from bpframe.experiment import Experiment
 from bpframe.explain import explain as explained
 from bpframe.plugin_settings import plugin_settings
+from bpframe.records import RunResult
 from bpframe.registry import Registry
-from bpframe.sweeps import grid
+from bpframe.sweeps import grid, results
 from bpframe.sweeps.errors import FailedJobsError
+from bpframe.sweeps.rows import OBJECTIVES
 from bpframe.sweeps.session import Command, SweepTask
 
 
@@ -213,13 +215,21 @@ def _hydra(args: Namespace, registry: Registry) -> None:
 
 
 def _job(cfg: DictConfig, registry: Registry) -> float | None:
-    """One job of a multirun that runs its jobs one after another."""
+    """One job of a multirun that runs its jobs one after another; its objective comes back."""
     experiment = config.assemble(cfg, registry)
-    return _run(experiment, runner.load(experiment), registry, plots=cfg.plots is True)
+    name = results.chosen(cfg.sweep).name
+    result = _run(experiment, runner.load(experiment), registry, plots=cfg.plots is True)
+    columns = {**vars(result.history), **result.history.metrics}
+    del columns["metrics"]
+    last = {key: column[-1] for key, column in columns.items()}
+    values = {**last, **result.summary.as_dict()}
+    if name not in values:
+        raise unknown("sweep.objective", name, (*OBJECTIVES, *result.history.metrics))
+    return values[name]
 
 
-def _run(experiment: Experiment, data: Data, registry: Registry, *, plots: bool) -> float | None:
-    """Train in the folder that Hydra made for this job; the objective of a sweep comes back."""
+def _run(experiment: Experiment, data: Data, registry: Registry, *, plots: bool) -> RunResult:
+    """Train in the folder that Hydra made for this job."""
     output_dir = HydraConfig.get().runtime.output_dir
     screen = Console()
     compilation_cache.use()
@@ -233,7 +243,7 @@ def _run(experiment: Experiment, data: Data, registry: Registry, *, plots: bool)
         console.show_folder(screen, output_dir)
         raise
     console.show_result(screen, result, output_dir)
-    return result.summary.best_validation_accuracy
+    return result
 
 
 def _check_sweep_folder(path: Path, launcher: DictConfig) -> None:

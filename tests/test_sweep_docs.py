@@ -10,7 +10,9 @@ import pytest
 DOCS = (Path(__file__).parents[1] / "docs" / "sweeps.md").read_text(encoding="utf-8")
 SHELL = re.findall(r"```sh\n(.*?)```", DOCS, re.S)
 CONSOLE = re.findall(r"```console\n(.*?)```", DOCS, re.S)
-WORDS = re.compile(r"^\d+ jobs in \d+ groups?|^jobs \d+/\d+|^best: job \d+, \w+ [.\d]+ with .*|^written to")
+WORDS = re.compile(
+    r"^\d+ jobs in \d+ groups?|^jobs \d+/\d+|^best: job \d+, \w+ [.\d]+ with .*|^written to"
+)
 
 
 @pytest.mark.slow

@@ -9,12 +9,17 @@ from rich.console import Console
 from rich.table import Table
 
 from bpframe.sweeps.results import Objective
-from bpframe.sweeps.rows import COMPLETED, PRUNED, Row
+from bpframe.sweeps.rows import Row
 
 
-def show_end(console: Console, rows: Sequence[Row], objective: Objective, folder: Path) -> None:
-    """A table of the jobs that did not complete, the best job, and where the results are."""
-    failed = [row for row in rows if row.status not in (COMPLETED, PRUNED)]
+def show_end(
+    console: Console,
+    rows: Sequence[Row],
+    failed: Sequence[Row],
+    objective: Objective,
+    folder: Path,
+) -> None:
+    """A table of the jobs that failed, the best job of all, and where the results are."""
     if failed:
         show_failures(console, [(row.num, text(row), row.status, row.error) for row in failed])
     if best := objective.best(rows):

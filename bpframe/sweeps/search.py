@@ -29,7 +29,7 @@ from bpframe.sweeps.errors import FailedJobsError
 from bpframe.sweeps.grid import in_step
 from bpframe.sweeps.halving import Halving
 from bpframe.sweeps.results import Objective, chosen
-from bpframe.sweeps.rows import COMPLETED, DIVERGED, FAILED, Row
+from bpframe.sweeps.rows import COMPLETED, DIVERGED, FAILED, PRUNED, Row
 from bpframe.sweeps.session import Sweep, SweepTask
 
 if TYPE_CHECKING:
@@ -203,7 +203,10 @@ def _runs(
     if isinstance(task, SweepTask) and getattr(sweeper.launcher, "checks_jobs", False):
         most = sweeper.config.hydra.launcher.lanes
         loader = sweeper.hydra_context.config_loader
-        return Together(task.sweep(sweeper.config, loader, most=most), halving)
+        # That some diverge belongs to a search.
+        accepted = (COMPLETED, PRUNED, DIVERGED)
+        sweep = task.sweep(sweeper.config, loader, most=most, accepted=accepted)
+        return Together(sweep, halving)
     if halving:
         raise ConfigError(
             "hydra.sweeper.halving: needs the jobs of a generation to be trained together; set "

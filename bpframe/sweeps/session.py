@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,15 +66,24 @@ class SweepTask:
         """Run one job, and return what it reached."""
         return self._run_one(cfg)
 
-    def sweep(self, config: DictConfig, loader: ConfigLoader, *, most: int | None) -> Sweep:
+    def sweep(
+        self,
+        config: DictConfig,
+        loader: ConfigLoader,
+        *,
+        most: int | None,
+        accepted: Collection[str] = (COMPLETED, PRUNED),
+    ) -> Sweep:
         """The sweep of this process, begun at the first call.
+
+        `accepted` are the statuses of jobs that are no failure of it.
 
         Raises:
             OutputError: its folder is not free, or cannot be written.
 
         """
         if self._sweep is None:
-            self._sweep = Sweep(self, config, loader, most=most)
+            self._sweep = Sweep(self, config, loader, most=most, accepted=accepted)
         return self._sweep
 
     def close(self) -> None:
@@ -87,7 +96,13 @@ class Sweep:
     """The sweep that a launcher runs, batch by batch."""
 
     def __init__(
-        self, task: SweepTask, config: DictConfig, loader: ConfigLoader, *, most: int | None
+        self,
+        task: SweepTask,
+        config: DictConfig,
+        loader: ConfigLoader,
+        *,
+        most: int | None,
+        accepted: Collection[str],
     ) -> None:
         if config.hydra.job.chdir:
             raise ConfigError(
@@ -96,6 +111,7 @@ class Sweep:
             )
         self.folder = Path(str(config.hydra.sweep.dir)).absolute()
         self._config = config
+        self._accepted = accepted
         self._console = Console()
         composer = JobComposer(config, loader, task.registry, self.folder)
         around = Surroundings(
@@ -165,11 +181,13 @@ class Sweep:
         rows = [row for _, row in sorted(self._driver.rows.items())]
         if not rows:
             return
-        assert self._driver.objective is not None
-        show_end(self._console, rows, self._driver.objective, self.folder)
-        failed = [row.status for row in rows if row.status not in (COMPLETED, PRUNED)]
+        failed = [row for row in rows if row.status not in self._accepted]
+        # A search that had all its trials when it was resumed has composed no job.
+        objective = self._driver.objective or results.chosen(self._config.sweep)
+        show_end(self._console, rows, failed, objective, self.folder)
         if failed:
-            raise FailedJobsError(failed, len(rows), f"; see {self.folder / results.CSV}")
+            statuses = [row.status for row in failed]
+            raise FailedJobsError(statuses, len(rows), f"; see {self.folder / results.CSV}")
 
     def _write_results(self) -> None:
         rows = [row for _, row in sorted(self._driver.rows.items())]

@@ -7,7 +7,7 @@ Optuna's own tools read it, while the search goes on as well:
     from optuna.storages.journal import JournalFileBackend
 
     storage = JournalStorage(JournalFileBackend("multirun/.../study.journal"))
-    study = load_study(study_name=None, storage=storage)
+    study = load_study(study_name="bpframe", storage=storage)
 
 Trial n asked for job n. Its attributes `job` and `folder` name the run that answered it, which is
 an earlier one where the values are the same.
@@ -68,7 +68,7 @@ class Study:
                 study.set_user_attr(key, value)
         # A sampler of its own, for that of a grid cannot be told of its last trial.
         self._study = optuna.load_study(
-            study_name=None, storage=self._storage, sampler=optuna.samplers.RandomSampler()
+            study_name=_NAME, storage=self._storage, sampler=optuna.samplers.RandomSampler()
         )
         self._check(folder, settings)
 
@@ -95,7 +95,7 @@ class Study:
     def ask(self, n: int) -> list[FrozenTrial]:
         """The next generation, of so many trials."""
         sampler = self.plan.generation(self.space.axes, len(self._trials()))
-        study = optuna.load_study(study_name=None, storage=self._storage, sampler=sampler)
+        study = optuna.load_study(study_name=_NAME, storage=self._storage, sampler=sampler)
         for _ in range(n):
             study.ask(self.space.distributions)
         return self.asked()

@@ -15,7 +15,6 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
-from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -23,8 +22,6 @@ from bpframe.errors import BpframeError, OutputError, PluginWarning, described
 from bpframe.sweeps.rows import Row
 
 if TYPE_CHECKING:
-    from submitit.core.utils import DelayedSubmission
-
     from bpframe.sweeps.backends.contract import Unit
     from bpframe.sweeps.groups import Group
 
@@ -165,47 +162,6 @@ class Worker:
                 f"training.device: the worker on {socket.gethostname()} has {there} {platform} "
                 f"devices, and {planned} of {expected} were planned; see hydra.launcher.backend"
             )
-
-
-class ClusterUnit:
-    """A unit as it is submitted to a cluster.
-
-    A job that is requeued trains the whole unit again. Nothing is lost by that: the run folders of
-    a unit are all written at its end, and its lanes take the same time together as alone.
-
-    `session` is a file that holds `token` as long as the driver that submitted the unit, or none,
-    is there; a unit of an earlier driver writes nothing any more.
-    """
-
-    def __init__(self, site: Site, unit: bytes, session: Path, token: str) -> None:
-        self._site = site
-        self._unit = unit
-        self._session = session
-        self._token = token
-
-    def __call__(self) -> Outcome:
-        """Train the unit."""
-        try:
-            self._check()
-            worker = Worker(self._site)
-        except Exception as error:
-            return Outcome(FAILED, message=described(error))
-        return worker.train(self._unit, self._check, lambda *_: None)
-
-    def checkpoint(self) -> DelayedSubmission:
-        """What runs when the job is requeued."""
-        from submitit.core.utils import DelayedSubmission
-
-        return DelayedSubmission(self)
-
-    def _check(self) -> None:
-        # Opening a file looks at the server, where a shared file system is one.
-        try:
-            current = self._session.read_text()
-        except OSError:
-            current = None
-        if current != self._token:
-            raise BpframeError(f"{self._session}: the sweep has ended, or goes on elsewhere")
 
 
 class _Driver:

@@ -15,14 +15,15 @@ from bpframe.errors import ConfigError
 from bpframe.experiment import Experiment
 from bpframe.folder import SUMMARY
 from bpframe.sweeps.backends.contract import RETRIES, DeviceElsewhere, Elsewhere, Unit
+from bpframe.sweeps.backends.machine import cores
 from bpframe.sweeps.backends.parameters import LOCAL, Parameters
-from bpframe.sweeps.backends.processes import cores
+from bpframe.sweeps.cluster_unit import ClusterUnit
 from bpframe.sweeps.groups import Group
 from bpframe.sweeps.jobs import Job
 from bpframe.sweeps.ledger import unwritable
 from bpframe.sweeps.progress import SweepProgress
 from bpframe.sweeps.rows import FINISHED
-from bpframe.sweeps.workers import FAILED, WRITTEN, ClusterUnit, Outcome, Site
+from bpframe.sweeps.workers import FAILED, WRITTEN, Outcome, Site
 
 FOLDER = ".submitit"
 """In the folder of the sweep: what is submitted, the logs, and what comes back."""
