@@ -177,7 +177,6 @@ def _single(args: Namespace, registry: Registry) -> None:
 def _multirun(args: Namespace, registry: Registry, *, resumes: bool = False) -> None:
     path = str(args.config_path) if args.config_path else None
     command = Command(tuple(args.overrides), args.config_name, path, args.config_dir)
-    task = SweepTask(lambda cfg: _job(cfg, registry), registry, command, resumes=resumes)
     with composition.initialised(args.config_path, args.config_dir), registry.explaining():
         cfg = composition.compose_config(
             args.overrides, name=args.config_name, mode=RunMode.MULTIRUN
@@ -187,6 +186,9 @@ def _multirun(args: Namespace, registry: Registry, *, resumes: bool = False) -> 
         assert hydra is not None
         callbacks = Callbacks(cfg)
         callbacks.on_multirun_start(config=cfg, config_name=args.config_name)
+        task = SweepTask(
+            lambda cfg: _job(cfg, registry), registry, command, callbacks=callbacks, resumes=resumes
+        )
         with composition.translated():
             sweeper = Plugins.instance().instantiate_sweeper(
                 config=cfg,

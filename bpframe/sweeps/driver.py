@@ -26,6 +26,7 @@ from bpframe.sweeps.groups import DataCache, Group, OutOfMemoryError
 from bpframe.sweeps.halving import Halving, Rungs, Work
 from bpframe.sweeps.halving import check as check_halving
 from bpframe.sweeps.halving import train as train_by_halving
+from bpframe.sweeps.hydra_jobs import JobCallbacks
 from bpframe.sweeps.jobs import Job, JobComposer
 from bpframe.sweeps.ledger import Ledger
 from bpframe.sweeps.planning import ChunkPlan
@@ -61,6 +62,7 @@ class Driver:
         events: Callable[[], Events],
         progress: SweepProgress,
         backend: Backend,
+        callbacks: JobCallbacks,
     ) -> None:
         self.rows: dict[int, Row] = {}
         self.objective: Objective | None = None
@@ -70,6 +72,7 @@ class Driver:
         self._events = events
         self._progress = progress
         self._backend = backend
+        self._callbacks = callbacks
         self._data = DataCache()
         for entry in book.entries:
             if entry["event"] == ledger.JOB:
@@ -108,6 +111,7 @@ class Driver:
         missing = {job.num for job in run if not self._is_done(job)}
         traced = self._traced(planned, missing, batch, first, check)
         epochs = [job.experiment.training.epochs for job in run if job.num in missing]
+        self._callbacks.started(job for job in run if job.num in missing)
         if halving:
             total = halving.epochs(len(epochs), max(epochs, default=0))
             with self._progress.training(len(missing), len(traced), total):
@@ -246,6 +250,8 @@ class Driver:
         plans = {plan.number: plan for plan, _ in traced}
         waiting = deque(unit for plan in plans.values() for unit in _units(plan, missing))
         groups = {plan.number: group for plan, group in traced}
+        if not waiting:
+            return
         for unit, outcome in self._backend.train(waiting, groups, check, self._progress):
             jobs = plans[unit.group].jobs
             for text in outcome.warnings:
@@ -319,6 +325,8 @@ class Driver:
         )
         for row in rows:
             self._note(row, jobs[row.num].hash)
+            assert self.objective is not None
+            self._callbacks.ended(jobs[row.num], row, self.objective)
         self._progress.done(rows)
 
     def _note(self, row: Row, job_hash: str) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import logging.config
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -90,7 +90,8 @@ class LogFiles:
     def _close(self) -> None:
         for handlers in self._handlers.values():
             for handler in handlers:
-                handler.close()
+                with contextlib.suppress(OSError):  # on a full disk it has been told of already
+                    handler.close()
         self._handlers = {}
 
 
@@ -147,23 +148,22 @@ def _move(handler: logging.FileHandler, old: str, new: str) -> None:
 @contextmanager
 def levels_of(settings: Mapping[str, Any]) -> Iterator[None]:
     """The levels of Hydra's `job_logging` without its handlers; what was set before comes back."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    loggers = {
-        name: {key: value for key, value in logger.items() if key != "handlers"}
-        for name, logger in (settings.get("loggers") or {}).items()
+    levels = {
+        logging.getLogger(name): logger["level"]
+        for name, logger in (
+            (None, {"level": "INFO", **(settings.get("root") or {})}),
+            *(settings.get("loggers") or {}).items(),
+        )
+        if "level" in logger
     }
-    logging.config.dictConfig(
-        {
-            "version": 1,
-            "disable_existing_loggers": False,
-            "root": {"level": (settings.get("root") or {}).get("level", "INFO"), "handlers": []},
-            "loggers": loggers,
-        }
-    )
+    before = {logger: logger.level for logger in levels}
+    root = logging.getLogger()
+    handlers, root.handlers = root.handlers, []
     try:
+        for logger, level in levels.items():
+            logger.setLevel(level)
         yield
     finally:
-        root.setLevel(level)
-        for handler in handlers:
-            root.addHandler(handler)
+        for logger, level in before.items():
+            logger.setLevel(level)
+        root.handlers = handlers

@@ -8,13 +8,14 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
+from hydra._internal.callbacks import Callbacks
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.utils import JobReturn, JobStatus, env_override
+from hydra.core.utils import JobReturn, env_override
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from bpframe.errors import BpframeError, ConfigError
+from bpframe.errors import ConfigError
 from bpframe.events import PluginEvents
 from bpframe.registry import Registry
 from bpframe.sweeps import backends, reports, results
@@ -23,6 +24,7 @@ from bpframe.sweeps.driver import Driver
 from bpframe.sweeps.endings import show_end
 from bpframe.sweeps.errors import FailedJobsError
 from bpframe.sweeps.halving import Halving
+from bpframe.sweeps.hydra_jobs import JobCallbacks, returned
 from bpframe.sweeps.interruption import Interruption, SweepInterruptedError
 from bpframe.sweeps.jobs import JobComposer
 from bpframe.sweeps.ledger import MULTIRUN, Ledger, unwritable
@@ -54,10 +56,12 @@ class SweepTask:
         registry: Registry,
         command: Command,
         *,
+        callbacks: Callbacks | None = None,
         resumes: bool = False,
     ) -> None:
         self.registry = registry
         self.command = command
+        self.callbacks = callbacks or Callbacks()
         self.resumes = resumes
         self._run_one = run_one
         self._sweep: Sweep | None = None
@@ -132,12 +136,16 @@ class Sweep:
             lambda: PluginEvents(task.registry),
             SweepProgress(self._console),
             self._backend,
+            JobCallbacks(task.callbacks, task),
         )
 
     def launch(self, batch: Sequence[Sequence[str]], first: int) -> list[JobReturn]:
         """What Hydra's sweepers want to know of the jobs of a batch; see `run`."""
         rows = self.run(batch, first)
-        return [self._returned(row, batch[place]) for place, row in enumerate(rows)]
+        assert self._driver.objective is not None
+        return [
+            returned(row, batch[place], self._driver.objective) for place, row in enumerate(rows)
+        ]
 
     def run(
         self, batch: Sequence[Sequence[str]], first: int, halving: Halving | None = None
@@ -202,15 +210,3 @@ class Sweep:
                 )
             except OSError as error:
                 raise unwritable(self.folder, error) from error
-
-    def _returned(self, row: Row, overrides: Sequence[str]) -> JobReturn:
-        """What Hydra's sweepers want to know of a job."""
-        assert self._driver.objective is not None
-        job = JobReturn(overrides=list(overrides), working_dir=os.getcwd(), task_name="bpframe")
-        if row.status in (COMPLETED, PRUNED):
-            job.return_value = row.metrics[self._driver.objective.name]
-            job.status = JobStatus.COMPLETED
-        else:
-            job.return_value = BpframeError(row.error or row.status)
-            job.status = JobStatus.FAILED
-        return job

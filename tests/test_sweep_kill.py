@@ -1,0 +1,261 @@
+"""Sweeps that are killed, or whose disk is full, end with all results once they are resumed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from test_cli import command, environment, process
+from test_sweep_driver import times
+from test_sweep_lanes import bits
+
+from bpframe.sweeps import ledger
+
+JOBS, KILLS = 64, 40
+SWEPT = (
+    *("-m", "data.train_size=20", "network.hidden=[3]", "training.epochs=2"),
+    *("network.activation=sigmoid,tanh", "training.batch_size=5,10", "seed=0,1,2,3"),
+    *("optimiser.eta=0.1,0.2,0.3,0.4", "hydra.launcher.lanes=4", "hydra.sweep.dir=sweep"),
+)  # four groups of four chunks
+JOB_FILES = {"bpframe.log", "metrics.jsonl", "params.safetensors", "summary.json", ".hydra"}
+SWEEP_FILES = {
+    *(".lock", "best.yaml", "multirun.yaml", "report.html", "results.csv", "results.jsonl"),
+    *("sweep.jsonl", *map(str, range(JOBS))),
+}
+
+
+class Undisturbed(NamedTuple):
+    """A sweep that no one killed, and how long it took with its programs compiled before."""
+
+    folder: Path
+    seconds: float
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    home = tmp_path_factory.mktemp("undisturbed")
+    started = 0.0
+    for _ in range(2):
+        shutil.rmtree(home / "sweep", ignore_errors=True)
+        started = time.perf_counter()
+        done = process(home, *SWEPT)
+        assert (done.returncode, done.stderr) == (0, "")
+    return Undisturbed(home / "sweep", time.perf_counter() - started)
+
+
+def assert_whole(folder: Path, undisturbed: Path) -> None:
+    """All results are there, and bit for bit those of an undisturbed sweep."""
+    assert {path.name for path in folder.iterdir()} == SWEEP_FILES
+    for num in range(JOBS):
+        job, other = folder / str(num), undisturbed / str(num)
+        assert {path.name for path in job.iterdir()} == JOB_FILES
+        assert bits(job) == bits(other), num
+        for name in ("config.yaml", "overrides.yaml", "hydra.yaml"):
+            assert without_folders(job / ".hydra" / name) == without_folders(
+                other / ".hydra" / name
+            )
+    entries = ledger.read(folder)
+    jobs = [entry for entry in entries if entry["event"] == "job"]
+    assert {entry["num"] for entry in jobs} == set(range(JOBS))
+    assert {entry["status"] for entry in jobs if entry["status"] != "interrupted"} == {"completed"}
+    (plan,) = (entry for entry in entries if entry["event"] == "plan")
+    assert [len(group) for group in plan["groups"]] == [4, 4, 4, 4]
+    rows, expected_rows = (
+        [json.loads(line) for line in (sweep / "results.jsonl").read_text().splitlines()]
+        for sweep in (folder, undisturbed)
+    )
+    assert [without_time(row) for row in rows] == [without_time(row) for row in expected_rows]
+    assert (folder / "best.yaml").read_bytes() == (undisturbed / "best.yaml").read_bytes()
+
+
+def without_folders(path: Path) -> list[str]:
+    """The lines of a file that name no folder: a resumed sweep names its own from the root."""
+    text = path.read_text().replace(str(path.parents[3]), "")
+    return [line for line in text.splitlines() if "dir" not in line]
+
+
+def without_time(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in row.items() if key != "timing"}
+
+
+def finished(folder: Path) -> dict[Path, int]:
+    """The files of the jobs that the ledger knows as done, with the times of their last change."""
+    if not ledger.holds(folder):
+        return {}
+    nums = {str(entry["num"]) for entry in ledger.read(folder) if entry["event"] == "job"}
+    return {
+        path: changed
+        for path, changed in times(folder).items()
+        if path.relative_to(folder).parts[0] in nums
+    }
+
+
+def lines(folder: Path) -> int:
+    with contextlib.suppress(OSError):
+        return (folder / "sweep.jsonl").read_bytes().count(b"\n")
+    return 0
+
+
+def killed(home: Path, seconds: float, rng: random.Random) -> bool:
+    """Begin or resume a sweep, and kill it at a random moment; whether that came before its end.
+
+    One moment in three is shortly after a job has been noted, where files are being written.
+    """
+    folder = home / "sweep"
+    arguments = ("resume", "sweep") if ledger.holds(folder) else SWEPT
+    before, more = lines(folder), rng.choice([0, 0, rng.randint(1, 20)])
+    running = subprocess.Popen(
+        command(*arguments),
+        cwd=home,
+        env=environment(home),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    if more:
+        while running.poll() is None and lines(folder) < before + more:
+            time.sleep(0.002)
+        time.sleep(rng.uniform(0, 0.05))
+    else:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            running.wait(rng.uniform(0, seconds))
+    running.kill()
+    _, error = running.communicate()
+    assert running.returncode in (0, -signal.SIGKILL), error
+    return running.returncode != 0
+
+
+@pytest.mark.slow
+def test_a_sweep_killed_at_random_moments_ends_with_the_results_of_an_undisturbed_one(
+    undisturbed: Undisturbed, tmp_path: Path
+) -> None:
+    """Slow: forty processes. A sweep that ends between two kills is followed by another one."""
+    rng = random.Random(5)
+    kills = sweeps = 0
+    while kills < KILLS:
+        home = tmp_path / str(sweeps)
+        home.mkdir()
+        done: dict[Path, int] = {}
+        is_killed = True
+        while is_killed and kills < KILLS:
+            is_killed = killed(home, undisturbed.seconds, rng)
+            kills += is_killed
+            now = finished(home / "sweep")
+            assert {path: now[path] for path in done} == done  # no finished job is repeated
+            done = now
+        if is_killed:
+            arguments = ("resume", "sweep") if ledger.holds(home / "sweep") else SWEPT
+            ended = process(home, *arguments)
+            assert (ended.returncode, ended.stderr) == (0, "")
+            now = finished(home / "sweep")
+            assert {path: now[path] for path in done} == done
+        assert_whole(home / "sweep", undisturbed.folder)
+        sweeps += 1
+    print(f"{kills} kills in {sweeps} sweeps of {undisturbed.seconds:.1f} s")
+
+
+def mount(*arguments: str) -> None:
+    done = subprocess.run(["mount", *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(
+            f"a full disk needs a file system to mount, which is not permitted: {done.stderr}"
+        )
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder for a disk of the test's own; the test mounts it."""
+    if shutil.which("mount") is None or os.geteuid() != 0:
+        pytest.skip("a full disk needs a file system to mount, which only root may do")
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    yield folder
+    subprocess.run(["umount", str(folder)], capture_output=True, check=False)
+
+
+def error_of(done: subprocess.CompletedProcess[str]) -> str:
+    """The one line of a command that failed."""
+    assert done.returncode == 1, done.stderr
+    (line,) = done.stderr.splitlines()
+    return line
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "options",
+    ["size=200k", "size=1m", "size=4m", "size=64m,nr_inodes=40", "size=64m,nr_inodes=203"],
+)
+def test_a_full_disk_ends_a_sweep_and_more_room_finishes_it(
+    undisturbed: Undisturbed, tmp_path: Path, disk: Path, options: str
+) -> None:
+    """Slow: a sweep that ends early, and its second part."""
+    mount("-t", "tmpfs", "-o", options, "tmpfs", str(disk))
+    swept = [*SWEPT[:-1], f"hydra.sweep.dir={disk}/sweep"]
+    line = error_of(process(tmp_path, *swept))
+    folder = disk / "sweep"
+    assert re.fullmatch(
+        rf"bpframe: {re.escape(str(folder))}: cannot be written: No space left on device; "
+        rf"mend that, then bpframe resume {re.escape(str(folder))}",
+        line,
+    )
+    line = error_of(process(tmp_path, "resume", str(folder)))  # nothing has changed
+    assert "No space left on device" in line
+    entries = ledger.read(folder)
+    done = finished(folder)
+    assert len(entries) < 2 + JOBS or not (folder / "report.html").exists()
+    mount("-o", "remount,size=64m,nr_inodes=10000", str(disk))
+    ended = process(tmp_path, "resume", str(folder))
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert {path: changed for path, changed in finished(folder).items() if path in done} == done
+    assert_whole_elsewhere(folder, undisturbed.folder)
+
+
+def assert_whole_elsewhere(folder: Path, undisturbed: Path) -> None:
+    """As `assert_whole`, of a sweep with another folder in its command."""
+    leftovers = {path.name for path in folder.rglob("*.partial")}
+    assert not leftovers
+    assert {path.name for path in folder.iterdir()} == SWEEP_FILES
+    for num in range(JOBS):
+        assert {path.name for path in (folder / str(num)).iterdir()} == JOB_FILES
+        assert bits(folder / str(num)) == bits(undisturbed / str(num))
+        log = (folder / str(num) / "bpframe.log").read_text()
+        assert log.endswith("completed after 2 epochs\n")
+    assert len((folder / "results.jsonl").read_text().splitlines()) == JOBS
+
+
+@pytest.mark.slow
+def test_a_folder_that_cannot_be_written_is_one_line(
+    undisturbed: Undisturbed, tmp_path: Path, disk: Path
+) -> None:
+    """Slow: processes that begin a sweep and go on with one."""
+    mount("-t", "tmpfs", "-o", "size=64m", "tmpfs", str(disk))
+    folder = disk / "sweep"
+    shutil.copytree(undisturbed.folder, folder)
+    shutil.rmtree(folder / "5")
+    mount("-o", "remount,ro", str(disk))
+    for arguments, about in (
+        ([*SWEPT[:-1], f"hydra.sweep.dir={disk}/other"], disk / "other"),
+        (["resume", str(folder)], folder),
+        (["report", str(folder)], folder),
+    ):
+        line = error_of(process(tmp_path, *arguments))
+        assert line.startswith(f"bpframe: {about}: cannot be ")
+    mount("-o", "remount,rw", str(disk))
+    head, *rest = (folder / "sweep.jsonl").read_text().splitlines(keepends=True)
+    moved = json.loads(head)
+    moved["command"]["cwd"] = str(tmp_path)
+    (folder / "sweep.jsonl").write_text(json.dumps(moved) + "\n" + "".join(rest))
+    ended = process(tmp_path, "resume", str(folder))
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert bits(folder / "5") == bits(undisturbed.folder / "5")
