@@ -6,7 +6,6 @@ import json
 import warnings
 from collections import deque
 from collections.abc import Callable, Container, Mapping, Sequence
-from typing import NamedTuple
 
 from bpframe.errors import (
     BpframeError,
@@ -18,7 +17,7 @@ from bpframe.errors import (
 )
 from bpframe.folder import SUMMARY
 from bpframe.records import Events
-from bpframe.sweeps import ledger, planning, workers
+from bpframe.sweeps import ledger, planning, plans, workers
 from bpframe.sweeps.backends.contract import Backend, Unit
 from bpframe.sweeps.backends.here import Here
 from bpframe.sweeps.errors import BadJobsError
@@ -29,21 +28,13 @@ from bpframe.sweeps.halving import train as train_by_halving
 from bpframe.sweeps.hydra_jobs import JobCallbacks
 from bpframe.sweeps.jobs import Job, JobComposer
 from bpframe.sweeps.ledger import Ledger
-from bpframe.sweeps.planning import ChunkPlan
+from bpframe.sweeps.plans import GroupPlan
 from bpframe.sweeps.progress import SweepProgress
 from bpframe.sweeps.results import Objective, chosen
 from bpframe.sweeps.rows import FINISHED, OBJECTIVES, Row
 from bpframe.sweeps.workers import Outcome
 
 Check = Callable[[], None]
-
-
-class _Planned(NamedTuple):
-    """The jobs of a group, in chunks, with the number of the group in its batch."""
-
-    number: int
-    jobs: dict[int, Job]
-    chunks: list[ChunkPlan]
 
 
 class Driver:
@@ -107,7 +98,7 @@ class Driver:
                 )
             check_halving(halving, self.objective)
         run = self._unlike(jobs)
-        planned = self._planned(run, first)
+        planned = plans.of(run, first, self._book)
         missing = {job.num for job in run if not self._is_done(job)}
         traced = self._traced(planned, missing, batch, first, check)
         epochs = [job.experiment.training.epochs for job in run if job.num in missing]
@@ -157,47 +148,19 @@ class Driver:
             self._progress.say(f"{same} of {len(jobs)} jobs are like others and are run once")
         return run
 
-    def _planned(self, jobs: Sequence[Job], first: int) -> list[_Planned]:
-        """The groups and chunks of a batch, as the ledger has them if it does."""
-        noted = [e for e in self._book.entries if e.get("first") == first]
-        plan = next((entry for entry in noted if entry["event"] == ledger.PLAN), None)
-        by_num = {job.num: job for job in jobs}
-        if plan is None:
-            return [
-                _Planned(number, {job.num: job for job in group}, [])
-                for number, group in enumerate(planning.groups(jobs))
-            ]
-        hashes = {job.num: job.hash for job in jobs}
-        if dict(plan["jobs"]) != hashes:
-            changed = sorted(set(hashes.items()) ^ set(map(tuple, plan["jobs"])))
-            raise ConfigError(
-                f"{self._book.folder}: job {changed[0][0]} is not configured as it was when the "
-                "sweep began; restore its config files, or begin another sweep"
-            )
-        cuts = dict(enumerate(plan["groups"]))
-        cuts |= {
-            entry["group"]: entry["chunks"] for entry in noted if entry["event"] == ledger.CHUNKS
-        }
-        planned = []
-        for number, entries in cuts.items():
-            chunks = [ChunkPlan.of(entry) for entry in entries]
-            nums = [num for chunk in chunks for num in chunk.nums]
-            planned.append(_Planned(number, {num: by_num[num] for num in nums}, chunks))
-        return planned
-
     def _traced(
         self,
-        planned: Sequence[_Planned],
+        planned: Sequence[GroupPlan],
         missing: Container[int],
         batch: Sequence[Sequence[str]],
         first: int,
         check: Check,
-    ) -> list[tuple[_Planned, Group]]:
+    ) -> list[tuple[GroupPlan, Group]]:
         """The groups that have something to do, with all their programs traced.
 
         A plan that is new goes into the ledger, once nothing is wrong with any job of it.
         """
-        traced: list[tuple[_Planned, Group]] = []
+        traced: list[tuple[GroupPlan, Group]] = []
         errors: dict[int, str] = {}
         is_new = not any(plan.chunks for plan in planned)
         for plan in planned:
@@ -213,19 +176,10 @@ class Driver:
         if errors:
             raise BadJobsError(errors, batch, first)
         if is_new and traced:
-            self._book.append(
-                [
-                    {
-                        "event": ledger.PLAN,
-                        "first": first,
-                        "jobs": [(n, job.hash) for plan in planned for n, job in plan.jobs.items()],
-                        "groups": [[c.as_entry() for c in plan.chunks] for plan, _ in traced],
-                    }
-                ]
-            )
+            self._book.append([plans.entry(first, [plan for plan, _ in traced])])
         return traced
 
-    def _traced_group(self, plan: _Planned, of: int) -> tuple[_Planned, Group]:
+    def _traced_group(self, plan: GroupPlan, of: int) -> tuple[GroupPlan, Group]:
         jobs = list(plan.jobs.values())
         experiment, backend = jobs[0].experiment, self._backend
         group = Group(backend.checked(experiment), self._data)
@@ -242,18 +196,18 @@ class Driver:
     def _train(
         self,
         first: int,
-        traced: Sequence[tuple[_Planned, Group]],
+        traced: Sequence[tuple[GroupPlan, Group]],
         missing: Container[int],
         check: Check,
     ) -> None:
         """Have the chunks trained, and note what comes of each."""
-        plans = {plan.number: plan for plan, _ in traced}
-        waiting = deque(unit for plan in plans.values() for unit in _units(plan, missing))
+        numbered = {plan.number: plan for plan, _ in traced}
+        waiting = deque(unit for plan in numbered.values() for unit in plan.units(missing))
         groups = {plan.number: group for plan, group in traced}
         if not waiting:
             return
         for unit, outcome in self._backend.train(waiting, groups, check, self._progress):
-            jobs = plans[unit.group].jobs
+            jobs = numbered[unit.group].jobs
             for text in outcome.warnings:
                 warnings.warn(text, PluginWarning, stacklevel=2)
             rows = [*outcome.rows, *_lost(unit, outcome)]
@@ -262,26 +216,23 @@ class Driver:
             if outcome.kind == workers.UNWRITABLE:
                 raise OutputError(outcome.message)
             if outcome.kind == workers.TOO_LARGE and len(unit.jobs) > 1:
-                cut = self._halved(first, plans[unit.group], unit)
-                waiting.extendleft(reversed(_units(cut, missing)))
+                cut = self._halved(first, numbered[unit.group], unit)
+                waiting.extendleft(reversed(cut.units(missing)))
 
-    def _halved(self, first: int, plan: _Planned, unit: Unit) -> _Planned:
+    def _halved(self, first: int, plan: GroupPlan, unit: Unit) -> GroupPlan:
         """Two chunks of a plan in the place of one that does not fit the memory."""
         experiment = unit.jobs[0].experiment
         halves = planning.halves(unit.chunk, experiment, self._backend.devices(experiment))
         self._progress.say(f"{len(unit.jobs)} jobs do not fit the memory; trained in halves")
         place = plan.chunks.index(unit.chunk)
         plan.chunks[place : place + 1] = halves
-        cut = [part.as_entry() for part in plan.chunks]
-        self._book.append(
-            [{"event": ledger.CHUNKS, "first": first, "group": plan.number, "chunks": cut}]
-        )
+        self._book.append([plan.entry(first)])
         return plan._replace(chunks=halves)
 
     def _train_by_halving(
         self,
         first: int,
-        traced: Sequence[tuple[_Planned, Group]],
+        traced: Sequence[tuple[GroupPlan, Group]],
         missing: Container[int],
         check: Check,
         halving: Halving,
@@ -343,17 +294,6 @@ class Driver:
         except (OSError, ValueError):
             return False
         return summary["status"] == row.status
-
-
-def _units(plan: _Planned, missing: Container[int]) -> list[Unit]:
-    """The chunks of a plan in which jobs are missing."""
-    units = []
-    for chunk in plan.chunks:
-        wanted = frozenset(num for num in chunk.nums if num in missing)
-        if wanted:
-            jobs = tuple(plan.jobs[num] for num in chunk.nums)
-            units.append(Unit(plan.number, chunk, jobs, wanted))
-    return units
 
 
 def _lost(unit: Unit, outcome: Outcome) -> list[Row]:
