@@ -13,6 +13,7 @@ from test_discovery import HEADER, activation, write
 
 import bpframe
 from bpframe import ConfigError, Experiment
+from bpframe.config import assemble
 from bpframe.plugin_settings import PluginSettings, plugin_settings
 
 main = test_cli.main
@@ -53,7 +54,12 @@ Jobs = list[Experiment]
 def jobs(monkeypatch: pytest.MonkeyPatch) -> Jobs:
     """The experiments that the commands would train; they are only noted down."""
     noted: Jobs = []
-    monkeypatch.setattr("bpframe.commands._run", lambda experiment, *_: noted.append(experiment))
+    monkeypatch.setattr(
+        "bpframe.commands._run", lambda experiment, *_, plots: noted.append(experiment)
+    )
+    monkeypatch.setattr(
+        "bpframe.commands._job", lambda cfg, registry: noted.append(assemble(cfg, registry))
+    )
     return noted
 
 
@@ -274,7 +280,7 @@ def test_a_sweep_over_experiments_with_plugins_of_their_own(
     )
     ended = main(
         *("-m", "-cd", "conf", "+experiment=mine,other", "seed=1,2", "training.batch_size=4"),
-        "hydra.sweep.dir=sweep",
+        *("hydra.sweep.dir=sweep", "hydra/launcher=basic"),
     )
     assert (ended.status, ended.err) == (0, "")
     mine, other = ("Mine(eta=0.75)", "Sigmoid()"), ("Sgd(eta=0.5)", "Slanted(slope=0.5)")

@@ -22,6 +22,7 @@ from test_training import compiled
 
 import bpframe
 from bpframe import ConfigError, EpochResult, Experiment, Optimiser, Progress, hookimpl, training
+from bpframe.config import assemble
 from bpframe.host import load_registry
 
 main = test_cli.main
@@ -301,8 +302,13 @@ def test_wrong_schedules_are_one_line(overrides: list[str], text: str) -> None:
 
 def test_schedules_are_swept(main: Main, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     jobs: list[Experiment] = []
-    monkeypatch.setattr("bpframe.commands._run", lambda experiment, *_: jobs.append(experiment))
-    ended = main("-m", "schedule=step,halve", "schedule.decay=0.25,0.5", "hydra.sweep.dir=sweep")
+    monkeypatch.setattr(
+        "bpframe.commands._job", lambda cfg, registry: jobs.append(assemble(cfg, registry))
+    )
+    ended = main(
+        *("-m", "schedule=step,halve", "schedule.decay=0.25,0.5", "hydra.sweep.dir=sweep"),
+        "hydra/launcher=basic",
+    )
     assert (ended.status, ended.err) == (0, "")
     found = [
         (type(job.schedule).__name__, dataclasses.asdict(job.schedule)["decay"]) for job in jobs
