@@ -163,7 +163,9 @@ def test_modified_neuron_at_every_position(layer, neuron, other):
         np.testing.assert_array_equal(np.delete(with_f, neuron, 1), np.delete(without, neuron, 1))
 
 
+@pytest.mark.slow
 def test_several_modified_neurons_with_several_activations():
+    """Slow: it compiles many networks."""
     sizes = [N_IN, 6, N_OUT]
     base = make_network(sizes, [make("activation", "tanh")] * 2)
     leaky = make("activation", "leaky_relu", slope=0.3)

@@ -229,7 +229,9 @@ def test_all_shipped_metrics_have_an_oracle() -> None:
     assert {name.partition(".")[0] for name in columns} == set(NAMES)
 
 
+@pytest.mark.slow
 def test_over_the_steps_every_mini_batch_counts_as_it_was_seen() -> None:
+    """Slow: it runs NumPy's network step by step."""
     experiment, result = everything()
     shares = []
     for index, (batches, params) in enumerate(one_by_one(experiment, 2)):

@@ -84,7 +84,7 @@ SLURM = {
         for task in $(seq 0 "${range:-0}"); do
             export SLURM_JOB_ID=$id
             [ -n "$range" ] && export SLURM_ARRAY_JOB_ID=$id SLURM_ARRAY_TASK_ID=$task
-            bash "$1" > /dev/null 2>&1 &
+            bash "$FAKE_SLURM/$id" > /dev/null 2>&1 &
         done
         echo "Submitted batch job $id" """,
     "srun": """#!/bin/bash
@@ -274,6 +274,7 @@ def test_a_unit_of_a_driver_that_has_gone_does_nothing(tmp_path: Path) -> None:
         assert "the sweep has ended, or goes on elsewhere" in outcome.message
 
 
+@pytest.mark.slow
 def test_processes_give_the_same_numbers(
     here: Swept,
     tmp_path: Path,
@@ -281,7 +282,10 @@ def test_processes_give_the_same_numbers(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Also if a worker is killed in the middle. What workers warn of, the driver does."""
+    """Also if a worker is killed in the middle. What workers warn of, the driver does.
+
+    Slow: two sweeps, one of them in processes that start JAX.
+    """
     marker = killer(0.5, always=False)
     (tmp_path / "raises.py").write_text(RAISES)
     paths = (os.environ["BPFRAME_PLUGINS_PATH"], str(tmp_path / "raises.py"))

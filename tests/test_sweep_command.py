@@ -250,9 +250,11 @@ def test_best_yaml_runs(ended: Ended, tmp_path: Path) -> None:
         assert one["validation_accuracy"] == other["validation_accuracy"]
 
 
+@pytest.mark.slow
 def test_resume_makes_what_is_missing_from_wherever_it_is_called(
     ended: Ended, main: Main, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Slow: a process that compiles."""
     home = tmp_path / "home"
     shutil.copytree(ended.home, home, copy_function=shutil.copy2)
     folder = home / "of" / "sweep"

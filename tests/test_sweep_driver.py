@@ -104,9 +104,11 @@ def test_what_does_not_fit_the_memory_is_halved(
     assert {path: at for path, at in times(folder).items() if path in before} == before
 
 
+@pytest.mark.slow
 def test_a_job_that_does_not_fit_alone_fails_and_a_resume_tries_it_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Slow: it compiles many layouts."""
     enough_again = refusing(monkeypatch, LanePrograms, "compile", 0, MemoryError("no more"))
     folder = tmp_path / "sweep"
     swept = sweep(folder, SMALL, *JOBS)

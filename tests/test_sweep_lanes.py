@@ -289,9 +289,7 @@ test_sweep_lanes.sweep(folder, test_sweep_lanes.STEERED, *test_sweep_lanes.LANES
     ("devices", "most", "layouts"),
     [
         (1, 0, [[1, 3, 2]]),
-        (2, 0, [[2, 2, 2]]),
         (3, 0, [[3, 1, 2]]),
-        (2, 1, [[1, 1, 1]] * 5),
         (2, 3, [[2, 1, 2], [2, 1, 1]]),
     ],
 )

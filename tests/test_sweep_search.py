@@ -600,10 +600,14 @@ def rows_of(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_the_command_searches_and_a_trial_has_the_value_of_its_job(
     tmp_path: Path, main: Main
 ) -> None:
-    """That some diverge belongs to a search, and is no failure of it."""
+    """That some diverge belongs to a search, and is no failure of it.
+
+    Slow: a process that compiles.
+    """
     settings = (
         *("hydra.sweeper.n_trials=6", "hydra.sweeper.batch=3", "hydra.sweeper.sampler=random"),
         *("network.activation=relu", "network.output_activation=linear", "cost=quadratic"),

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 EPOCHS = "training.epochs=5"
-MANY, FEW = 1000, 8
-N_JOBS, N_BASIC = 256, 32
+N_JOBS, FEW = 256, 8
+MANY, N_BASIC = 1000, 32
+QUICK_MANY, QUICK_N_BASIC = 128, 8
 
 # What someone would write with two processes: each takes the next job when it is done with one.
 _TWO_PROCESSES = """
@@ -33,6 +34,7 @@ if __name__ == "__main__":
 
 def measure(quick: bool) -> list[dict[str, Any]]:
     """The commands, in interleaved rounds; the slow ones with a part of the jobs, and scaled."""
+    many, n_basic = (QUICK_MANY, QUICK_N_BASIC) if quick else (MANY, N_BASIC)
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         script = scratch / "two_processes.py"
@@ -43,13 +45,13 @@ def measure(quick: bool) -> list[dict[str, Any]]:
         commands = {
             "lanes": [*bpframe, *_swept(N_JOBS)],
             "lanes, shared order": [*bpframe, *_swept(N_JOBS), "sweep.shared_order=true"],
-            "basic": [*basic, *_swept(N_BASIC)],
-            "basic, with pictures": [*basic, *_swept(N_BASIC), "plots=true"],
+            "basic": [*basic, *_swept(n_basic)],
+            "basic, with pictures": [*basic, *_swept(n_basic), "plots=true"],
             "basic, one job": [*basic, *_swept(1)],
             "basic, one job with pictures": [*basic, *_swept(1), "plots=true"],
-            "two processes": [*two, *_values(N_BASIC), EPOCHS],
+            "two processes": [*two, *_values(n_basic), EPOCHS],
             "two processes, two jobs": [*two, *_values(2), EPOCHS],
-            "many": [*bpframe, *_swept(MANY)],
+            "many": [*bpframe, *_swept(many)],
             "few": [*bpframe, *_swept(FEW)],
         }
         for command in commands.values():
@@ -57,15 +59,15 @@ def measure(quick: bool) -> list[dict[str, Any]]:
                 _seconds(scratch, command)  # compiles; what a basic job needs is then there, too
         rounds = [
             {name: _seconds(scratch, command) for name, command in commands.items()}
-            for _ in range(2 if quick else 5)
+            for _ in range(1 if quick else 3)
         ]
-    return _rows(rounds)
+    return _rows(rounds, many, n_basic)
 
 
-def _rows(rounds: list[dict[str, float]]) -> list[dict[str, Any]]:
+def _rows(rounds: list[dict[str, float]], many: int, n_basic: int) -> list[dict[str, Any]]:
     def row(what: str, name: str, part: str, one: str, target: float | None) -> dict[str, Any]:
         n_one = 2 if name == "two processes" else 1
-        per_job = [(r[part] - r[one]) / (N_BASIC - n_one) for r in rounds]
+        per_job = [(r[part] - r[one]) / (n_basic - n_one) for r in rounds]
         scaled = [r[one] + (N_JOBS - n_one) * job for r, job in zip(rounds, per_job, strict=True)]
         ratios = [all_ / r["lanes"] for all_, r in zip(scaled, rounds, strict=True)]
         ratio = statistics.median(ratios)
@@ -80,7 +82,7 @@ def _rows(rounds: list[dict[str, float]]) -> list[dict[str, Any]]:
             "met": None if target is None else ratio >= target,
         }
 
-    costs = [1e3 * (r["many"] - r["few"]) / (MANY - FEW) for r in rounds]
+    costs = [1e3 * (r["many"] - r["few"]) / (many - FEW) for r in rounds]
     cost = statistics.median(costs)
     return [
         row(
@@ -99,7 +101,7 @@ def _rows(rounds: list[dict[str, float]]) -> list[dict[str, Any]]:
             30.0,
         ),
         {
-            "what": f"{MANY} jobs: composing, training and writing, per job",
+            "what": f"{many} jobs: composing, training and writing, per job",
             "ours_s": statistics.median(r["many"] for r in rounds),
             "per_job_ms": cost,
             "spread": [min(costs), max(costs)],
