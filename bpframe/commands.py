@@ -45,6 +45,9 @@ from bpframe.sweeps.errors import FailedJobsError
 from bpframe.sweeps.rows import OBJECTIVES
 from bpframe.sweeps.session import Command, SweepTask
 
+KEEPS_A_LEDGER = "vmap"
+"""The launcher that looks after the sweep's folder itself."""
+
 
 def train(arguments: list[str]) -> None:
     """Run one experiment, or whatever else Hydra's options ask for.
@@ -181,7 +184,8 @@ def _multirun(args: Namespace, registry: Registry, *, resumes: bool = False) -> 
         cfg = composition.compose_config(
             args.overrides, name=args.config_name, mode=RunMode.MULTIRUN
         )
-        _check_sweep_folder(Path(str(cfg.hydra.sweep.dir)).absolute(), cfg.hydra.launcher)
+        if cfg.hydra.runtime.choices["hydra/launcher"] != KEEPS_A_LEDGER:
+            _check_sweep_folder(Path(str(cfg.hydra.sweep.dir)).absolute())
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None
         callbacks = Callbacks(cfg)
@@ -248,7 +252,7 @@ def _run(experiment: Experiment, data: Data, registry: Registry, *, plots: bool)
     return result
 
 
-def _check_sweep_folder(path: Path, launcher: DictConfig) -> None:
-    """Refuse a folder that is in use; a launcher that keeps a ledger sees to it itself."""
-    if "Vmap" not in launcher._target_ and path.exists() and any(path.iterdir()):
+def _check_sweep_folder(path: Path) -> None:
+    """Refuse a folder that is in use."""
+    if path.exists() and any(path.iterdir()):
         raise OutputError(f"{path}: is not empty; choose another hydra.sweep.dir")
