@@ -148,3 +148,45 @@ def test_ratios_are_medians_over_rounds(modules: Any) -> None:
     found = timing.interleaved({name: lambda name=name: calls.append(name) for name in "ab"}, 3)
     assert {name: len(times) for name, times in found.items()} == {"a": 3, "b": 3}
     assert all(sorted(calls[start : start + 2]) == ["a", "b"] for start in range(0, 8, 2))
+
+
+def test_the_results_of_sweeps_name_what_is_missed(modules: Any, tmp_path: Path, capsys) -> None:
+    import sweep_report
+
+    command = {
+        "what": "256 jobs against one after another",
+        "ours_s": 3.0,
+        "theirs_s": 90.0,
+        "per_job_ms": 350.0,
+        "ratio": 30.0,
+        "spread": [29.0, 31.0],
+        "target": 50.0,
+        "met": False,
+    }
+    epoch = {
+        "work": "784-30-10",
+        "way": "own",
+        "lanes": 64,
+        "us_per_step": 11.0,
+        "single_us_per_step": 24.0,
+        "ratio": 2.2,
+        "spread": [2.0, 2.3],
+        "target": 2.0,
+        "met": True,
+    }
+    machine = {"processor": "P", "cores": 2, "system": "S", "device": "cpu", "python": "3"}
+    found = {
+        "date": "2026-01-01",
+        "quick": True,
+        "machine": machine,
+        "versions": {"bpframe": "0"},
+        "commands": [command],
+        "epochs": [epoch],
+    }
+    sweep_report.show(found)
+    printed = capsys.readouterr().out.splitlines()
+    assert "1 of 2 targets are met." in printed
+    assert "Missed: 256 jobs against one after another." in printed
+    paths = sweep_report.write(found, tmp_path)
+    assert "30.0 (29.0 to 31.0) | >= 50 | MISSED" in paths[0].read_text()
+    assert paths[1].stat().st_size > 500

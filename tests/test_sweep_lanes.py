@@ -208,6 +208,20 @@ def test_a_lane_that_diverges_changes_no_bit_of_the_others(steered: Swept, tmp_p
         assert healthy.bits(num) == steered.bits(num)
 
 
+@pytest.mark.slow
+def test_a_lane_may_diverge_in_any_place(tmp_path: Path) -> None:
+    """Slow: a sweep for each place."""
+    lanes = [[*SMALL, "training.epochs=2", f"seed={seed}"] for seed in range(3)]
+    healthy = sweep(tmp_path / "healthy", [], *lanes)
+    for place in range(3):
+        changed = list(lanes)
+        changed[place] = [*lanes[place], "optimiser.eta=1e38"]
+        swept = sweep(tmp_path / str(place), [], *changed)
+        assert [row.num for row in swept.rows if row.status == "diverged"] == [place]
+        for num in {0, 1, 2} - {place}:
+            assert healthy.bits(num) == swept.bits(num)
+
+
 RICH = (
     *(*SMALL, "training.dtype=float64", "optimiser=adam", "learning_rule=feedback_alignment"),
     *("schedule=cosine", "regulariser=l1", "sweep.shared_order=true"),
@@ -226,8 +240,12 @@ def test_a_shared_order_is_that_of_seed_0() -> None:
 
 
 @pytest.mark.slow
-def test_shared_order_metrics_and_states_in_float64(tmp_path: Path) -> None:
-    """Slow: the metrics take long to compile, twice."""
+@pytest.mark.parametrize("inputs", [1, 1000])
+def test_shared_order_metrics_and_states_in_float64(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inputs: int
+) -> None:
+    """With inputs in one product, and without. Slow: the metrics take long to compile, twice."""
+    monkeypatch.setattr("bpframe.sweeps.lanes.SHARED_INPUTS", inputs)
     swept = sweep(
         tmp_path / "sweep",
         RICH,

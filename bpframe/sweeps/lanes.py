@@ -36,6 +36,10 @@ _LANES = "lanes"
 # of 64-30-10 (9 KB) 64 at a time took 0.76 of the time that 16 took.
 CACHE_BYTES = 768 * 1024
 
+# Lanes with a shared order take their inputs in one product, which pays for large inputs: 0.93 of
+# the time that orders of their own take for 784-30-10, and 1.4 times for 64-30-10.
+SHARED_INPUTS = 256
+
 
 class Layout(NamedTuple):
     """How the lanes of a chunk are laid out: `blocks` on each of the devices, of `width` lanes."""
@@ -113,6 +117,9 @@ class LanePrograms:
         self.data = data
         self._sharding = NamedSharding(data.mesh, PartitionSpec(_LANES))
         self._compiled: dict[str, Callable[..., Any]] = {}
+        self._shares_inputs = (
+            experiment.training.shared_order and experiment.network.sizes[0] >= SHARED_INPUTS
+        )
         started = time.perf_counter()
         self._traced = self._trace()
         self.seconds = time.perf_counter() - started
@@ -148,7 +155,9 @@ class LanePrograms:
 
         `states` is used up. `orders` is (lanes, n), or (n,) if the lanes share it.
         """
-        placed = orders if orders.ndim == 1 else self.place(orders)
+        if not self._shares_inputs and orders.ndim == 1:
+            orders = np.broadcast_to(orders, (self.layout.lanes, *orders.shape))
+        placed = orders if self._shares_inputs else self.place(orders)
         return self._compiled["epoch"](
             experiments, states, self.place(active), placed, self.data.sets
         )
@@ -175,7 +184,7 @@ class LanePrograms:
         return jax.device_put(shaped, self._sharding)
 
     def _trace(self) -> dict[str, Any]:
-        sizes, shared = self.data.sizes, self.experiment.training.shared_order
+        sizes, shared = self.data.sizes, self._shares_inputs
         lanes, whole = PartitionSpec(_LANES), PartitionSpec()
         order = jax.ShapeDtypeStruct((sizes["train"],), np.int32)
 
