@@ -52,18 +52,18 @@ KEEPS_A_LEDGER = "vmap"
 def train(arguments: list[str]) -> None:
     """Run one experiment, or whatever else Hydra's options ask for.
 
-    A single run is composed and checked here, data included, before its folder is made; so bad
-    input leaves nothing behind. Sweeps, --cfg, --help, --info and completion are Hydra's own.
+    A run or a sweep is composed and checked, data included, before its folder is made; so bad
+    input leaves nothing behind. --cfg, --help, --info and completion are Hydra's own.
     """
     args = _parsed(_parser(), arguments)
+    args.multirun = args.multirun or "hydra.mode=MULTIRUN" in args.overrides
     if args.multirun:
         args.overrides = grid.in_step(args.overrides)
     registry = _registry(args)
     other = (args.help, args.hydra_help, args.cfg, args.info, args.shell_completion)
     if args.shell_completion:
         _leave_subcommand_out()
-    has_mode = any(text.startswith("hydra.mode=") for text in args.overrides)
-    if has_mode or any(other) or args.experimental_rerun:
+    if any(other) or args.experimental_rerun:
         _hydra(args, registry)
     elif args.multirun:
         _multirun(args, registry)
