@@ -29,6 +29,7 @@ def measure(quick: bool) -> list[dict[str, Any]]:
         (["data=mnist"], "784-30-10 on MNIST", 64, {"shared": 2.5, "own": 2.0, "one": 1.1}),
         ([], "64-30-10 on the digits", 256, {}),
     ):
+        jobs = jobs // 4 if quick else jobs
         own = bpframe.compose(["cost=quadratic", "optimiser.eta=3.0", *overrides])
         shared = bpframe.compose(
             ["cost=quadratic", "optimiser.eta=3.0", "sweep.shared_order=true", *overrides]
@@ -40,7 +41,7 @@ def measure(quick: bool) -> list[dict[str, Any]]:
             "shared": _lanes(shared, data, jobs),
             "one": _lanes(own, data, 1),
         }
-        samples = timing.interleaved(ways, 3 if quick else 9)
+        samples = timing.interleaved(ways, 1 if quick else 9)
         steps = -(-len(data.train) // own.training.batch_size)
         for way, lanes in (("shared", jobs), ("own", jobs), ("one", 1)):
             pairs = zip(samples["single"], samples[way], strict=True)

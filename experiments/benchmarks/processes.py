@@ -24,7 +24,7 @@ FIRST_NETWORK = ["data=mnist", "cost=quadratic", "optimiser.eta=3.0", "initialis
 
 def measure(quick: bool) -> list[dict[str, Any]]:
     """What a user waits for, in a folder and with a compilation cache of its own."""
-    repeats = 3 if quick else 7
+    repeats = 1 if quick else 7
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         version = [_process(scratch, ["--version"])[0] for _ in range(repeats)]

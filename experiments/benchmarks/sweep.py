@@ -3,7 +3,8 @@
     python experiments/benchmarks/sweep.py [--quick] [--json FILE]
 
 Times whole commands from shell to exit, and epochs of lanes against epochs of single runs. With
---json it writes FILE, and beside it SWEEP.md and sweep.png. --quick measures fewer rounds.
+--json it writes FILE, and beside it SWEEP.md and sweep.png. --quick measures one round, with fewer
+jobs and with nothing compiled before.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ PACKAGES = ("bpframe", "hydra-core", "jax", "jaxlib", "numpy")
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="fewer rounds")
+    parser.add_argument("--quick", action="store_true", help="one round, fewer jobs")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there")
     arguments = parser.parse_args()
     if arguments.json and not arguments.json.absolute().parent.is_dir():

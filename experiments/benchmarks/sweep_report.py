@@ -94,7 +94,10 @@ def _verdict(results: dict[str, Any]) -> list[str]:
 def _markdown(results: dict[str, Any]) -> str:
     machine = results["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
-    quick = " This was a quick run: few rounds, so the ratios are rough." * results["quick"]
+    quick = (
+        " This was a quick run: one round, with programs to compile; its ratios mean little."
+        * results["quick"]
+    )
     measured = (
         f"Measured on {results['date']} with `python experiments/benchmarks/sweep.py --json "
         f"experiments/benchmarks/sweep.json`: {machine['processor']}, {machine['cores']} cores, "
