@@ -64,12 +64,13 @@ class SweepConfig:
     """What concerns the runs of a sweep together.
 
     `shared_order`: see bpframe.experiment.Training. `objective` is the scalar by which runs are
-    compared, a column of results.csv, and `direction` whether more of it is better.
+    compared, a column of results.csv, and `direction` whether more of it is better;
+    None decides by its name.
     """
 
     shared_order: bool = MISSING
     objective: str = MISSING
-    direction: str = MISSING
+    direction: str | None = MISSING
 
 
 @dataclasses.dataclass

@@ -26,9 +26,24 @@ def to_resume(arguments: list[str]) -> tuple[Command, Path]:
     """
     parser = _parser("resume", "finish a sweep: run what is missing, and keep what is done")
     parser.add_argument("folder", metavar="SWEEP_DIR", type=Path)
-    folder = parser.parse_args(arguments).folder.absolute()
+    parser.add_argument(
+        "overrides",
+        nargs="*",
+        metavar="hydra.KEY=VALUE",
+        help="settings of the sweeper or the launcher, such as hydra.sweeper.n_trials=100",
+    )
+    args = parser.parse_args(arguments)
+    folder = args.folder.absolute()
+    for text in args.overrides:
+        if not text.startswith("hydra."):
+            raise ConfigError(
+                f"{text}: the jobs of a sweep stay as they are; only hydra.sweeper and "
+                "hydra.launcher can be set when it is resumed"
+            )
     head = ledger.read(folder)[0]
-    command = Command(**{**head["command"], "overrides": tuple(head["command"]["overrides"])})
+    command = Command(
+        **{**head["command"], "overrides": (*head["command"]["overrides"], *args.overrides)}
+    )
     try:
         os.chdir(command.cwd)
     except OSError as error:
@@ -51,7 +66,9 @@ def report(arguments: list[str]) -> None:
     out = (args.out or (folders[0] if len(folders) == 1 else Path())).absolute()
     sweeps = {folder: collected.rows(folder) for folder in folders}
     first = collected.objective(folders[0], sweeps[folders[0]][0])
-    objective = Objective(args.objective or first.name, args.direction or first.direction)
+    name = args.objective or first.name
+    direction = first.direction if name == first.name else results.implied(name)
+    objective = Objective(name, args.direction or direction)
     columns = sorted({name for rows in sweeps.values() for row in rows for name in row.metrics})
     if objective.name not in columns:
         raise ConfigError(
@@ -60,7 +77,7 @@ def report(arguments: list[str]) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
         for folder, rows in sweeps.items():
-            if out == folder:
+            if out == folder and objective == first:  # another view of the runs changes no table
                 results.write(folder, rows, objective)
         reports.write(sweeps, out, objective, with_picture=True)
     except OSError as error:

@@ -47,6 +47,9 @@ def objective(sweep: Path, of: Row) -> Objective:
 
 
 def _from_folders(sweep: Path) -> Iterator[Row]:
+    inside = sorted(str(path.parent) for path in sweep.rglob(ledger.LEDGER))
+    if inside:
+        raise OutputError(f"{sweep}: holds sweeps; give their folders: {' '.join(inside)}")
     for path in sweep.rglob(SUMMARY):
         run = path.parent
         try:

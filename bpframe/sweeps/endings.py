@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from hydra.core.override_parser.types import Override
 from rich.console import Console
 from rich.table import Table
 
 from bpframe.sweeps.results import Objective
 from bpframe.sweeps.rows import Row
+
+MOST_ROWS = 20
+"""How many jobs the table of failures names; results.csv has them all."""
 
 
 def show_end(
@@ -34,14 +38,18 @@ def show_failures(console: Console, failures: Sequence[tuple[int, str, str, str 
     table.add_column("job", justify="right")
     for name in ("overrides", "status", "error"):
         table.add_column(name, overflow="fold")
-    for num, overrides, status, error in failures:
+    for num, overrides, status, error in failures[:MOST_ROWS]:
         table.add_row(str(num), overrides, status, error or "")
     console.print(table, markup=False)
+    if len(failures) > MOST_ROWS:
+        say(console, f"and {len(failures) - MOST_ROWS} more")
 
 
 def text(row: Row) -> str:
     """The settings of a job as overrides."""
-    return " ".join(f"{key}={value}" for key, value in row.settings.items())
+    return " ".join(
+        f"{key}={Override._get_value_element_as_str(value)}" for key, value in row.settings.items()
+    )
 
 
 def say(console: Console, line: str) -> None:

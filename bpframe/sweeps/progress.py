@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -11,6 +12,9 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from bpframe.sweeps.endings import say
 from bpframe.sweeps.rows import COMPLETED, PRUNED, Row
 
+SILENCE_S = 30.0
+"""Seconds after which a line is printed where there is no live progress."""
+
 
 class SweepProgress:
     """Jobs done, groups, and the time left."""
@@ -19,6 +23,7 @@ class SweepProgress:
         self._console = console
         self._bar: Progress | None = None
         self._task = TaskID(0)
+        self._said = 0.0
         self._jobs = self._done = self._failed = self._pruned = 0
 
     def say(self, text: str) -> None:
@@ -30,7 +35,10 @@ class SweepProgress:
         """Show the training of so many jobs, which make so many epochs together."""
         self._jobs = jobs
         self._done = self._failed = self._pruned = 0
-        if jobs:
+        self._said = time.monotonic()
+        if not jobs:
+            self.say("nothing is missing: all jobs are done already")
+        else:
             kinds = f"{groups} group{'s' * (groups != 1)}"
             self.say(f"{jobs} job{'s' * (jobs != 1)} in {kinds}, one compiled program each")
         if not jobs or not self._console.is_terminal or self._console.is_dumb_terminal:
@@ -52,6 +60,9 @@ class SweepProgress:
         """So many jobs have made an epoch together."""
         if self._bar:
             self._bar.update(self._task, advance=jobs, description=self._text(f"epoch {epoch}"))
+        elif time.monotonic() - self._said > SILENCE_S:
+            self._said = time.monotonic()
+            self.say(self._text(f"epoch {epoch}"))
 
     def done(self, rows: Sequence[Row]) -> None:
         """Jobs have ended."""

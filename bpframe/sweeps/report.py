@@ -215,7 +215,7 @@ def _table_columns(
         column("status", lambda row: row.status),
         *(_Column(each.key, each.label, _setting_values(each), given=True) for each in settings),
         first,
-        column("epochs", lambda row: row.epochs),
+        column("epochs done", lambda row: row.epochs),
         *others,
         *(column(name, lambda row, name=name: row.timing.get(name)) for name in timings),
         column("stopped", lambda row: row.stopped),

@@ -262,7 +262,7 @@
     const type = byId("log").checked ? "log" : "linear";
     const last = Math.max(2, ...(curves[name] ?? []).map((values) => values.length));
     show(byId("curves"), runTraces(curvePath, "%{text}<br>epoch %{x}: %{y:.4g}<extra></extra>"), {
-      xaxis: { title: { text: "epoch" }, tickformat: "d", showgrid: false, range: [1 - (last - 1) / 60, last + (last - 1) / 60] },
+      xaxis: { title: { text: "epoch" }, tickformat: "d", ...(last <= 12 ? { dtick: 1, tick0: 1 } : {}), showgrid: false, range: [1 - (last - 1) / 60, last + (last - 1) / 60] },
       yaxis: { title: { text: escaped(spaced(name)) }, type, exponentformat: "e", ...(type === "log" ? { dtick: "D2", nticks: 8 } : {}) },
     });
   }

@@ -44,16 +44,21 @@ class Objective(NamedTuple):
 
 
 def chosen(sweep: Mapping[str, Any]) -> Objective:
-    """The objective that the config node `sweep` names.
+    """The objective that the config node `sweep` names; of a cost less is better, else more.
 
     Raises:
         ConfigError: there is no such direction.
 
     """
     name, direction = str(sweep["objective"]), sweep["direction"]
-    if direction not in DIRECTIONS:
+    if direction not in (None, *DIRECTIONS):
         raise unknown("sweep.direction", direction, DIRECTIONS)
-    return Objective(name, direction)
+    return Objective(name, direction or implied(name))
+
+
+def implied(name: str) -> Direction:
+    """The direction in which an objective is better, by its name: less of a cost, else more."""
+    return "minimise" if "cost" in name else "maximise"
 
 
 def write(folder: Path, rows: Sequence[Row], objective: Objective) -> None:

@@ -30,7 +30,7 @@ from bpframe.sweeps.jobs import JobComposer
 from bpframe.sweeps.ledger import MULTIRUN, Ledger, unwritable
 from bpframe.sweeps.logs import levels_of
 from bpframe.sweeps.progress import SweepProgress
-from bpframe.sweeps.rows import COMPLETED, PRUNED, Row
+from bpframe.sweeps.rows import COMPLETED, INTERRUPTED, PRUNED, Row
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,7 +192,8 @@ class Sweep:
         failed = [row for row in rows if row.status not in self._accepted]
         # A search that had all its trials when it was resumed has composed no job.
         objective = self._driver.objective or results.chosen(self._config.sweep)
-        show_end(self._console, rows, failed, objective, self.folder)
+        told = [row for row in failed if row.status != INTERRUPTED]
+        show_end(self._console, rows, told, objective, self.folder)
         if failed:
             statuses = [row.status for row in failed]
             raise FailedJobsError(statuses, len(rows), f"; see {self.folder / results.CSV}")
