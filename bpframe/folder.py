@@ -49,7 +49,7 @@ class RunFolder:
     """A folder that belongs to one run.
 
     With `durable` a file is on the disk before it gets its name, so that not even a power cut
-    leaves half of one. Without, that is left to the system, and a run's files cost a tenth.
+    leaves half of one. Without, that is left to the system, which saves four waits for the disk.
 
     Raises:
         OutputError: it belongs to another run, or cannot be written.

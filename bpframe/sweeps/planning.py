@@ -15,9 +15,8 @@ from bpframe.sweeps.jobs import Job
 from bpframe.sweeps.lanes import Layout, layout, widest_block
 from bpframe.training import Device
 
-# Of the memory of a GPU or a TPU, and of the computer's for a CPU, which others use as well.
-SHARE = {"cpu": 0.25}
-SHARE_ELSEWHERE = 0.6
+# How much of the memory lanes may take: of a GPU or a TPU, and of the computer, which others use.
+SHARE_OF_DEVICE, SHARE_OF_COMPUTER = 0.6, 0.25
 
 
 class ChunkPlan(NamedTuple):
@@ -101,8 +100,8 @@ def _fitting(
 
 def _memory(devices: Sequence[Device]) -> float:
     """Bytes that lanes may take on all devices together."""
-    platform, stats = devices[0].platform, [device.memory_stats() for device in devices]
-    share = SHARE.get(platform, SHARE_ELSEWHERE)
-    if platform == "cpu" and not all(stats):
+    is_cpu, stats = devices[0].platform == "cpu", [device.memory_stats() for device in devices]
+    share = SHARE_OF_COMPUTER if is_cpu else SHARE_OF_DEVICE
+    if is_cpu and not all(stats):
         return share * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return share * sum((one or {}).get("bytes_limit", 2**33) for one in stats)
