@@ -7,6 +7,7 @@ from .contracts import Cost as Cost
 from .contracts import Dataset as Dataset
 from .contracts import ElementwiseActivation as ElementwiseActivation
 from .contracts import Formula as Formula
+from .contracts import InitialCondition as InitialCondition
 from .contracts import Initialiser as Initialiser
 from .contracts import LearningRule as LearningRule
 from .contracts import Optimiser as Optimiser

@@ -56,8 +56,7 @@ def train(arguments: list[str]) -> None:
     input leaves nothing behind. --cfg, --help, --info and completion are Hydra's own.
     """
     args = _parsed(_parser(), arguments)
-    args.multirun = args.multirun or "hydra.mode=MULTIRUN" in args.overrides
-    if args.multirun:
+    if args.multirun or _may_set_the_mode(args):
         args.overrides = grid.in_step(args.overrides)
     registry = _registry(args)
     other = (args.help, args.hydra_help, args.cfg, args.info, args.shell_completion)
@@ -65,7 +64,7 @@ def train(arguments: list[str]) -> None:
         _leave_subcommand_out()
     if any(other) or args.experimental_rerun:
         _hydra(args, registry)
-    elif args.multirun:
+    elif args.multirun or _sweeps(args, registry):
         _multirun(args, registry)
     else:
         _single(args, registry)
@@ -135,6 +134,24 @@ def _registry(args: Namespace) -> Registry:
     registry = schemas.store(host.load_registry(paths=settings.paths, prefer=settings.prefer))
     host.warn_of_faults(registry)
     return registry
+
+
+def _may_set_the_mode(args: Namespace) -> bool:
+    """Whether more than bpframe's own config is composed, which is never a sweep."""
+    own = args.config_name is args.config_path is args.config_dir is None
+    added = any(text.startswith(("+", "hydra.mode=")) for text in args.overrides)
+    return added or not own
+
+
+def _sweeps(args: Namespace, registry: Registry) -> bool:
+    """Whether the composed config makes a sweep of it, by hydra.mode."""
+    if not _may_set_the_mode(args):
+        return False
+    with composition.initialised(args.config_path, args.config_dir), registry.explaining():
+        cfg = composition.compose_config(
+            args.overrides, name=args.config_name, mode=RunMode.MULTIRUN
+        )
+    return cfg.hydra.mode is RunMode.MULTIRUN
 
 
 def _quoted(path: Path) -> str:

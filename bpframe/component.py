@@ -72,7 +72,7 @@ class Component:
             if _is_tree(hints[name]) or field.metadata.get("leaf")
         ]
         static = [name for name in fields if name not in leaves]
-        cls._float_fields = tuple(name for name in fields if hints[name] is float)
+        cls._float_fields = tuple(name for name in fields if _holds_floats(hints[name]))
         _register(cls, leaves, static)
 
     examples: typing.ClassVar[tuple[Mapping[str, Any], ...]] = ()
@@ -89,8 +89,21 @@ class Component:
     def __post_init__(self) -> None:
         for name in self._float_fields:
             value = getattr(self, name)
-            if isinstance(value, int) and not isinstance(value, bool):
-                object.__setattr__(self, name, float(value))
+            if isinstance(value, int | tuple) and not isinstance(value, bool):
+                object.__setattr__(self, name, _as_floats(value))
+
+
+def _holds_floats(hint: Any) -> bool:
+    """Whether a field with this annotation holds floats alone: one, or tuples of them."""
+    if typing.get_origin(hint) is tuple:
+        return all(_holds_floats(arg) for arg in typing.get_args(hint) if arg is not Ellipsis)
+    return hint is float
+
+
+def _as_floats(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(map(_as_floats, value))
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def _register(cls: type[Any], leaves: list[str], static: list[str]) -> None:
@@ -150,8 +163,23 @@ def check_fields(component: Component, path: str) -> None:
                 check_fields(part, f"{place}[{index}]")
         elif choices and value not in choices:
             raise unknown(place, value, choices)
-        elif isinstance(value, (int, float)):
+        elif field.name in component._float_fields and isinstance(value, tuple):
+            _check_numbers(value, component.field_types()[field.name], field.metadata, place)
+        elif isinstance(value, int | float):
             _check_number(value, field.metadata.get("bounds", {}), place)
+
+
+def _check_numbers(value: Any, hint: Any, metadata: Mapping[str, Any], path: str) -> None:
+    """Tuples of floats, nested as the annotation has it."""
+    if typing.get_origin(hint) is not tuple:
+        if not isinstance(value, int | float):
+            raise ConfigError(f"{path}: {value!r} is not a number")
+        _check_number(value, metadata.get("bounds", {}), path)
+        return
+    if not isinstance(value, tuple):
+        raise ConfigError(f"{path}: {value!r} is not a list")
+    for index, part in enumerate(value):
+        _check_numbers(part, typing.get_args(hint)[0], metadata, f"{path}[{index}]")
 
 
 def _check_number(value: float, bounds: dict[str, float], path: str) -> None:

@@ -142,7 +142,7 @@ class Optimiser(Component, ABC):
 
 
 class Initialiser(Component, ABC):
-    """The weights and biases that training starts from."""
+    """The weights and biases that training starts from, layer by layer."""
 
     is_random: ClassVar[bool] = True
     """Whether another key gives other weights."""
@@ -155,6 +155,28 @@ class Initialiser(Component, ABC):
     @abstractmethod
     def variance(self, n_in: int, n_out: int) -> float:
         """The variance of the weights that `__call__` draws."""
+
+
+class InitialCondition(Component, ABC):
+    """The exact weights and biases that training starts from, all layers together.
+
+    It is chosen like an initialiser. It is worked out on the host before anything is compiled, in
+    float64, so that it may read a file, and may be known to more digits than are drawn.
+    """
+
+    formula: ClassVar[Formula | None] = None
+
+    @abstractmethod
+    def load(self, sizes: tuple[int, ...], seed: int) -> tuple[Params, ...]:
+        """The parameters of the layers 2..L as NumPy arrays, for layers of these sizes, 1..L.
+
+        `seed` is that of the experiment, for those that draw something all the same.
+
+        Raises:
+            ConfigError: a field does not fit a network of these sizes.
+            DataError: a file is missing or is not what it should be.
+
+        """
 
 
 class Regulariser(Component, ABC):

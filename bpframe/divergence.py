@@ -7,6 +7,7 @@ it is run once more, step by step, from the parameters before it.
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import jax
@@ -24,6 +25,7 @@ class Divergence(NamedTuple):
     """The first value that is not finite.
 
     Attributes:
+        epoch: the epoch in which it was met; 0 before training.
         step: the mini-batch of the epoch, counted from 1; None if no step of it was to blame,
             but the evaluation after it.
         layer: its layer, numbered as in the book.
@@ -32,37 +34,59 @@ class Divergence(NamedTuple):
 
     """
 
+    epoch: int
     step: int | None
     layer: int
     quantity: str
     params: tuple[Params, ...]
 
-    def error(self, epoch: int) -> DivergenceError:
+    @property
+    def error(self) -> DivergenceError:
         """The error that tells of it."""
         batch = f", mini-batch {self.step}" if self.step else ""
         return DivergenceError(
-            f"training diverged in epoch {epoch}{batch}: {self.quantity} is not finite "
+            f"training diverged in epoch {self.epoch}{batch}: {self.quantity} is not finite "
             f"in layer {self.layer}; try a smaller optimiser.eta, or training.dtype=float64",
-            epoch=epoch,
+            epoch=self.epoch,
             layer=self.layer,
         )
 
 
 def locate(
-    experiment: Experiment, state: State, examples: DeviceExamples, order: np.ndarray
+    experiment: Experiment, state: State, examples: DeviceExamples, orders: Mapping[int, np.ndarray]
 ) -> Divergence:
-    """Run an epoch again from `state`, and stop before the first step that is not finite."""
-    n, m = len(order), experiment.training.batch_size
+    """Run some epochs again from `state`, and stop before the first step that is not finite.
+
+    `orders` are those of the epochs, by their number.
+    """
+    for epoch, order in orders.items():
+        steps, state, bad = _epoch_again(experiment, state, examples, order)
+        if np.any(bad):
+            return _described(experiment, epoch, steps, state, bad)
+    last = max(orders, default=0)
+    return Divergence(last, None, len(experiment.network.sizes), "the cost", state.params)
+
+
+def _epoch_again(
+    experiment: Experiment, state: State, examples: DeviceExamples, order: np.ndarray
+) -> tuple[int, State, np.ndarray]:
+    """How many steps were made, the state before the bad one if there is one, and its flags."""
+    n = len(order)
+    m = experiment.training.m(n)
     done = n // m * m
     whole, rest = order[:done].reshape(-1, m), order[done:]
     steps, state, bad = _until_bad(experiment, state, examples, whole, n)
     if not np.any(bad) and rest.size:
         steps, (state, bad) = steps + 1, _one_step(experiment, state, examples, rest, n)
-    if not np.any(bad):
-        return Divergence(None, len(experiment.network.sizes), "the cost", state.params)
+    return int(steps), state, np.asarray(bad)
+
+
+def _described(
+    experiment: Experiment, epoch: int, step: int, state: State, bad: np.ndarray
+) -> Divergence:
     # Forward from layer 2 to L, then the cost, then backward from L to 2, then the step.
     depth = len(experiment.network.layers)
-    forward, cost, backward, update = np.split(np.asarray(bad), [depth, depth + 1, -depth])
+    forward, cost, backward, update = np.split(bad, [depth, depth + 1, -depth])
     quantity, layer = next(
         (name, layer)
         for name, flags, layers in (
@@ -74,7 +98,7 @@ def locate(
         for flag, layer in zip(flags, layers, strict=True)
         if flag
     )
-    return Divergence(int(steps), layer, quantity, state.params)
+    return Divergence(epoch, step, layer, quantity, state.params)
 
 
 @functools.partial(jax.jit, static_argnames="n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bpframe.component import Component, hyperparameter
 from bpframe.contracts import (
     Dataset,
+    InitialCondition,
     Initialiser,
     LearningRule,
     Optimiser,
@@ -25,14 +26,28 @@ class Training(Component):
     parameters and optimiser state stay in float32. `device` is where to compute; "auto" leaves
     the choice to JAX, which prefers a TPU or a GPU to the CPU. With `shared_order` the order of
     the examples is that of seed 0 whatever the seed, so that the runs of a sweep see the same.
+
+    Without a `batch_size` a mini-batch is the whole training set: full-batch gradient descent.
+    A run is evaluated, recorded and steered every `evaluate_every` epochs, and after the last;
+    with `evaluate_start` it is evaluated and recorded before the first as well, as epoch 0.
     """
 
     epochs: int = hyperparameter(ge=1)
-    batch_size: int = hyperparameter(ge=1)
+    batch_size: int | None = hyperparameter(ge=1)
     dtype: str = hyperparameter(choices=DTYPES)
     evaluate_train: bool = False
     device: str = hyperparameter(default="auto", choices=DEVICES)
     shared_order: bool = False
+    evaluate_every: int = hyperparameter(default=1, ge=1)
+    evaluate_start: bool = False
+
+    def m(self, n: int) -> int:
+        """The size of a mini-batch, of n training examples."""
+        return n if self.batch_size is None else self.batch_size
+
+    def next_evaluated(self, epoch: int) -> int:
+        """The first epoch after this one that is evaluated."""
+        return min((epoch // self.evaluate_every + 1) * self.evaluate_every, self.epochs)
 
 
 class Experiment(Component):
@@ -42,7 +57,7 @@ class Experiment(Component):
     network: Network
     cost: OutputPair
     optimiser: Optimiser
-    initialiser: Initialiser
+    initialiser: Initialiser | InitialCondition
     regulariser: Regulariser
     learning_rule: LearningRule
     schedule: Schedule

@@ -55,10 +55,9 @@ def _experiment(experiment: Experiment) -> Iterator[Item]:
     yield Prose(
         f"Layer 1 is the input, layer {len(sizes)} the output. Data: {_described(experiment.data)}."
     )
-    yield Prose(
-        f"{training.epochs} epochs, mini-batches of m = {training.batch_size} examples, "
-        f"{training.dtype}."
-    )
+    m = training.batch_size
+    batches = "full batches" if m is None else f"mini-batches of m = {m} examples"
+    yield Prose(f"{training.epochs} epochs, {batches}, {training.dtype}.")
     stopping = experiment.stopping
     if stopping.formula is None or stopping.formula.text != "never":
         yield Prose(f"Training stops earlier by the rule {_described(stopping)}:")

@@ -14,6 +14,7 @@ from bpframe.contracts import (
     Activation,
     Cost,
     Dataset,
+    InitialCondition,
     Initialiser,
     LearningRule,
     Optimiser,
@@ -53,8 +54,8 @@ def bpframe_optimisers() -> Mapping[str, type[Optimiser]]:  # pyright: ignore[re
 
 
 @hookspec
-def bpframe_initialisers() -> Mapping[str, type[Initialiser]]:  # pyright: ignore[reportReturnType]
-    """Initialisers, chosen as `initialiser=NAME`."""
+def bpframe_initialisers() -> Mapping[str, type[Initialiser | InitialCondition]]:  # pyright: ignore[reportReturnType]
+    """Initialisers and exact initial conditions, chosen as `initialiser=NAME`."""
 
 
 @hookspec

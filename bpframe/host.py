@@ -254,7 +254,7 @@ def _offered(manager: pluggy.PluginManager, name: str, kind: str) -> Mapping[Any
         PluginError: the hook raises, or what it returned is not what it should be.
 
     """
-    hook, contract = KINDS[kind]
+    hook = KINDS[kind].hook
     caller = _caller(manager, name, hook)
     if caller is None:
         return {}
@@ -268,13 +268,14 @@ def _offered(manager: pluggy.PluginManager, name: str, kind: str) -> Mapping[Any
             f"hook {hook} returned {type(offered).__name__}; expected a mapping of names to classes"
         )
     for key, component in offered.items():
-        if problem := "; ".join(_problems(key, component, contract, paired=kind == PAIRS)):
+        if problem := "; ".join(_problems(key, component, kind)):
             raise PluginError(f"hook {hook}{problem}")
     return dict(offered)
 
 
-def _problems(name: Any, component: Any, contract: type[Any], *, paired: bool) -> Iterator[str]:
+def _problems(name: Any, component: Any, kind: str) -> Iterator[str]:
     """What is wrong with one offer."""
+    paired, contract = kind == PAIRS, KINDS[kind].contract
     names = name if paired and isinstance(name, tuple) and len(name) == 2 else (name,)
     if len(names) != 1 + paired or not all(
         isinstance(part, str) and part.isidentifier() for part in names
@@ -282,9 +283,9 @@ def _problems(name: Any, component: Any, contract: type[Any], *, paired: bool) -
         expected = "a pair (cost name, activation name)" if paired else "a name like 'leaky_relu'"
         yield f" offers {name!r}; expected {expected}"
     elif not isinstance(component, type) or not issubclass(component, contract):
-        yield f": {name!r} is {component!r}; expected a subclass of {contract.__name__}"
+        yield f": {name!r} is {component!r}; expected a subclass of {KINDS[kind].expected}"
     elif inspect.isabstract(component):
-        missing = ", ".join(sorted(component.__abstractmethods__))
+        missing = ", ".join(sorted(vars(component)["__abstractmethods__"]))
         yield f": {name!r} ({component.__name__}) does not implement {missing}"
     elif any(field.name == "name" for field in dataclasses.fields(component)):
         yield f": {name!r} has a field called 'name', which config reserves"

@@ -35,6 +35,7 @@ class Observation(NamedTuple):
         y: (m, n_out) targets.
         answer: (m,) the classes that the network answers, as integers.
         target: (m,) the classes that are right.
+        cost: (m,) the cost of each example, without the penalty.
 
     """
 
@@ -46,17 +47,20 @@ class Observation(NamedTuple):
     y: Array
     answer: Array
     target: Array
+    cost: Array
 
 
 class Metric(Component, ABC):
     """A quantity that is folded over mini-batches inside the compiled program.
 
     Most metrics are means over examples: derive those from `MeanMetric`. `over` says which
-    examples are seen: those of the training steps, as each mini-batch saw them ("steps"), or all
-    of a split after the epoch, with the parameters as they then are.
+    examples are seen: those of the training steps, as each mini-batch saw them ("steps"), or those
+    of a split after the epoch, with the parameters as they then are: all of them, or the `first`
+    so many, a fixed probe.
     """
 
     over: str = hyperparameter(default=STEPS, choices=(STEPS, *SPLITS))
+    first: int | None = hyperparameter(default=None, ge=1)
 
     @abstractmethod
     def start(self, seen: Observation) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jax import Array
 
-from bpframe import measuring, steering, training
+from bpframe import measuring, starting, steering, training
 from bpframe.contracts import Params
 from bpframe.data import Data
 from bpframe.experiment import Experiment
@@ -35,13 +35,18 @@ class Programs:
         }
         self._n = np.asarray(self.n_train, wide_dtype(dtype))
         started = time.perf_counter()
-        self.initial = training.initial_state(experiment)
+        self.initial = starting.initial_state(experiment, starting.exact(experiment))
         self._compile()
         self.seconds = time.perf_counter() - started
 
-    def epoch(self, state: State, order: np.ndarray) -> Epoch:
-        """One epoch of training; see `training.train_epoch`."""
-        return self._epoch(self.experiment, state, self.sets["train"], order)
+    def train(self, state: State, orders: np.ndarray) -> Epoch:
+        """The epochs up to the next one that is evaluated, in `orders` (epochs, n).
+
+        See `training.train_epochs`.
+        """
+        unused = np.zeros((self._most - len(orders), self.n_train), np.int32)
+        filled = np.concatenate([orders, unused])
+        return self._train(self.experiment, state, self.sets["train"], filled, len(orders))
 
     def evaluate(self, split: str, params: tuple[Params, ...]) -> Totals:
         """Cost and right answers over a split; see `training.evaluate`."""
@@ -63,11 +68,13 @@ class Programs:
 
     def _compile(self) -> None:
         experiment, state, sets = self.experiment, self.initial, self.sets
-        order = np.arange(self.n_train, dtype=np.int32)
-        self._epoch: Callable[..., Any] = training.epoch.lower(
-            experiment, state, sets["train"], order
+        self._most = experiment.training.next_evaluated(0)
+        orders = np.zeros((self._most, self.n_train), np.int32)
+        self._train: Callable[..., Any] = training.epochs.lower(
+            experiment, state, sets["train"], orders, self._most
         ).compile()
-        evaluated = SPLITS if experiment.training.evaluate_train else ("validation", "test")
+        asked = experiment.training.evaluate_train or experiment.training.evaluate_start
+        evaluated = SPLITS if asked else ("validation", "test")
         self._evaluate = {
             split: training.evaluate.lower(experiment, state.params, sets[split], self._n).compile()
             for split in evaluated
@@ -75,7 +82,7 @@ class Programs:
         self._measure = {
             split: training.measure.lower(experiment, state, sets[split], over=split).compile()
             for split in SPLITS
-            if measuring.is_measured(experiment, split)
+            if measuring.portions(experiment, split)
         }
         wide = wide_dtype(experiment.training.dtype)
         totals = Totals(np.zeros((), wide), np.zeros((), np.int32))  # pyright: ignore[reportArgumentType]

@@ -80,7 +80,7 @@ class Recorder:
         experiment = self.info.experiment
         summary = Summary(
             status=ending.status,
-            epochs=len(self.records),
+            epochs=self.records[-1].epoch if self.records else 0,
             test_accuracy=int(test.correct) / n_test if test else None,
             test_cost=float(test.cost) if test and math.isfinite(test.cost) else None,
             best_validation_accuracy=(

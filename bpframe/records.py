@@ -15,16 +15,16 @@ from bpframe.experiment import Experiment
 
 @dataclasses.dataclass(frozen=True)
 class EpochRecord:
-    """One line of metrics.jsonl.
+    """One line of metrics.jsonl: what is known after an epoch that is evaluated.
 
     Attributes:
-        epoch: counted from 1.
+        epoch: counted from 1; 0 is what there is before training.
         train_cost: the mean cost per example with its penalty R / n. By default each example
             counts as its mini-batch saw it during the epoch, and the penalty as it is at the end.
         validation_cost: the same over the validation set, after the epoch.
         train_accuracy: share of examples classified rightly, counted like `train_cost`.
         validation_accuracy: the same over the validation set.
-        seconds: wall time of the epoch with its evaluation.
+        seconds: wall time since the record before, evaluation included.
         metrics: what the chosen metrics gave, by column: a number, or nested lists of numbers
             where a metric has more than one; None in place of a number that is not finite.
 
@@ -49,7 +49,8 @@ class EpochRecord:
 class History:
     """The records of a run as arrays, one entry an epoch; see EpochRecord for their meaning.
 
-    `metrics` holds one array a column, whose first axis is the epoch.
+    `metrics` holds one array a column, whose first axis is the epoch; NaN where there is no number,
+    such as over the steps before there were any.
     """
 
     epoch: np.ndarray
@@ -66,15 +67,21 @@ class History:
         names = [field.name for field in dataclasses.fields(cls) if field.name != "metrics"]
         columns = {name: np.array([getattr(r, name) for r in records]) for name in names}
         metrics = {
-            name: np.array([r.metrics[name] for r in records], float)
-            for name in (records[0].metrics if records else ())
+            name: _column([r.metrics.get(name) for r in records])
+            for name in (records[-1].metrics if records else ())
         }
         return cls(**columns, metrics=metrics)
 
 
+def _column(values: list[Any]) -> np.ndarray:
+    """Numbers or nested lists of one shape as an array; NaN where an epoch has none."""
+    shape = np.shape(values[-1])
+    return np.array([np.full(shape, np.nan) if v is None else v for v in values], float)
+
+
 @dataclasses.dataclass(frozen=True)
 class Timing:
-    """Seconds: for compiling everything once, and for each epoch."""
+    """Seconds: for compiling everything once, and for each record."""
 
     compile_s: float
     epoch_s: list[float]

@@ -19,10 +19,16 @@ PAIRS = "output_pair"
 
 
 class Kind(NamedTuple):
-    """One sort of component: the hook that offers it and the contract that it must meet."""
+    """One sort of component: the hook that offers it and the contracts, one of which it meets."""
 
     hook: str
-    contract: type[Component]
+    contract: type[Component] | tuple[type[Component], ...]
+
+    @property
+    def expected(self) -> str:
+        """The names of the contracts."""
+        several = self.contract if isinstance(self.contract, tuple) else (self.contract,)
+        return " or ".join(contract.__name__ for contract in several)
 
 
 KINDS: Mapping[str, Kind] = MappingProxyType(
@@ -31,7 +37,9 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "cost": Kind("bpframe_costs", contracts.Cost),
         PAIRS: Kind("bpframe_output_pairs", contracts.OutputPair),
         "optimiser": Kind("bpframe_optimisers", contracts.Optimiser),
-        "initialiser": Kind("bpframe_initialisers", contracts.Initialiser),
+        "initialiser": Kind(
+            "bpframe_initialisers", (contracts.Initialiser, contracts.InitialCondition)
+        ),
         "regulariser": Kind("bpframe_regularisers", contracts.Regulariser),
         "data": Kind("bpframe_datasets", contracts.Dataset),
         "learning_rule": Kind("bpframe_learning_rules", contracts.LearningRule),

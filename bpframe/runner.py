@@ -4,28 +4,35 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from bpframe import divergence, training
+from bpframe import divergence, starting, training
 from bpframe.component import check_fields
+from bpframe.contracts import Dataset
 from bpframe.data import Data
 from bpframe.errors import ConfigError, DataError, DivergenceError
 from bpframe.experiment import Experiment
 from bpframe.folder import RunFolder
+from bpframe.monitoring import STEPS
 from bpframe.precision import precision
 from bpframe.programs import Programs
 from bpframe.provenance import versions
 from bpframe.recording import Ending, Recorder, Report, epoch_record
 from bpframe.records import EpochRecord, Events, NoEvents, RunInfo, RunResult
+from bpframe.training import Epoch
 
 
 def load(experiment: Experiment) -> Data:
     """The experiment's data, cut to `data.train_size` and checked against the experiment.
 
-    What the experiment needs of this machine, its device, is looked for as well.
+    What the experiment needs besides of this machine, its device and the file of an exact initial
+    condition, is looked for as well.
 
     Raises:
         ConfigError: `data.train_size` or `training.batch_size` is larger than the training set, or
@@ -33,8 +40,13 @@ def load(experiment: Experiment) -> Data:
         DataError: a file is missing or corrupt, or the data do not have the promised sizes.
 
     """
-    training.on_device(experiment.training.device)
-    dataset = experiment.data
+    data = loaded(experiment.data)
+    check(experiment, data)
+    return data
+
+
+def loaded(dataset: Dataset) -> Data:
+    """The data of a data set, cut to its `train_size`; see `load`."""
     data = dataset.load()
     if not isinstance(data, Data):
         raise DataError(
@@ -49,16 +61,34 @@ def load(experiment: Experiment) -> Data:
                 f"data: the {split} set of {type(dataset).__name__} has {examples.n_in} inputs and "
                 f"{examples.n_out} outputs; promised were {dataset.n_in} and {dataset.n_out}"
             )
-    n, k, m = len(data.train), dataset.train_size, experiment.training.batch_size
+    n, k = len(data.train), dataset.train_size
     if k is not None and k > n:
         raise ConfigError(f"data.train_size: {k} is out of range; allowed: 1 to {n} for this data")
-    if k is not None:
-        n, data = k, data._replace(train=data.train.first(k))
-    if m > n:
+    return data if k is None else data._replace(train=data.train.first(k))
+
+
+def check(experiment: Experiment, data: Data) -> None:
+    """Look for what the experiment needs besides its data, and whether it fits them; see `load`."""
+    training.on_device(experiment.training.device)
+    n = len(data.train)
+    if (m := experiment.training.m(n)) > n:
         raise ConfigError(
             f"training.batch_size: {m} is out of range; allowed: 1 to {n}, the training set"
         )
-    return data
+    _check_probes(experiment, data)
+    starting.exact(experiment)
+
+
+def _check_probes(experiment: Experiment, data: Data) -> None:
+    """Refuse a metric over the first so many examples of a split that has fewer."""
+    for index, monitor in enumerate(experiment.metrics):
+        metric = monitor.metric
+        n = len(getattr(data, metric.over)) if metric.over != STEPS else 0
+        if metric.first is not None and metric.first > n:
+            allowed = f"1 to {n}, the {metric.over} set" if n else "none over the steps; set over"
+            raise ConfigError(
+                f"metrics[{index}].first: {metric.first} is out of range; allowed: {allowed}"
+            )
 
 
 def run(
@@ -116,6 +146,12 @@ def epoch_order(experiment: Experiment, epoch: int, n: int) -> np.ndarray:
     return np.random.default_rng([seed, epoch]).permutation(n).astype(np.int32)
 
 
+def epoch_orders(experiment: Experiment, epochs: range, n: int) -> np.ndarray:
+    """The orders of some epochs, (epochs, n); see `epoch_order`."""
+    orders = [epoch_order(experiment, epoch, n) for epoch in epochs]
+    return np.array(orders, np.int32).reshape(-1, n)
+
+
 class _Run:
     """The epoch loop of one run."""
 
@@ -143,36 +179,55 @@ class _Run:
 
     def _epochs(self) -> str | None:
         """Train epoch by epoch; the reason if training stops before the last one."""
-        for epoch in range(1, self.experiment.training.epochs + 1):
-            record, stop = self._epoch(epoch)
+        training, epoch = self.experiment.training, 0
+        if training.evaluate_start:
+            record, _ = self._epochs_to(0, range(0))
+            self.recorder.add(record, stop=False)
+        while epoch < training.epochs:
+            first, epoch = epoch + 1, training.next_evaluated(epoch)
+            record, stop = self._epochs_to(epoch, range(first, epoch + 1))
             if reason := self.recorder.add(record, stop=stop):
                 return reason
         return None
 
-    def _epoch(self, epoch: int) -> tuple[EpochRecord, bool]:
+    def _epochs_to(self, epoch: int, epochs: range) -> tuple[EpochRecord, bool]:
+        """Train `epochs`, evaluate the last, `epoch`; its record, and whether the rule stops it.
+
+        Without epochs to train, this is epoch 0: what there is before training.
+        """
         started = time.perf_counter()
-        order = epoch_order(self.experiment, epoch, self.programs.n_train)
-        state, train, finite, columns = self.programs.epoch(self.state, order)
-        if self.experiment.training.evaluate_train:
-            train = self.programs.evaluate("train", state.params)
+        orders = epoch_orders(self.experiment, epochs, self.programs.n_train)
+        state, train, finite, columns = self._trained(orders)
         validation = self.programs.evaluate("validation", state.params)
         columns = OrderedDict(columns, **self.programs.measure(state))
-        state, stop = self.programs.after_epoch(state, train, validation)
+        stop: Any = False
+        if epochs:
+            state, stop = self.programs.after_epoch(state, train, validation)
         train, validation, finite, columns, stop = jax.device_get(
             (train, validation, finite, columns, stop)
         )
         if not (finite and np.isfinite(train.cost) and np.isfinite(validation.cost)):
-            self._diverged(epoch, order)
+            self._diverged(dict(zip(epochs, orders, strict=True)))
         self.state = state
         seconds = time.perf_counter() - started
         record = epoch_record(epoch, train, validation, columns, sizes=self.sizes, seconds=seconds)
         return record, bool(stop)
 
-    def _diverged(self, epoch: int, order: np.ndarray) -> None:
+    def _trained(self, orders: np.ndarray) -> Epoch:
+        if len(orders) == 0:
+            train = self.programs.evaluate("train", self.state.params)
+            return Epoch(self.state, train, jnp.ones((), bool), {})
+        found = self.programs.train(self.state, orders)
+        if self.experiment.training.evaluate_train:
+            train = self.programs.evaluate("train", found.state.params)
+            return found._replace(totals=train)
+        return found
+
+    def _diverged(self, orders: Mapping[int, np.ndarray]) -> None:
         train = self.programs.sets["train"]
-        found = divergence.locate(self.experiment, self.state, train, order)
+        found = divergence.locate(self.experiment, self.state, train, orders)
         self.state = self.state._replace(params=found.params)
-        raise found.error(epoch)
+        raise found.error
 
     def _finish(
         self, status: str, *, error: str | None = None, stopped: str | None = None

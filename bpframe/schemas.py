@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import typing
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +54,11 @@ class TrainingConfig:
     """See bpframe.experiment.Training."""
 
     epochs: int = MISSING
-    batch_size: int = MISSING
+    batch_size: int | None = MISSING
     dtype: str = MISSING
     evaluate_train: bool = MISSING
+    evaluate_every: int = MISSING
+    evaluate_start: bool = MISSING
     device: str = MISSING
 
 
@@ -163,9 +166,24 @@ def _schema_class(component: type[Any], name: str) -> type[Any]:
         if field.default_factory is not dataclasses.MISSING:
             default = field.default_factory()
         if isinstance(default, tuple | list):
-            default = dataclasses.field(default_factory=lambda default=default: list(default))
-        fields.append((field.name, component.field_types()[field.name], default))
+            default = dataclasses.field(default_factory=lambda default=default: _lists(default))
+        fields.append((field.name, _with_lists(component.field_types()[field.name]), default))
     return dataclasses.make_dataclass(name, fields)
+
+
+def _lists(value: Any) -> Any:
+    return [_lists(part) for part in value] if isinstance(value, tuple | list) else value
+
+
+def _with_lists(hint: Any) -> Any:
+    """A type that a config can hold: lists for tuples of any length, of anything where they nest.
+
+    OmegaConf takes no integer for a float in a list of lists; `check_fields` looks at those.
+    """
+    if typing.get_origin(hint) is not tuple or typing.get_args(hint)[-1] is not Ellipsis:
+        return hint
+    part = typing.get_args(hint)[0]
+    return list[Any if typing.get_origin(part) is tuple else part]
 
 
 def values(node: DictConfig) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def scheduled(experiment: Experiment, steering: Steering, step: Array, n: int) -
 def progress(experiment: Experiment, step: Array, n: int) -> Progress:
     """How far training has come before the given step, with n training examples."""
     wide = wide_dtype(experiment.training.dtype)
-    steps_per_epoch = -(-n // experiment.training.batch_size)
+    steps_per_epoch = -(-n // experiment.training.m(n))
     return Progress(step.astype(wide) / steps_per_epoch, float(experiment.training.epochs))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+from collections import OrderedDict
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, TypeAlias
@@ -25,7 +26,7 @@ from bpframe.data import Examples
 from bpframe.equations import BatchGradient
 from bpframe.errors import ConfigError
 from bpframe.experiment import Experiment
-from bpframe.measuring import Totals, answered, observation
+from bpframe.measuring import Portion, Totals, answered, observation
 from bpframe.monitoring import STEPS, Observation
 from bpframe.precision import cast, cast_floats, wide_dtype
 from bpframe.products import neurons_first
@@ -126,38 +127,11 @@ def to_device(
     return jax.tree.map(lambda array: jnp.asarray(array, device=device), arrays)
 
 
-def draw_state(experiment: Experiment) -> State:
-    """Fresh parameters and states, drawn with the experiment's seed.
-
-    Parameters are drawn in float32 whatever the dtype, so that runs which differ in nothing but
-    the dtype start at the same point.
-    """
-    wide = wide_dtype(experiment.training.dtype)
-    layers_key, rule_key = jax.random.split(jax.random.key(experiment.seed))
-    keys = jax.random.split(layers_key, len(experiment.network.layers))
-    initialiser = cast_floats(experiment.initialiser, "float32")
-    with jax.enable_x64(False):
-        drawn = tuple(
-            initialiser(key, n_in, n_out)
-            for key, (n_in, n_out) in zip(keys, experiment.network.shapes, strict=True)
-        )
-    params = jax.tree.map(lambda p: p.astype(wide), drawn)
-    return State(
-        params,
-        experiment.optimiser.init(params),
-        experiment.learning_rule.init(rule_key, params),
-        Steering(experiment.schedule.init(wide), experiment.stopping.init(wide)),
-        jnp.zeros((), jnp.int32),
-    )
-
-
 # For what runs once a run: a compilation takes 0.4 of the time with these options.
 SHORT_COMPILATION = {
     "xla_backend_optimization_level": 0,
     "xla_cpu_parallel_codegen_split_count": 1,
 }
-
-initial_state = jax.jit(draw_state, compiler_options=SHORT_COMPILATION)
 
 
 def train_epoch(
@@ -168,17 +142,19 @@ def train_epoch(
     The state is not donated: the caller keeps the one before, to name what went wrong if this
     epoch diverges. It costs one copy of the parameters an epoch.
     """
-    n, m = order.shape[0], experiment.training.batch_size
+    n = order.shape[0]
+    m = experiment.training.m(n)
     row_bytes = examples.x.dtype.itemsize * examples.x.shape[1]
     totals = Totals(jnp.zeros((), wide_dtype(experiment.training.dtype)), jnp.zeros((), jnp.int32))
-    measured = _nothing_measured(experiment, STEPS, state, take(examples, order[:m]))
+    steps = Portion(STEPS)
+    measured = _nothing_measured(experiment, steps, state, take(examples, order[:m]))
 
     def step(carry: tuple[State, Any], xy: tuple[Array, Array]) -> tuple[tuple[State, Any], Totals]:
         state, measured = carry
         step = train_step(experiment, state, DeviceExamples(*xy, examples.scale), n)
         if measured:
             seen = observation(experiment, state.params, step.gradient, step.y)
-            measured = measuring.add(experiment, STEPS, measured, seen)
+            measured = measuring.add(experiment, steps, measured, seen)
         return (step.state, measured), step.totals
 
     def block(carry: tuple[Any, Totals], rows: Array) -> tuple[tuple[Any, Totals], None]:
@@ -197,11 +173,30 @@ def train_epoch(
         state,
         Totals((totals.cost + penalty) / n, totals.correct),
         finite,
-        measuring.columns(experiment, STEPS, measured, state.params),
+        measuring.columns(experiment, steps, measured, state.params),
     )
 
 
-epoch = jax.jit(train_epoch, compiler_options=EPOCH_OPTIONS)
+def train_epochs(
+    experiment: Experiment, state: State, examples: DeviceExamples, orders: Array, count: Array
+) -> Epoch:
+    """`count` epochs, each in its row of `orders` (epochs, n); what is told is of the last one.
+
+    `orders` may have more rows than are used, so that one program serves the last few epochs too.
+    """
+    if orders.shape[0] == 1:
+        return train_epoch(experiment, state, examples, orders[0])
+    nothing = jax.eval_shape(train_epoch, experiment, state, examples, orders[0])
+    zeros = jax.tree.map(lambda info: jnp.zeros(info.shape, info.dtype), nothing)
+    return jax.lax.fori_loop(
+        0,
+        count,
+        lambda i, epoch: train_epoch(experiment, epoch.state, examples, orders[i]),
+        zeros._replace(state=state),
+    )
+
+
+epochs = jax.jit(train_epochs, compiler_options=EPOCH_OPTIONS)
 
 
 def blocks(order: Array, m: int, longest: int) -> list[Array]:
@@ -275,6 +270,17 @@ def measure(
     experiment: Experiment, state: State, examples: DeviceExamples, over: str
 ) -> Mapping[str, Array]:
     """What the metrics over one split measure, by column, in chunks of examples."""
+    found: OrderedDict[str, Array] = OrderedDict()  # a dict would leave jit in sorted order
+    for portion in measuring.portions(experiment, over):
+        x, y, scale = examples
+        seen = DeviceExamples(x[: portion.first], y[: portion.first], scale)
+        found.update(_measured(experiment, state, seen, portion))
+    return found
+
+
+def _measured(
+    experiment: Experiment, state: State, examples: DeviceExamples, portion: Portion
+) -> Mapping[str, Array]:
     network, pair = narrow(experiment)
     params = cast(state.params, experiment.training.dtype)
     states = cast_floats(state.rule, experiment.training.dtype)
@@ -284,28 +290,28 @@ def measure(
         carry = experiment.learning_rule.carry
         found = equations.gradient(network, pair, params, x, y, carry, states)
         seen = observation(experiment, state.params, found, y)
-        return measuring.add(experiment, over, measured, seen), None
+        return measuring.add(experiment, portion, measured, seen), None
 
     n = examples.x.shape[0]
     chunk = min(EVALUATION_CHUNK, n)
-    measured = _nothing_measured(experiment, over, state, take(examples, jnp.arange(chunk)))
+    measured = _nothing_measured(experiment, portion, state, take(examples, jnp.arange(chunk)))
     for rows in blocks(jnp.arange(n), chunk, 1):
         measured, _ = jax.lax.scan(add, measured, rows[:, 0])
-    return measuring.columns(experiment, over, measured, state.params)
+    return measuring.columns(experiment, portion, measured, state.params)
 
 
 def _nothing_measured(
-    experiment: Experiment, over: str, state: State, batch: DeviceExamples
+    experiment: Experiment, portion: Portion, state: State, batch: DeviceExamples
 ) -> tuple[Any, ...]:
-    """The totals of the metrics over `over` before the first mini-batch, which is like `batch`."""
-    if not measuring.is_measured(experiment, over):
+    """The totals of the metrics over a portion before any mini-batch, which are like `batch`."""
+    if portion not in measuring.portions(experiment, portion.over):
         return ()
 
     def seen(state: State, batch: DeviceExamples) -> Observation:
         step = train_step(experiment, state, batch, batch.x.shape[0])
         return observation(experiment, state.params, step.gradient, step.y)
 
-    return measuring.start(experiment, over, jax.eval_shape(seen, state, batch))
+    return measuring.start(experiment, portion, jax.eval_shape(seen, state, batch))
 
 
 def floats(experiment: Experiment, examples: DeviceExamples) -> tuple[Array, Array]:

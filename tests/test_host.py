@@ -310,10 +310,10 @@ def test_plugin_that_is_given_twice() -> None:
     "value", [3, None, "Sine", object, int, bpframe.Layer], ids=lambda value: repr(value)
 )
 def test_value_that_is_no_class_of_the_contract(hook: str, value: Any) -> None:
-    contract = next(kind.contract for kind in KINDS.values() if kind.hook == hook)
+    expected = next(kind.expected for kind in KINDS.values() if kind.hook == hook)
     message = refused(offering({"mine": value}, hook))
     assert f"plugin faulty: hook {hook}: 'mine' is" in message
-    assert f"expected a subclass of {contract.__name__}" in message
+    assert f"expected a subclass of {expected}" in message
 
 
 def test_instance_instead_of_a_class() -> None:

@@ -30,6 +30,7 @@ from bpframe import (
     RunResult,
     hookimpl,
     runner,
+    starting,
     training,
 )
 from bpframe.host import load_registry
@@ -191,7 +192,7 @@ def assert_columns(
 def one_by_one(experiment: Experiment, epochs: int) -> Iterator[tuple[list[Batch], Any]]:
     """The mini-batches of each epoch, with gradient descent as a loop, and the params after it."""
     with precision(experiment.training.dtype):
-        params = training.initial_state(experiment).params
+        params = starting.initial_state(experiment).params
     train, m = experiment.data.load().train, experiment.training.batch_size
     eta = experiment.optimiser.eta  # pyright: ignore[reportAttributeAccessIssue]
     for epoch in range(1, epochs + 1):
@@ -274,7 +275,7 @@ def test_full_batches_see_the_initial_parameters_and_splits_come_in_portions(
     )
     result = bpframe.run(experiment)
     data = experiment.data.load()
-    initial = training.initial_state(experiment).params
+    initial = starting.initial_state(experiment).params
     wanted = expected([batch(experiment, initial, *xy(data.train))], result.params, STEPS)
     assert "saturation.steps.layer_2" in wanted
     assert "saturation.steps.layer_3" not in wanted
@@ -378,7 +379,7 @@ def test_narrow_dtypes_and_that_metrics_change_no_bit() -> None:
         ),
         ("[acuracy]", "metrics[0]: unknown 'acuracy'; did you mean 'accuracy'? known: "),
         ("[{name: accuracy, over: all}]", "metrics[0].over: unknown 'all'; known: steps, test, tr"),
-        ("[{name: accuracy, of: test}]", "metrics[0].of: unknown 'of'; known: over"),
+        ("[{name: accuracy, of: test}]", "metrics[0].of: unknown 'of'; known: first, over"),
         ("[{name: saturation, threshold: 0}]", "metrics[0].threshold: 0.0 is out of range; allow"),
         ("[3]", "metrics[0]: 3 is not a metric; give a name"),
         ("accuracy", "metrics: "),
@@ -404,7 +405,7 @@ def test_a_single_output() -> None:
     overrides = ["data=xor", "network.hidden=[3]", "training.batch_size=4", "training.epochs=1"]
     experiment = bpframe.compose([*overrides, "training.dtype=float64", chosen(STEPS)])
     result = bpframe.run(experiment)
-    initial: tuple[Params, ...] = training.initial_state(experiment).params
+    initial: tuple[Params, ...] = starting.initial_state(experiment).params
     seen = batch(experiment, initial, *xy(runner.load(experiment).train))
     wanted = expected([seen], result.params, STEPS)
     assert wanted["confusion_matrix.steps"].shape == (2, 2)

@@ -33,6 +33,7 @@ from bpframe import (
     RunResult,
     hookimpl,
     runner,
+    starting,
     training,
 )
 from bpframe.precision import precision
@@ -323,7 +324,7 @@ def test_evaluation_follows_the_definitions() -> None:
 
 def test_running_means_are_those_that_the_batches_saw() -> None:
     experiment = composed("training.dtype=float64", "training.epochs=1", "training.batch_size=23")
-    initial = training.initial_state(experiment).params
+    initial = starting.initial_state(experiment).params
     history = bpframe.run(experiment).history
     cost, accuracy = evaluated(initial, Small().load().train, 0.0)
     assert history.train_cost[0] == pytest.approx(cost, rel=1e-12)
@@ -344,7 +345,7 @@ def test_run_equals_a_loop_in_python(batch_size: int) -> None:
     experiment = composed(
         *WIDE, "training.epochs=2", f"training.batch_size={batch_size}", "cost=quadratic"
     )
-    params = training.initial_state(experiment).params
+    params = starting.initial_state(experiment).params
     split = Small().load().train
     y = np.eye(2)[split.y]
     gradient = jax.jit(bpframe.gradient)
@@ -380,7 +381,7 @@ def test_dtypes_start_from_the_same_parameters() -> None:
     states = []
     for dtype in ("float32", "float64", "bfloat16"):
         with precision(dtype):
-            states.append(training.initial_state(composed(f"training.dtype={dtype}")))
+            states.append(starting.initial_state(composed(f"training.dtype={dtype}")))
     for state in states[1:]:
         for first, other in zip(
             jax.tree.leaves(states[0].params), jax.tree.leaves(state.params), strict=True
@@ -397,7 +398,7 @@ def digits_gradient(dtype: str, *overrides: str) -> list[np.ndarray]:
     experiment = bpframe.compose([f"training.dtype={dtype}", *overrides])
     data = runner.load(experiment)
     with precision(dtype):
-        state = training.initial_state(experiment)
+        state = starting.initial_state(experiment)
         device = training.to_device(data.train, dtype)
         rows = jnp.arange(50, dtype=jnp.int32)
         step = train_step(experiment, state, training.take(device, rows), len(data.train))

@@ -21,7 +21,16 @@ from test_runner import N_TRAIN, Small, composed
 from test_training import compiled
 
 import bpframe
-from bpframe import ConfigError, EpochResult, Experiment, Optimiser, Progress, hookimpl, training
+from bpframe import (
+    ConfigError,
+    EpochResult,
+    Experiment,
+    Optimiser,
+    Progress,
+    hookimpl,
+    starting,
+    training,
+)
 from bpframe.config import assemble
 from bpframe.host import load_registry
 
@@ -144,7 +153,7 @@ def test_halve_is_the_books(accuracies: list[int], patience: int, decay: float) 
 
 def trained(experiment: Experiment, factor: Callable[[int, list[float]], float]) -> Any:
     """Gradient descent as a loop, with eta times `factor` (steps done, accuracies so far)."""
-    params = training.initial_state(experiment).params
+    params = starting.initial_state(experiment).params
     split, validation = Small().load().train, Small().load().validation
     y = np.eye(2)[split.y]
     gradient = jax.jit(bpframe.gradient)
@@ -191,7 +200,7 @@ def test_a_run_takes_eta_times_the_factor_and_new_values_do_not_recompile(
         compiled(caplog, lambda experiment=experiment: results.append(bpframe.run(experiment)))
         for experiment in experiments
     ]
-    assert programs[0].count("train_epoch") == 1
+    assert programs[0].count("train_epochs") == 1
     assert programs[1] == []
     for experiment, result, fields in zip(experiments, results, etas.values(), strict=True):
         if name == "halve":
@@ -216,7 +225,7 @@ def test_a_constant_schedule_leaves_the_step_as_it_was(monkeypatch: pytest.Monke
     """The same program as without any schedule, so the same bits."""
     experiment = composed("training.dtype=float64")
     examples = training.to_device(Small().load().train, "float64")
-    state = training.initial_state(experiment)
+    state = starting.initial_state(experiment)
     order = np.arange(N_TRAIN, dtype=np.int32)
 
     def text() -> str:
@@ -239,7 +248,7 @@ def test_every_optimiser_takes_a_schedule(name: str) -> None:
     scheduled = composed(*common, "schedule=warm_up", "schedule.start=0.25")
     quarter = composed(*common, f"optimiser.eta={eta / 4}")
     batch = training.to_device(Small().load().train.first(5), "float64")
-    initial = training.draw_state(scheduled)
+    initial = starting.draw_state(scheduled)
     found, expected = (
         training.train_step(experiment, initial, batch, 5).state.params
         for experiment in (scheduled, quarter)

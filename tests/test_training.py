@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bpframe
-from bpframe import ConfigError, Dataset, Examples, products, runner, training
+from bpframe import ConfigError, Dataset, Examples, products, runner, starting, training
 from bpframe.precision import precision
 from bpframe.training import DeviceExamples
 
@@ -106,8 +106,8 @@ def test_blocks_change_nothing_but_the_speed(monkeypatch: pytest.MonkeyPatch) ->
     shapes = [rows.shape for rows in training.blocks(jnp.asarray(order), 4, 4)]
     assert shapes == [(3, 4, 4), (1, 2, 4), (1, 1, 3)]
 
-    initial = training.initial_state(experiment)
-    state, totals, finite, _ = training.epoch(experiment, initial, examples, order)
+    initial = starting.initial_state(experiment)
+    state, totals, finite, _ = training.epochs(experiment, initial, examples, order[None], 1)
 
     one_step = jax.jit(training.train_step, static_argnames="n")
     expected, cost, correct = initial, 0.0, 0
@@ -170,11 +170,11 @@ def test_the_same_programs_lower_for_other_devices(platform: str, dtype: str) ->
     experiment = composed(f"training.dtype={dtype}")
     with precision(dtype):
         examples = training.to_device(runner.load(experiment).train, dtype)
-        state = training.initial_state(experiment)
+        state = starting.initial_state(experiment)
         order = np.arange(59, dtype=np.int32)
         n = np.float32(59)
         traced = (
-            training.epoch.trace(experiment, state, examples, order),
+            training.epochs.trace(experiment, state, examples, order[None], 1),
             training.evaluate.trace(experiment, state.params, examples, n),
         )
         for program in traced:
@@ -212,7 +212,7 @@ def test_runs_that_differ_in_numbers_share_one_compilation(
 
     first = compiled(caplog, lambda: run(0, 0.1, 1.0, 0.1))
     again = compiled(caplog, lambda: run(1, 0.2, 2.0, 0.2))
-    assert first.count("train_epoch") == 1
+    assert first.count("train_epochs") == 1
     assert first.count("evaluate") == 2  # the validation and the test set differ in size
     assert again == []
 
@@ -222,9 +222,9 @@ def test_the_program_does_not_depend_on_the_number_of_epochs() -> None:
     for epochs in (1, 400):
         experiment = composed(f"training.epochs={epochs}")
         examples = training.to_device(runner.load(experiment).train, "float64")
-        state = training.initial_state(experiment)
+        state = starting.initial_state(experiment)
         order = np.arange(59, dtype=np.int32)
-        texts.add(training.epoch.lower(experiment, state, examples, order).as_text())
+        texts.add(training.epochs.lower(experiment, state, examples, order[None], 1).as_text())
     assert len(texts) == 1
 
 
@@ -237,9 +237,9 @@ def test_weights_are_not_overwritten_before_their_last_use(overrides: str) -> No
     """
     experiment = composed(overrides, "network.hidden=[6,6,6]", "training.batch_size=4")
     examples = training.to_device(runner.load(experiment).train, "float64")
-    state = training.initial_state(experiment)
+    state = starting.initial_state(experiment)
     order = np.arange(59, dtype=np.int32)
-    with_analysis = training.epoch(experiment, state, examples, jnp.asarray(order))
+    with_analysis = training.epochs(experiment, state, examples, jnp.asarray(order)[None], 1)
     without = jax.jit(training.train_epoch)(experiment, state, examples, order)
     for ours, theirs in zip(jax.tree.leaves(with_analysis), jax.tree.leaves(without), strict=True):
         np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))

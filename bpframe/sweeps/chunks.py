@@ -19,10 +19,11 @@ from bpframe.measuring import Totals
 from bpframe.precision import precision
 from bpframe.recording import Ending, Recorder, epoch_record
 from bpframe.records import EpochRecord, Events, NoEvents, RunInfo
-from bpframe.runner import epoch_order
+from bpframe.runner import epoch_orders
 from bpframe.sweeps import hydra_files
 from bpframe.sweeps.jobs import Job
-from bpframe.sweeps.lanes import LaneEpoch, LanePrograms, by_lane
+from bpframe.sweeps.lane_epochs import LaneEpoch
+from bpframe.sweeps.lanes import LanePrograms, by_lane
 from bpframe.sweeps.ledger import unwritable
 from bpframe.sweeps.logs import JobLog, LogFiles
 from bpframe.sweeps.rows import COMPLETED, DIVERGED, FAILED, Row
@@ -73,20 +74,25 @@ class Chunk:
             for lane in self._lanes:
                 lane.start()
             compiling.result()
-        self._states = self._programs.initial(self._experiments)
+        experiments = [job.experiment for job in self.jobs]
+        exact = self._programs.stack_exact(experiments)
+        self._states = self._programs.initial(self._experiments, exact)
+        if self._programs.experiment.training.evaluate_start:
+            self._evaluate_start()
 
     def advance(self, last: int, check: Callable[[], None], progress: Progress) -> None:
         """Train up to and with epoch `last`, unless all lanes end before.
 
-        `check` is called between epochs and may raise; `progress` with the number of jobs that
-        made an epoch, and the epoch.
+        `check` is called between evaluated epochs and may raise; `progress` with the number of
+        epochs that the jobs made together, and the last of them.
         """
         while self._epoch < last and self.active:
             check()
-            self._epoch += 1
-            active = len(self.active)
-            self._train(self._epoch)
-            progress(active, self._epoch)
+            active, before = len(self.active), self._epoch
+            training = self._programs.experiment.training
+            self._epoch = min(training.next_evaluated(before), last)
+            self._train(range(before + 1, self._epoch + 1))
+            progress(active * (self._epoch - before), self._epoch)
 
     def end(self, status: str, error: str | None, nums: Container[int] | None = None) -> None:
         """End the jobs that are still active, or those of `nums`, with this status."""
@@ -152,42 +158,54 @@ class Chunk:
                 self._lanes.append(lanes[job.num].moved(place, programs))
         return self
 
-    def _train(self, epoch: int) -> None:
+    def _evaluate_start(self) -> None:
+        """Note what there is before training, as epoch 0."""
+        started = time.perf_counter()
+        found = by_lane(self._programs.evaluated(self._experiments, self._states))
+        self._note(found, range(0), started)
+
+    def _train(self, epochs: range) -> None:
+        """Train some epochs, of which the last is evaluated."""
         started = time.perf_counter()
         lanes = [lane for lane in self._lanes if lane.ending is None]
         active = np.zeros(self._programs.layout.lanes, bool)
         active[[lane.place for lane in lanes]] = True
         states, self._states = self._states, None  # an epoch uses them up, even if it fails
         self._states, found = self._programs.epoch(
-            self._experiments, states, active, self._orders(lanes, epoch)
+            self._experiments, states, active, self._orders(lanes, epochs)
         )
-        found = by_lane(found)
-        seconds = (time.perf_counter() - started) / len(lanes)
+        self._note(by_lane(found), epochs, started)
+
+    def _note(self, found: LaneEpoch, epochs: range, started: float) -> None:
+        """Tell the active lanes what an evaluation gave, of epoch 0 where there are no epochs."""
+        lanes = [lane for lane in self._lanes if lane.ending is None]
+        seconds = (time.perf_counter() - started) / max(1, len(lanes))
         for lane in lanes:
             one = lane.own(found)
             if one.finite:
-                lane.add(epoch, one, seconds)
+                lane.add(epochs[-1] if epochs else 0, one, seconds)
             else:
-                self._diverged(lane, epoch)
+                self._diverged(lane, epochs)
 
-    def _orders(self, lanes: Sequence[_Lane], epoch: int) -> np.ndarray:
+    def _orders(self, lanes: Sequence[_Lane], epochs: range) -> np.ndarray:
         n = self._programs.data.sizes["train"]
         if self._programs.experiment.training.shared_order:
-            return epoch_order(self._programs.experiment, epoch, n)
-        orders = np.zeros((self._programs.layout.lanes, n), np.int32)
+            return epoch_orders(self._programs.experiment, epochs, n)
+        orders = np.zeros((self._programs.layout.lanes, len(epochs), n), np.int32)
         for lane in lanes:
-            orders[lane.place] = epoch_order(lane.job.experiment, epoch, n)
+            orders[lane.place] = epoch_orders(lane.job.experiment, epochs, n)
         return orders
 
-    def _diverged(self, lane: _Lane, epoch: int) -> None:
-        """End a lane whose epoch was not finite; its state is the one before that epoch."""
+    def _diverged(self, lane: _Lane, epochs: range) -> None:
+        """End a lane whose epochs were not finite; its state is the one before them."""
         block = divmod(lane.place, self._programs.layout.width)
         state = jax.tree.map(lambda leaf: leaf[block], self._states)
         n = self._programs.data.sizes["train"]
-        order = epoch_order(lane.job.experiment, epoch, n)
+        orders = epoch_orders(lane.job.experiment, epochs, n)
         state, train = jax.device_get((state, self._programs.data.sets["train"]))
-        found = divergence.locate(lane.job.experiment, state, train, order)
-        lane.ending = Ending(DIVERGED, jax.device_get(found.params), str(found.error(epoch)))
+        numbered = dict(zip(epochs, orders, strict=True))
+        found = divergence.locate(lane.job.experiment, state, train, numbered)
+        lane.ending = Ending(DIVERGED, jax.device_get(found.params), str(found.error))
 
 
 class _Lane:

@@ -38,10 +38,11 @@ class DataCache:
 
     def load(self, experiment: Experiment) -> Data:
         """The experiment's data; see `runner.load`, which also checks them."""
-        key = (experiment.data, experiment.training.batch_size, experiment.training.device)
-        if key not in self._loaded:
-            self._loaded[key] = runner.load(experiment)
-        return self._loaded[key]
+        if experiment.data not in self._loaded:
+            self._loaded[experiment.data] = runner.loaded(experiment.data)
+        data = self._loaded[experiment.data]
+        runner.check(experiment, data)
+        return data
 
     def copied(self, experiment: Experiment, devices: Sequence[Device]) -> LaneData:
         """The same on these devices."""

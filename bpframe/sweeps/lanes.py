@@ -9,25 +9,24 @@ from __future__ import annotations
 import functools
 import math
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from bpframe import measuring, steering, training
-from bpframe.contracts import Params
+from bpframe import starting, training
 from bpframe.data import Data
 from bpframe.experiment import Experiment
 from bpframe.measuring import Totals
-from bpframe.monitoring import SPLITS
 from bpframe.precision import wide_dtype
-from bpframe.training import EPOCH_OPTIONS, Device, DeviceExamples, State
+from bpframe.starting import Exact
+from bpframe.sweeps import lane_epochs
+from bpframe.sweeps.lane_epochs import LaneEpoch
+from bpframe.training import EPOCH_OPTIONS, Device, State
 
 _LANES = "lanes"
 
@@ -75,20 +74,6 @@ def params_bytes(experiment: Experiment) -> int:
     return itemsize * sum(n_out * (n_in + 1) for n_in, n_out in experiment.network.shapes)
 
 
-class LaneEpoch(NamedTuple):
-    """What an epoch gives for one lane, besides its new state.
-
-    `finite` says whether the parameters and both costs are; if not, the lane's state is still the
-    one before the epoch. `stop` is the stopping rule's answer.
-    """
-
-    train: Totals
-    validation: Totals
-    finite: Array
-    columns: Mapping[str, Array]
-    stop: Array
-
-
 class LaneData:
     """The examples of all splits, copied to every device that trains lanes."""
 
@@ -120,6 +105,7 @@ class LanePrograms:
         self._shares_inputs = (
             experiment.training.shared_order and experiment.network.sizes[0] >= SHARED_INPUTS
         )
+        self._most = experiment.training.next_evaluated(0)
         started = time.perf_counter()
         self._traced = self._trace()
         self.seconds = time.perf_counter() - started
@@ -144,22 +130,29 @@ class LanePrograms:
         """The device that trains a lane."""
         return self.data.mesh.devices.flat[lane // (self.layout.blocks * self.layout.width)]
 
-    def initial(self, experiments: Experiment) -> State:
-        """The initial states of the stacked experiments."""
-        return self._compiled["initial"](experiments)
+    def initial(self, experiments: Experiment, exact: Exact) -> State:
+        """The initial states of the stacked experiments; see `stack_exact` for `exact`."""
+        return self._compiled["initial"](experiments, exact)
+
+    def evaluated(self, experiments: Experiment, states: State) -> LaneEpoch:
+        """What there is before training."""
+        return self._compiled["start"](experiments, states, self.data.sets)
 
     def epoch(
         self, experiments: Experiment, states: State, active: np.ndarray, orders: np.ndarray
     ) -> tuple[State, LaneEpoch]:
-        """One epoch of the active lanes; the others stay as they are, and give anything.
+        """Some epochs of the active lanes; the others stay as they are, and give anything.
 
-        `states` is used up. `orders` is (lanes, n), or (n,) if the lanes share it.
+        `states` is used up. `orders` is (lanes, epochs, n), or (epochs, n) if the lanes share it.
         """
-        if not self._shares_inputs and orders.ndim == 1:
+        count, n = orders.shape[-2:]
+        unused = np.zeros((*orders.shape[:-2], self._most - count, n), np.int32)
+        orders = np.concatenate([orders, unused], axis=-2)
+        if not self._shares_inputs and orders.ndim == 2:
             orders = np.broadcast_to(orders, (self.layout.lanes, *orders.shape))
         placed = orders if self._shares_inputs else self.place(orders)
         return self._compiled["epoch"](
-            experiments, states, self.place(active), placed, self.data.sets
+            experiments, states, self.place(active), placed, np.int32(count), self.data.sets
         )
 
     def test(self, experiments: Experiment, states: State) -> Totals:
@@ -175,6 +168,13 @@ class LanePrograms:
 
         return jax.tree.map(leaf, *experiments)
 
+    def stack_exact(self, experiments: Sequence[Experiment]) -> Exact:
+        """The exact parameters of the experiments, one a lane, on the devices; None if drawn."""
+        exact = [starting.exact(experiment) for experiment in experiments]
+        if exact[0] is None:
+            return None
+        return jax.tree.map(lambda *parts: self.place(np.stack(parts)), *exact)
+
     def place(self, array: np.ndarray) -> Array:
         """An array with one entry a lane on the devices; the last entry fills the places left."""
         devices, blocks, width = self.layout
@@ -186,7 +186,7 @@ class LanePrograms:
     def _trace(self) -> dict[str, Any]:
         sizes, shared = self.data.sizes, self._shares_inputs
         lanes, whole = PartitionSpec(_LANES), PartitionSpec()
-        order = jax.ShapeDtypeStruct((sizes["train"],), np.int32)
+        orders = jax.ShapeDtypeStruct((self._most, sizes["train"]), np.int32)
 
         def sharded(program: Callable[..., Any], *specs: PartitionSpec) -> Callable[..., Any]:
             return jax.shard_map(
@@ -194,28 +194,38 @@ class LanePrograms:
             )
 
         experiments = self.stack([self.experiment])
-        draw = sharded(functools.partial(_over_blocks, training.draw_state), lanes)
-        initial = jax.jit(draw, compiler_options=training.SHORT_COMPILATION).lower(experiments)
+        exact = self.stack_exact([self.experiment])
+        draw = sharded(
+            functools.partial(lane_epochs.over_blocks, starting.draw_state), lanes, lanes
+        )
+        initial = jax.jit(draw, compiler_options=training.SHORT_COMPILATION).lower(
+            experiments, exact
+        )
         states = jax.tree.map(self._shape, initial.out_info)
-        epoch = functools.partial(_epoch, sizes=sizes, shared=shared)
-        test = functools.partial(_test, n_train=sizes["train"])
-        return {
+        epoch = functools.partial(lane_epochs.epochs, sizes=sizes, shared=shared)
+        test = functools.partial(lane_epochs.test, n_train=sizes["train"])
+        traced = {
             "initial": initial,
             "epoch": jax.jit(
-                sharded(epoch, lanes, lanes, lanes, whole if shared else lanes, whole),
+                sharded(epoch, lanes, lanes, lanes, whole if shared else lanes, whole, whole),
                 donate_argnums=1,
                 compiler_options=EPOCH_OPTIONS,
             ).lower(
                 experiments,
                 states,
                 self.place(np.ones(1, bool)),
-                order if shared else self._shape_of_lanes(order),
+                orders if shared else self._shape_of_lanes(orders),
+                np.int32(self._most),
                 self.data.sets,
             ),
             "test": jax.jit(sharded(test, lanes, lanes, whole)).lower(
                 experiments, states.params, self.data.sets["test"]
             ),
         }
+        if self.experiment.training.evaluate_start:
+            start = sharded(functools.partial(lane_epochs.start, sizes=sizes), lanes, lanes, whole)
+            traced["start"] = jax.jit(start).lower(experiments, states, self.data.sets)
+        return traced
 
     def _shape(self, info: Any) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct(info.shape, info.dtype, sharding=self._sharding)
@@ -230,89 +240,3 @@ class LanePrograms:
 def by_lane(tree: Any) -> Any:
     """Every array of `tree` on the host, with the lanes as its only leading axis."""
     return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), jax.device_get(tree))
-
-
-def _over_blocks(program: Callable[..., Any], *trees: Any) -> Any:
-    """`program`, which is written for one lane, over the lanes of each block, block by block."""
-    return jax.lax.map(lambda block: _over_lanes(program, *block), trees)
-
-
-def _over_lanes(program: Callable[..., Any], *block: Any) -> Any:
-    if jax.tree.leaves(block)[0].shape[0] > 1:
-        return jax.vmap(program)(*block)
-    result = program(*jax.tree.map(lambda leaf: leaf[0], block))
-    return jax.tree.map(lambda leaf: leaf[None], result)
-
-
-def _epoch(
-    experiments: Experiment,
-    states: State,
-    active: Array,
-    orders: Array,
-    sets: Mapping[str, DeviceExamples],
-    *,
-    sizes: Mapping[str, int],
-    shared: bool,
-) -> tuple[State, LaneEpoch]:
-    """One epoch of the lanes of one device."""
-    own = (experiments, states, active, *(() if shared else (orders,)))
-
-    def lane(
-        experiment: Experiment, state: State, active: Array, order: Array = orders
-    ) -> tuple[State, LaneEpoch]:
-        new, epoch = _lane_epoch(experiment, state, order, sets, sizes)
-        keep = active & epoch.finite
-        return jax.tree.map(lambda old, new: jnp.where(keep, new, old), state, new), epoch
-
-    # A jit of its own, so that it is traced once for its shapes and for its use.
-    train = jax.jit(functools.partial(_over_lanes, lane))
-
-    def block(own: tuple[Any, ...]) -> tuple[State, LaneEpoch]:
-        nothing = jax.tree.map(
-            lambda info: jnp.zeros(info.shape, info.dtype), jax.eval_shape(train, *own)[1]
-        )
-        return jax.lax.cond(jnp.any(own[2]), lambda: train(*own), lambda: (own[1], nothing))
-
-    return jax.lax.map(block, own)
-
-
-def _lane_epoch(
-    experiment: Experiment,
-    state: State,
-    order: Array,
-    sets: Mapping[str, DeviceExamples],
-    sizes: Mapping[str, int],
-) -> tuple[State, LaneEpoch]:
-    """An epoch of one lane with its evaluation, as a single run makes it."""
-    found = training.train_epoch(experiment, state, sets["train"], order)
-    params, train = found.state.params, found.totals
-    n = jnp.asarray(sizes["train"], wide_dtype(experiment.training.dtype))
-    if experiment.training.evaluate_train:
-        train = training.evaluate(experiment, params, sets["train"], n)
-    validation = training.evaluate(experiment, params, sets["validation"], n)
-    columns = OrderedDict(found.columns)
-    for split in SPLITS:
-        if measuring.is_measured(experiment, split):
-            columns.update(training.measure(experiment, found.state, sets[split], over=split))
-    steered, stop = steering.after_epoch(
-        experiment,
-        found.state.steering,
-        found.state.step,
-        train,
-        validation,
-        n_train=sizes["train"],
-        n_validation=sizes["validation"],
-    )
-    finite = found.finite & jnp.isfinite(train.cost) & jnp.isfinite(validation.cost)
-    epoch = LaneEpoch(train, validation, finite, columns, stop)
-    return found.state._replace(steering=steered), epoch
-
-
-def _test(
-    experiments: Experiment, params: tuple[Params, ...], examples: DeviceExamples, *, n_train: int
-) -> Totals:
-    def lane(experiment: Experiment, params: tuple[Params, ...]) -> Totals:
-        n = jnp.asarray(n_train, wide_dtype(experiment.training.dtype))
-        return training.evaluate(experiment, params, examples, n)
-
-    return _over_blocks(lane, experiments, params)

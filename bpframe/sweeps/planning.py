@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from bpframe import training
+from bpframe import starting, training
 from bpframe.experiment import Experiment
 from bpframe.precision import precision
 from bpframe.sweeps.jobs import Job
@@ -88,12 +88,13 @@ def _fitting(
 ) -> int:
     """How many lanes fit the memory, by an estimate that halving corrects where it is wrong."""
     with precision(experiment.training.dtype):
-        state = jax.eval_shape(training.draw_state, experiment)
+        exact = starting.exact(experiment)
+        state = jax.eval_shape(starting.draw_state, experiment, exact)
     state_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
     n_out = sum(experiment.network.sizes)
     evaluated = 8 * n_out * min(training.EVALUATION_CHUNK, max(sizes.values()))
-    # The state before and after an epoch and a gradient; the order of the examples, here and there.
-    lane = 4 * state_bytes + 8 * sizes["train"]
+    # The state before and after an epoch and a gradient; orders of the examples, here and there.
+    lane = 4 * state_bytes + 8 * sizes["train"] * experiment.training.next_evaluated(0)
     free = _memory(devices) - len(devices) * width * evaluated
     return max(1, int(free // lane))
 

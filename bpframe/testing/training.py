@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bpframe import steering, training
+from bpframe import starting, steering, training
 from bpframe.contracts import Activation, Cost, OutputPair
 from bpframe.data import Examples
 from bpframe.equations import Unpaired
@@ -83,7 +83,7 @@ def can_be_trained_with(subject: Subject) -> None:
             with precision(dtype):
                 whole = experiment(subject.registry, subject.kind, instance, dtype=dtype)
                 try:
-                    before, after = run_traced(_traced, whole)
+                    before, after = run_traced(_traced, whole, starting.exact(whole))
                 except (TypeError, ValueError) as error:
                     text = (str(error).splitlines() or [""])[0]
                     raise CheckFailedError(
@@ -99,14 +99,14 @@ def can_be_trained_with(subject: Subject) -> None:
             )
 
 
-def _traced(experiment: Experiment) -> tuple[Any, Any]:
+def _traced(experiment: Experiment, exact: starting.Exact) -> tuple[Any, Any]:
     """The shapes and dtypes of the state before and after an epoch."""
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(N, N_IN)), rng.integers(0, N_OUT, N)
     examples = training.to_device(Examples(x, y, n_out=N_OUT), experiment.training.dtype)
 
     def epoch(experiment: Experiment) -> Any:
-        state = training.draw_state(experiment)
+        state = starting.draw_state(experiment, exact)
         epoch = training.train_epoch(experiment, state, examples, jnp.arange(N, dtype=jnp.int32))
         steered, stop = steering.after_epoch(
             experiment,

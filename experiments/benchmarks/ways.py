@@ -21,7 +21,7 @@ import numpy as np
 from tasks import Task, images, initial_params, mnist
 
 import bpframe
-from bpframe import training
+from bpframe import starting, training
 from bpframe.precision import precision
 
 Gradient = list[np.ndarray]  # w and b of each layer after the input, w as (n_out, n_in)
@@ -72,7 +72,7 @@ def _recorded(
 ) -> _Program:
     order = np.arange(len(examples.x), dtype=np.int32)
     started = time.perf_counter()
-    program = training.epoch.lower(experiment, state, examples, order).compile()
+    program = training.epochs.lower(experiment, state, examples, order[None], 1).compile()
     compile_s = time.perf_counter() - started
 
     def epoch(state: training.State, order: np.ndarray) -> training.State:
@@ -107,7 +107,9 @@ def _watched(
     n = np.float32(len(examples.x))
 
     def epoch(state: training.State, order: np.ndarray) -> training.State:
-        state, train, finite, _ = training.epoch(experiment, state, examples, jnp.asarray(order))
+        state, train, finite, _ = training.epochs(
+            experiment, state, examples, jnp.asarray(order)[None], 1
+        )
         if evaluate_train:
             train = training.evaluate(experiment, state.params, examples, jnp.asarray(n))
         watched = training.evaluate(experiment, state.params, validation, jnp.asarray(n))
@@ -122,7 +124,7 @@ def _of_bpframe(task: Task, make: Callable[..., _Program]) -> Way:
     experiment = bpframe.compose(task.overrides())
     with precision(task.dtype):
         examples = training.to_device(mnist().train.first(task.images), task.dtype)
-        state = training.initial_state(experiment)
+        state = starting.initial_state(experiment)
         program = make(experiment, state, examples)
     rng = np.random.default_rng(0)
 
@@ -138,7 +140,7 @@ def _of_bpframe(task: Task, make: Callable[..., _Program]) -> Way:
         experiment = bpframe.compose(one.overrides())
         with precision(task.dtype):
             examples = training.to_device(mnist().train.first(task.m), task.dtype)
-            before = training.initial_state(experiment)
+            before = starting.initial_state(experiment)
             step = make(experiment, before, examples)
             after = step.epoch(before, np.arange(task.m, dtype=np.int32))
             pairs = zip(jax.tree.leaves(before.params), jax.tree.leaves(after.params), strict=True)

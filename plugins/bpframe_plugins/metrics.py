@@ -42,12 +42,49 @@ class Accuracy(MeanMetric):
 class DeltaNorm(MeanMetric):
     """|delta^(x,l)|, the norm of an example's error, averaged over the examples; per layer.
 
-    Source: Nielsen (2015), chapter 5, which departs in taking the norm of the mean delta.
+    See `mean_delta_norm` for the norm of the mean error.
     """
 
     def measure(self, seen: Observation) -> Columns:
         """(m,) a layer."""
         return _layers([jnp.linalg.norm(delta, axis=1) for delta in seen.deltas])
+
+
+class MeanDeltaNorm(Metric):
+    """|(1/n) sum_x delta^(x,l)|, the norm of the mean error over the examples; per layer.
+
+    It is the norm of dC/db^l, the speed at which a layer learns.
+    Source: Nielsen (2015), chapter 5, the vanishing gradient problem.
+    """
+
+    def start(self, seen: Observation) -> Any:
+        """A sum of zero for each neuron, and no examples."""
+        sums = [jnp.zeros(delta.shape[1], seen.y.dtype) for delta in seen.deltas]
+        return sums, jnp.zeros((), seen.y.dtype)
+
+    def add(self, total: Any, seen: Observation) -> Any:
+        """The deltas added, and their number."""
+        sums, n = total
+        added = [s + jnp.sum(delta, axis=0) for s, delta in zip(sums, seen.deltas, strict=True)]
+        return added, n + seen.y.shape[0]
+
+    def result(self, total: Any, params: AllParams) -> Columns:
+        """The norm of the sum over the number of examples."""
+        del params
+        sums, n = total
+        return _layers([jnp.linalg.norm(s / n) for s in sums])
+
+
+class MeanCost(MeanMetric):
+    """C, the mean cost of an example, without the penalty."""
+
+    over: str = hyperparameter(
+        default="validation", choices=("steps", "train", "validation", "test")
+    )
+
+    def measure(self, seen: Observation) -> Array:
+        """C_x: (m,)."""
+        return seen.cost
 
 
 class GradientNorm(Metric):
@@ -177,7 +214,9 @@ def bpframe_metrics() -> dict[str, type[Metric]]:
     """The metrics by name."""
     return {
         "accuracy": Accuracy,
+        "cost": MeanCost,
         "delta_norm": DeltaNorm,
+        "mean_delta_norm": MeanDeltaNorm,
         "gradient_norm": GradientNorm,
         "weight_norm": WeightNorm,
         "saturation": Saturation,

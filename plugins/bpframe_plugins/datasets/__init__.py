@@ -1,9 +1,10 @@
-"""Data sets: MNIST and Fashion-MNIST from files, digits and XOR built in."""
+"""Data sets: MNIST and Fashion-MNIST from files, digits and XOR built in, or written inline."""
 
 from __future__ import annotations
 
 from bpframe import Dataset, hookimpl
 from bpframe_plugins.datasets.digits import Digits
+from bpframe_plugins.datasets.inline import Inline
 from bpframe_plugins.datasets.mnist import FashionMnist, Mnist
 from bpframe_plugins.datasets.xor import Xor
 
@@ -13,4 +14,10 @@ BPFRAME_API_VERSION = 1
 @hookimpl
 def bpframe_datasets() -> dict[str, type[Dataset]]:
     """The data sets by name."""
-    return {"digits": Digits, "mnist": Mnist, "fashion_mnist": FashionMnist, "xor": Xor}
+    return {
+        "digits": Digits,
+        "mnist": Mnist,
+        "fashion_mnist": FashionMnist,
+        "xor": Xor,
+        "inline": Inline,
+    }

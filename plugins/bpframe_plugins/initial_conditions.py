@@ -1,0 +1,67 @@
+"""Exact initial conditions that belong to no data set: the parameters of an earlier run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bpframe import DataError, Formula, InitialCondition, Params, hookimpl
+
+BPFRAME_API_VERSION = 1
+
+
+class FromFile(InitialCondition):
+    """The weights and biases of a file, such as the params.safetensors of a run.
+
+    The file holds layer_2.w (n_2, n_1), layer_2.b (n_2,), layer_3.w, ... as the book numbers them.
+
+    Attributes:
+        path: the file, relative to the working directory.
+
+    """
+
+    path: str = "params.safetensors"
+
+    formula = Formula("w, b as in the file", r"w, b \text{ as in the file}")
+
+    def load(self, sizes: tuple[int, ...], seed: int) -> tuple[Params, ...]:
+        """The parameters as they stand in the file, whatever the seed.
+
+        Raises:
+            DataError: the file is missing, is no safetensors file, or lacks a layer.
+
+        """
+        del seed
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        path = Path(self.path).expanduser()
+        try:
+            arrays = load_file(path)
+        except FileNotFoundError as error:
+            raise DataError(
+                f"initialiser.path: {path.absolute()} is missing; set it to the "
+                "params.safetensors of a run"
+            ) from error
+        except (OSError, SafetensorError) as error:
+            raise DataError(f"initialiser.path: {path} cannot be read: {error}") from error
+        names = [[f"layer_{n}.{part}" for part in "wb"] for n in range(2, len(sizes) + 1)]
+        expected = {name for layer in names for name in layer}
+        if arrays.keys() != expected:
+            raise DataError(
+                f"initialiser.path: {path} holds {', '.join(sorted(arrays)) or 'nothing'}; the "
+                f"network needs {', '.join(sorted(expected))}"
+            )
+        return tuple(Params(*(_exact(arrays[name]) for name in layer)) for layer in names)
+
+
+def _exact(array: np.ndarray) -> Any:
+    return array.astype(np.float64)
+
+
+@hookimpl
+def bpframe_initialisers() -> dict[str, type[InitialCondition]]:
+    """The initial conditions by name."""
+    return {"file": FromFile}
