@@ -86,7 +86,9 @@ def resume(arguments: list[str]) -> None:
     """Finish a sweep that was begun."""
     command, folder = sweep_commands.to_resume(arguments)
     again = [text for text in command.overrides if not text.startswith("hydra.sweep.dir=")]
-    args = _parsed(_parser(), ["--multirun", *again, f"hydra.sweep.dir={_quoted(folder)}"])
+    args = _parsed(
+        _parser(), ["--multirun", *again, f"hydra.sweep.dir={composition.quoted(str(folder))}"]
+    )
     args.config_name, args.config_dir = command.config_name, command.config_dir
     args.config_path = Path(command.config_path) if command.config_path else None
     _multirun(args, _registry(args), resumes=True)
@@ -152,12 +154,6 @@ def _sweeps(args: Namespace, registry: Registry) -> bool:
             args.overrides, name=args.config_name, mode=RunMode.MULTIRUN
         )
     return cfg.hydra.mode is RunMode.MULTIRUN
-
-
-def _quoted(path: Path) -> str:
-    """A path as the value of an override, whatever characters it has."""
-    escaped = str(path).replace("\\", "\\\\").replace("'", "\\'").replace("${", "\\${")
-    return f"'{escaped}'"
 
 
 def _leave_subcommand_out() -> None:

@@ -77,6 +77,20 @@ def compose_config(
         )
 
 
+def quoted(text: str) -> str:
+    r"""A text as the value of an override, whatever characters it has.
+
+    Hydra takes backslashes for escapes only before a quote or at the end, and OmegaConf only
+    before ${; anywhere else they stand for themselves.
+    """
+    text = re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
+    return "'" + re.sub(r"(\\*)('|\Z)", lambda found: _escaped(*found.groups()), text) + "'"
+
+
+def _escaped(backslashes: str, quote: str) -> str:
+    return backslashes * 2 + (f"\\{quote}" if quote else "")
+
+
 @contextmanager
 def composing(overrides: Sequence[str]) -> Iterator[None]:
     """Check what Hydra would not, and turn its errors into a ConfigError of one line."""

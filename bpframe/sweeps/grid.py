@@ -24,6 +24,8 @@ from bpframe.sweeps.errors import FailedJobsError
 from bpframe.sweeps.ledger import MULTIRUN
 
 STEP = "zip"
+_NULL = "__null__"
+"""What stands for null in a choice that Hydra has tagged, where null itself cannot."""
 _ZIP = re.compile(r"zip\((?P<values>.*)\)", re.DOTALL)
 _NAMED_ZIP = re.compile(r"tag\((?P<names>[\w,\s]+),\s*zip\((?P<values>.*)\)\)", re.DOTALL)
 _FUNCTION = re.compile(r"(choice|range|glob|sort|shuffle)\(.*\)", re.DOTALL)
@@ -44,10 +46,32 @@ def _in_step(text: str) -> str:
     if match is None:
         return text
     values = match["values"].strip()
-    choices = values if _FUNCTION.fullmatch(values) else f"choice({values})"
+    choices = values if _FUNCTION.fullmatch(values) else f"choice({_nulls_marked(values)})"
     names = [*match.groupdict().get("names", "").split(","), STEP]
     tags = ",".join(name.strip() for name in names if name.strip())
     return f"{key}{equals}tag({tags},{choices})"
+
+
+def _nulls_marked(values: str) -> str:
+    """Elements `a, null, [b, null]` with a mark for each null that is an element itself."""
+    return ",".join(_NULL if part.strip() == "null" else part for part in _elements(values))
+
+
+def _elements(values: str) -> list[str]:
+    """The parts between the commas that stand in no bracket and no quotes."""
+    parts, depth, quote = [""], 0, ""
+    for character in values:
+        if quote:
+            quote = "" if character == quote else quote
+        elif character in "'\"":
+            quote = character
+        else:
+            depth += (character in "[{(") - (character in "]})")
+        if character == "," and not depth and not quote:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return parts
 
 
 def combinations(overrides: Sequence[Override]) -> list[list[str]]:
@@ -63,7 +87,10 @@ def combinations(overrides: Sequence[Override]) -> list[list[str]]:
         if not override.is_sweep_override():
             values = [f"{key}={override.get_value_element_as_str()}"]
         elif override.is_discrete_sweep():
-            values = [f"{key}={value}" for value in override.sweep_string_iterator()]
+            values = [
+                f"{key}={'null' if value == _NULL else value}"
+                for value in override.sweep_string_iterator()
+            ]
         else:
             raise ConfigError(
                 f"{override.input_line}: has no end of values; give a list of them, or search with "

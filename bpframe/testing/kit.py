@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import jax
 
+from bpframe.contracts import InitialCondition
 from bpframe.errors import BpframeError
 from bpframe.registry import ACTIVE, Plugin, Registry
 from bpframe.testing import (
@@ -18,6 +19,7 @@ from bpframe.testing import (
     components,
     costs,
     datasets,
+    initial_conditions,
     initialisers,
     learning_rules,
     optimisers,
@@ -141,12 +143,19 @@ def _component_cases(
     shown = " with ".join(name) if isinstance(name, tuple) else name
     every = components.MADE
     if _can_be_made(subject):
-        every += (*components.STRUCTURE, *CHECKS[kind], *training.CHECKS)
+        every += (*components.STRUCTURE, *_checks(kind, component), *training.CHECKS)
     return [
         Case(plugin, kind, shown, check, subject, component, place)
         for place, check in enumerate(every)
         if _applies(check, subject)
     ]
+
+
+def _checks(kind: str, component: type[Any]) -> tuple[Check, ...]:
+    """The checks of its contract; a kind may have two."""
+    if issubclass(component, InitialCondition):
+        return initial_conditions.CHECKS
+    return CHECKS[kind]
 
 
 def _can_be_made(subject: Subject) -> bool:
@@ -172,7 +181,11 @@ def _probe(kind: str, component: type[Any], registry: Registry) -> Callable[[Any
         "cost": lambda: costs.probe(component),
         "output_pair": lambda: costs.pair_probe(costs.N_OUT),
         "optimiser": lambda: optimisers.probe,
-        "initialiser": lambda: initialisers.probe,
+        "initialiser": lambda: (
+            initial_conditions.probe
+            if issubclass(component, InitialCondition)
+            else initialisers.probe
+        ),
         "regulariser": lambda: regularisers.probe,
         "data": lambda: lambda dataset: dataset,
         "learning_rule": lambda: learning_rules.probe,

@@ -12,7 +12,7 @@ from bpframe import starting, steering, training
 from bpframe.contracts import Activation, Cost, OutputPair
 from bpframe.data import Examples
 from bpframe.equations import Unpaired
-from bpframe.errors import ConfigError
+from bpframe.errors import ConfigError, DataError
 from bpframe.experiment import DTYPES, Experiment, Training
 from bpframe.monitoring import Monitor
 from bpframe.network import Layer, Network
@@ -83,7 +83,7 @@ def can_be_trained_with(subject: Subject) -> None:
             with precision(dtype):
                 whole = experiment(subject.registry, subject.kind, instance, dtype=dtype)
                 try:
-                    before, after = run_traced(_traced, whole, starting.exact(whole))
+                    before, after = run_traced(_traced, whole, _exact(whole))
                 except (TypeError, ValueError) as error:
                     text = (str(error).splitlines() or [""])[0]
                     raise CheckFailedError(
@@ -97,6 +97,13 @@ def can_be_trained_with(subject: Subject) -> None:
                 found=after,
                 expected=before,
             )
+
+
+def _exact(experiment: Experiment) -> starting.Exact:
+    try:
+        return starting.exact(experiment)
+    except DataError as error:
+        raise CheckSkippedError(f"has no parameters on this machine: {error}") from error
 
 
 def _traced(experiment: Experiment, exact: starting.Exact) -> tuple[Any, Any]:

@@ -146,6 +146,7 @@ def mean_is_over_examples(subject: Subject) -> None:
                 y=cut(one.y),
                 answer=cut(one.answer),
                 target=cut(one.target),
+                cost=cut(one.cost),
             )
 
         expect_trees_close(

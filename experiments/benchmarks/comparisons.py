@@ -31,6 +31,9 @@ HUGE = dataclasses.replace(WIDE, hidden=(4096, 4096), m=4096, images=40_960)
 
 SCAN = "lax.scan over jax.grad"
 
+QUICK_IMAGES = 2560
+"""On how many images an epoch is timed in a quick run, at most."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Side:
@@ -145,6 +148,7 @@ def measure(group: Group, quick: bool) -> list[dict[str, Any]]:
         AssertionError: a way computes another gradient than bpframe does.
 
     """
+    group = _with_few_images(group) if quick else group
     sides = {
         side.key: side for row in group.rows for side in (row.ours, row.theirs) if side is not None
     }
@@ -153,7 +157,7 @@ def measure(group: Group, quick: bool) -> list[dict[str, Any]]:
     prepared, missing = _prepared(sides)
     runs = {key: way.epoch for key, way in prepared.items()}
     samples = timing.interleaved(
-        {**runs, **(timing.matrix_products(dtype) if limit else {})}, 3 if quick else group.rounds
+        {**runs, **(timing.matrix_products(dtype) if limit else {})}, 1 if quick else group.rounds
     )
     found = []
     for row in group.rows:
@@ -186,6 +190,18 @@ def measure(group: Group, quick: bool) -> list[dict[str, Any]]:
             }
         found.append(entry | {"met": met(entry)})
     return found
+
+
+def _with_few_images(group: Group) -> Group:
+    def few(side: Side) -> Side:
+        images = min(side.task.images, QUICK_IMAGES)
+        return Side(side.way, dataclasses.replace(side.task, images=images))
+
+    rows = [
+        dataclasses.replace(row, ours=few(row.ours), theirs=row.theirs and few(row.theirs))
+        for row in group.rows
+    ]
+    return Group(tuple(rows), group.rounds)
 
 
 def met(entry: dict[str, Any]) -> bool | None:

@@ -29,7 +29,7 @@ def measure(quick: bool) -> list[dict[str, Any]]:
         (["data=mnist"], "784-30-10 on MNIST", 64, {"shared": 2.5, "own": 2.0, "one": 1.1}),
         ([], "64-30-10 on the digits", 256, {}),
     ):
-        jobs = jobs // 4 if quick else jobs
+        jobs = jobs // 16 if quick else jobs
         own = bpframe.compose(["cost=quadratic", "optimiser.eta=3.0", *overrides])
         shared = bpframe.compose(
             ["cost=quadratic", "optimiser.eta=3.0", "sweep.shared_order=true", *overrides]
@@ -68,10 +68,10 @@ def measure(quick: bool) -> list[dict[str, Any]]:
 def _single(experiment: Experiment, data: Data) -> Callable[[], None]:
     """An epoch of a single run as `bpframe.run` makes it, with its evaluation."""
     programs = Programs(experiment, data)
-    order = runner.epoch_order(experiment, 1, len(data.train))
+    orders = runner.epoch_orders(experiment, range(1, 2), len(data.train))
 
     def run() -> None:
-        state, train, *_ = programs.epoch(programs.initial, order)
+        state, train, *_ = programs.train(programs.initial, orders)
         validation = programs.evaluate("validation", state.params)
         jax.device_get(programs.after_epoch(state, train, validation)[1])
 
@@ -87,8 +87,10 @@ def _lanes(experiment: Experiment, data: Data, lanes: int) -> Callable[[], None]
     programs.compile()
     experiments = [dataclasses.replace(experiment, seed=seed) for seed in range(lanes)]
     stacked = programs.stack(experiments)
-    states = [programs.initial(stacked)]
-    orders = np.stack([runner.epoch_order(one, 1, len(data.train)) for one in experiments])
+    states = [programs.initial(stacked, None)]
+    orders = np.stack(
+        [runner.epoch_orders(one, range(1, 2), len(data.train)) for one in experiments]
+    )
     if experiment.training.shared_order:
         orders = orders[0]
     active = np.ones(lanes, bool)

@@ -29,8 +29,7 @@ def measure(quick: bool) -> list[dict[str, Any]]:
         scratch = Path(folder)
         version = [_process(scratch, ["--version"])[0] for _ in range(repeats)]
         cold = [_process(scratch, [], cache=f"cold{i}")[0] for i in range(repeats)]
-        _process(scratch, [], cache="warm")
-        warm = [_process(scratch, [], cache="warm")[0] for _ in range(repeats)]
+        warm = [_process(scratch, [], cache="cold0")[0] for _ in range(repeats)]
         compiling: dict[int, list[float]] = {1: [], 10: []}
         memory = []
         for repeat in range(repeats):

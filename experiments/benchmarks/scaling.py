@@ -17,9 +17,9 @@ SECONDS = 0.15
 
 def points(quick: bool) -> dict[str, list[tuple[int, Task]]]:
     """The tasks of each panel, by what grows in it."""
-    widths = (30, 256, 1024) if quick else (30, 64, 128, 256, 512, 1024, 2048, 4096)
-    depths = (1, 4, 16) if quick else (1, 2, 4, 8, 16)
-    sizes = (1, 32, 1024) if quick else (1, 4, 16, 32, 64, 256, 1024, 4096)
+    widths = (30, 1024) if quick else (30, 64, 128, 256, 512, 1024, 2048, 4096)
+    depths = (1, 4) if quick else (1, 2, 4, 8, 16)
+    sizes = (1, 1024) if quick else (1, 4, 16, 32, 64, 256, 1024, 4096)
     return {
         "width": [(n, dataclasses.replace(BASE, hidden=(n, n), m=128)) for n in widths],
         "depth": [(d, dataclasses.replace(BASE, hidden=(256,) * d)) for d in depths],
@@ -29,7 +29,7 @@ def points(quick: bool) -> dict[str, list[tuple[int, Task]]]:
 
 def measure(quick: bool) -> dict[str, Any]:
     """Microseconds a step at every point, and the FLOP/s of the best matrix product."""
-    products = timing.interleaved(timing.matrix_products(), 3 if quick else 7)
+    products = timing.interleaved(timing.matrix_products(), 1 if quick else 7)
     limit = timing.best_product(products)
     panels = {
         axis: [_point(value, task, limit, quick) for value, task in tasks]
@@ -43,7 +43,7 @@ def _point(value: int, task: Task, limit: float, quick: bool) -> dict[str, float
     steps = min(50_000 // task.m, max(4, int(SECONDS / at_half)))
     task = dataclasses.replace(task, images=steps * task.m)
     way = ways.prepare("bpframe", task)
-    samples = timing.interleaved({"bpframe": way.epoch}, 3 if quick else 7)["bpframe"]
+    samples = timing.interleaved({"bpframe": way.epoch}, 1 if quick else 7)["bpframe"]
     return {
         "value": value,
         "us_per_step": statistics.median(samples) / steps * 1e6,

@@ -4,7 +4,7 @@
 
 Runs every comparison whose libraries are installed (`pip install -e '.[bench]'`), prints the
 tables, and says which targets are missed. With --json it writes FILE, and beside it RESULTS.md and
-the figures. --quick measures fewer rounds and points, not less work.
+the figures. --quick measures one round, fewer points, and epochs of fewer images.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PACKAGES = ("bpframe", "jax", "jaxlib", "numpy", "optax", "torch", "scikit-learn
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="fewer rounds and points")
+    parser.add_argument("--quick", action="store_true", help="one round, fewer points and images")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there")
     arguments = parser.parse_args()
     if arguments.json and not arguments.json.absolute().parent.is_dir():

@@ -9,12 +9,21 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 EPOCHS = "training.epochs=5"
-N_JOBS, FEW = 256, 8
-MANY, N_BASIC = 1000, 32
-QUICK_MANY, QUICK_N_BASIC = 128, 8
+FEW = 8
+
+
+class Jobs(NamedTuple):
+    """How many jobs the sweeps have: as lanes, of those that are timed per job, one by one."""
+
+    lanes: int
+    many: int
+    basic: int
+
+
+FULL, QUICK = Jobs(256, 1000, 32), Jobs(32, 32, 4)
 
 # What someone would write with two processes: each takes the next job when it is done with one.
 _TWO_PROCESSES = """
@@ -34,7 +43,7 @@ if __name__ == "__main__":
 
 def measure(quick: bool) -> list[dict[str, Any]]:
     """The commands, in interleaved rounds; the slow ones with a part of the jobs, and scaled."""
-    many, n_basic = (QUICK_MANY, QUICK_N_BASIC) if quick else (MANY, N_BASIC)
+    jobs = QUICK if quick else FULL
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         script = scratch / "two_processes.py"
@@ -43,15 +52,15 @@ def measure(quick: bool) -> list[dict[str, Any]]:
         basic = [*bpframe, "hydra/launcher=basic", "hydra/sweeper=basic"]
         two = [sys.executable, str(script), "FOLDER"]
         commands = {
-            "lanes": [*bpframe, *_swept(N_JOBS)],
-            "lanes, shared order": [*bpframe, *_swept(N_JOBS), "sweep.shared_order=true"],
-            "basic": [*basic, *_swept(n_basic)],
-            "basic, with pictures": [*basic, *_swept(n_basic), "plots=true"],
+            "lanes": [*bpframe, *_swept(jobs.lanes)],
+            "lanes, shared order": [*bpframe, *_swept(jobs.lanes), "sweep.shared_order=true"],
+            "basic": [*basic, *_swept(jobs.basic)],
+            "basic, with pictures": [*basic, *_swept(jobs.basic), "plots=true"],
             "basic, one job": [*basic, *_swept(1)],
             "basic, one job with pictures": [*basic, *_swept(1), "plots=true"],
-            "two processes": [*two, *_values(n_basic), EPOCHS],
+            "two processes": [*two, *_values(jobs.basic), EPOCHS],
             "two processes, two jobs": [*two, *_values(2), EPOCHS],
-            "many": [*bpframe, *_swept(many)],
+            "many": [*bpframe, *_swept(jobs.many)],
             "few": [*bpframe, *_swept(FEW)],
         }
         for command in () if quick else commands.values():
@@ -61,18 +70,18 @@ def measure(quick: bool) -> list[dict[str, Any]]:
             {name: _seconds(scratch, command) for name, command in commands.items()}
             for _ in range(1 if quick else 3)
         ]
-    return _rows(rounds, many, n_basic)
+    return _rows(rounds, jobs)
 
 
-def _rows(rounds: list[dict[str, float]], many: int, n_basic: int) -> list[dict[str, Any]]:
+def _rows(rounds: list[dict[str, float]], jobs: Jobs) -> list[dict[str, Any]]:
     def row(what: str, name: str, part: str, one: str, target: float | None) -> dict[str, Any]:
         n_one = 2 if name == "two processes" else 1
-        per_job = [(r[part] - r[one]) / (n_basic - n_one) for r in rounds]
-        scaled = [r[one] + (N_JOBS - n_one) * job for r, job in zip(rounds, per_job, strict=True)]
+        per_job = [(r[part] - r[one]) / (jobs.basic - n_one) for r in rounds]
+        scaled = [r[one] + (jobs.lanes - n_one) * job for r, job in zip(rounds, per_job, strict=True)]
         ratios = [all_ / r["lanes"] for all_, r in zip(scaled, rounds, strict=True)]
         ratio = statistics.median(ratios)
         return {
-            "what": f"{N_JOBS} jobs against {what}",
+            "what": f"{jobs.lanes} jobs against {what}",
             "ours_s": statistics.median(r["lanes"] for r in rounds),
             "theirs_s": statistics.median(scaled),
             "per_job_ms": 1e3 * statistics.median(per_job),
@@ -82,7 +91,7 @@ def _rows(rounds: list[dict[str, float]], many: int, n_basic: int) -> list[dict[
             "met": None if target is None else ratio >= target,
         }
 
-    costs = [1e3 * (r["many"] - r["few"]) / (many - FEW) for r in rounds]
+    costs = [1e3 * (r["many"] - r["few"]) / (jobs.many - FEW) for r in rounds]
     cost = statistics.median(costs)
     return [
         row(
@@ -101,7 +110,7 @@ def _rows(rounds: list[dict[str, float]], many: int, n_basic: int) -> list[dict[
             30.0,
         ),
         {
-            "what": f"{many} jobs: composing, training and writing, per job",
+            "what": f"{jobs.many} jobs: composing, training and writing, per job",
             "ours_s": statistics.median(r["many"] for r in rounds),
             "per_job_ms": cost,
             "spread": [min(costs), max(costs)],
@@ -109,7 +118,7 @@ def _rows(rounds: list[dict[str, float]], many: int, n_basic: int) -> list[dict[
             "met": cost <= 15.0,
         },
         {
-            "what": f"{N_JOBS} jobs with a shared order",
+            "what": f"{jobs.lanes} jobs with a shared order",
             "ours_s": statistics.median(r["lanes, shared order"] for r in rounds),
             "met": None,
         },
