@@ -580,6 +580,27 @@ class TransposedWeights(sound.TruncatedNormal):
         return Params(w.T, b)
 
 
+class OneLayerShort(sound.Diagonal):
+    """Without the output layer."""
+
+    def load(self, sizes: tuple[int, ...], seed: int) -> AllParams:
+        return super().load(sizes, seed)[:-1]
+
+
+class InFloat32(sound.Diagonal):
+    """With half of the digits."""
+
+    def load(self, sizes: tuple[int, ...], seed: int) -> AllParams:
+        return jax.tree.map(lambda part: part.astype(np.float32), super().load(sizes, seed))
+
+
+class FromTheGlobalGenerator(sound.Diagonal):
+    """Biases of whoever drew before."""
+
+    def load(self, sizes: tuple[int, ...], seed: int) -> AllParams:
+        return jax.tree.map(lambda part: part + np.random.normal(), super().load(sizes, seed))
+
+
 class DeviationForVariance(sound.TruncatedNormal):
     """Multiplied by the variance in place of its root."""
 
@@ -1003,6 +1024,9 @@ COMPONENTS: dict[type[Any], str] = {
     TwoLayersOnly: "shapes and dtypes",
     TransposedWeights: "shapes of a layer",
     DeviationForVariance: "variance is as stated",
+    OneLayerShort: "shapes of the network",
+    InFloat32: "shapes of the network",
+    FromTheGlobalGenerator: "deterministic",
     FansExchanged: "variance is as stated",
     KeyOfItsOwn: "key matters",
     KeyUsedTwice: "key matters",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import types
 from typing import Any, ClassVar
@@ -20,6 +21,7 @@ from bpframe import (
     EpochRecord,
     EpochResult,
     Examples,
+    InitialCondition,
     Initialiser,
     LearningRule,
     MeanMetric,
@@ -412,6 +414,20 @@ class TruncatedNormal(Initialiser):
         return 1 / n_in
 
 
+class Diagonal(InitialCondition):
+    """w_jj = gain, and 0 elsewhere; normal biases of the seed."""
+
+    gain: float = hyperparameter(default=1.0, gt=0)
+
+    def load(self, sizes: tuple[int, ...], seed: int) -> AllParams:
+        rng = np.random.default_rng(seed)
+        layers: list[Any] = [
+            (self.gain * np.eye(n, n_prev), rng.normal(size=n))
+            for n_prev, n in itertools.pairwise(sizes)
+        ]
+        return tuple(Params(w, b) for w, b in layers)
+
+
 class Sparse(Initialiser):
     """Normal weights, of which a share `density` is not zero; normal biases."""
 
@@ -662,6 +678,7 @@ COMPONENTS: tuple[type[Component], ...] = (
     SignDescent,
     TruncatedNormal,
     Sparse,
+    Diagonal,
     ElasticNet,
     NearlyOrthogonal,
     SignSymmetry,

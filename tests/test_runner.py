@@ -134,7 +134,7 @@ class Kit:
 
     @hookimpl
     def bpframe_initialisers(self) -> dict[str, Any]:
-        return {"constant": Constant}
+        return {"one_value": Constant}
 
     @hookimpl
     def bpframe_activations(self) -> dict[str, Any]:
@@ -427,15 +427,15 @@ LINEAR = ("data=ones", "cost=quadratic", "network.output_activation=linear")
 # Each case: overrides, then the epoch, the mini-batch, the quantity and the layer to be named.
 DIVERGENCES: list[tuple[tuple[str, ...], int, int | None, str, int]] = [
     # 3 inputs of 1 times weights of 3e38
-    ((*LINEAR, "initialiser=constant", "initialiser.value=3e38"), 1, 1, "z", 2),
+    ((*LINEAR, "initialiser=one_value", "initialiser.value=3e38"), 1, 1, "z", 2),
     # z^2 = 3e30 is finite, z^3 = 4 * 1e30 * 3e30 is not
     (
-        (*LINEAR, "network.activation=relu", "initialiser=constant", "initialiser.value=1e30"),
+        (*LINEAR, "network.activation=relu", "initialiser=one_value", "initialiser.value=1e30"),
         *(1, 1, "z", 3),
     ),
     # a^3 = 12e20, and its square is not finite
     (
-        (*LINEAR, "network.activation=relu", "initialiser=constant", "initialiser.value=1e10"),
+        (*LINEAR, "network.activation=relu", "initialiser=one_value", "initialiser.value=1e10"),
         *(1, 1, "the cost", 3),
     ),
     # delta^3 is about 1e30, and delta^2 is 1e30 times that

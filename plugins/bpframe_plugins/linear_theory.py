@@ -216,7 +216,7 @@ class WeightGradientProduct(MeanMetric):
         """(m,) a layer."""
         layers = zip(seen.deltas, seen.trace.z, seen.params, strict=True)
         return {
-            f"layer_{number}": jnp.sum(delta * (z - layer.b), axis=1)
+            f"layer_{number}": jnp.sum(delta * (z - layer.b[None]), axis=1)
             for number, (delta, z, layer) in enumerate(layers, start=2)
         }
 

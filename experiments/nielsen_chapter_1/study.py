@@ -1,0 +1,99 @@
+"""Chapter 1: the first networks of the book, and what a wrong eta does to them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+from reproduction import curves
+from reproduction.rules import Between, Rule, Within
+from reproduction.runs import Runs
+from reproduction.study import Row, Study
+
+TEST = "accuracy.test"
+SOURCE = "chapter 1"
+WIDENED = 0.3
+
+
+class Net(NamedTuple):
+    """One of the book's four runs."""
+
+    hidden: int
+    eta: float
+
+    @property
+    def title(self) -> str:
+        """Such as 784-30-10, eta 3."""
+        return f"784-{self.hidden}-10, eta {self.eta:g}"
+
+    def of(self, runs: Runs) -> Runs:
+        """Its runs."""
+        return runs.where({"network.hidden": [self.hidden], "optimiser.eta": self.eta})
+
+
+GOOD, WIDE, SLOW, WILD = Net(30, 3.0), Net(100, 3.0), Net(100, 0.001), Net(30, 100.0)
+FIGURES: Mapping[Net, Mapping[str, float]] = MappingProxyType(
+    {
+        GOOD: {"after epoch 1": 91.29, "best epoch": 95.42},
+        WIDE: {"best epoch": 96.59},
+        SLOW: {"after epoch 1": 11.39, "after the last": 21.42},
+        WILD: {"after epoch 1": 10.09, "after the last": 9.82},
+    }
+)
+"""Test accuracy in percent, the best of three runs, as the book prints it."""
+QUICK: Mapping[tuple[Net, str], Rule] = MappingProxyType(
+    {
+        (GOOD, "after epoch 1"): Within(91.29, 2.0),
+        (GOOD, "best epoch"): Between(91.5, 95.5),
+        (WIDE, "best epoch"): Between(30.0, 96.6),  # some seeds leave two digits out for long
+        (SLOW, "after epoch 1"): Between(5.0, 20.0),
+        (SLOW, "after the last"): Between(5.0, 22.0),
+        (WILD, "after epoch 1"): Within(10.09, 2.0),
+        (WILD, "after the last"): Within(9.82, 2.0),
+    }
+)
+"""What three epochs can show."""
+
+
+def rows(runs: Runs, quick: bool) -> list[Row]:
+    found = []
+    for net, figures in FIGURES.items():
+        test = 100 * net.of(runs).column(TEST)
+        values = {
+            "after epoch 1": test[:, 0],
+            "best epoch": test.max(axis=1),
+            "after the last": test[:, -1],
+        }
+        for when, figure in figures.items():
+            rule = QUICK[net, when] if quick else Within(figure, WIDENED)
+            found.append(Row(f"{net.title}: {when}", values[when], rule, figure, "%", 2, SOURCE))
+    return found
+
+
+def draw(runs: Runs, figure: Figure) -> None:
+    for axes, net in zip(figure.subplots(1, 4), FIGURES, strict=True):
+        own = net.of(runs)
+        curves.band(axes, own.epoch, 100 * own.column(TEST), label=f"{len(own)} seeds")
+        for when, value in FIGURES[net].items():
+            epoch = {"after epoch 1": own.epoch[0], "after the last": own.epoch[-1]}.get(when)
+            if epoch is None:
+                axes.axhline(value, color=curves.DARK, linestyle="--", linewidth=0.9)
+                axes.plot([], [], color=curves.DARK, linestyle="--", label=f"book, {when}")
+            else:
+                curves.book(axes, np.array([epoch]), np.array([value]), f"book, {when}")
+        axes.set_title(net.title, fontsize=10)
+        curves.tidy(axes, y="test accuracy, %" if net is GOOD else "")
+
+
+STUDY = Study(
+    name="nielsen_chapter_1",
+    place=1,
+    title="The book's first networks, with good and bad learning rates",
+    rows=rows,
+    draw=draw,
+    figsize=(13, 3.4),
+    quick=("seed=0,1", "training.epochs=3"),
+)
