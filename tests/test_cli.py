@@ -258,7 +258,7 @@ def test_help_lists_groups_names_and_config(main: Main, tmp_path: Path, flag: st
     for text in (
         "bpframe explain",
         "optimiser: adagrad, adam, adamw, lion, momentum, nesterov, rmsprop, sgd",
-        "data: digits, fashion_mnist, mnist, xor",
+        "data: digits, fashion_mnist, inline, mnist, whitened, xor",
         "batch_size: 10",
         "train 64-30-10 on the digits",
     ):

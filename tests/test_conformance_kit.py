@@ -30,6 +30,7 @@ from bpframe.testing import (
     check_plugins,
     check_registry,
     components,
+    initial_conditions,
     plugins,
     training,
 )
@@ -138,6 +139,7 @@ def test_every_check_is_meant_for_some_defect() -> None:
     shared = {check.name for check in SHARED}
     meant = {(kind_of(component), check) for component, check in COMPONENTS.items()}
     own = {(kind, check.name) for kind, checks in CHECKS.items() for check in checks}
+    own |= {("initialiser", check.name) for check in initial_conditions.CHECKS}
     assert {(kind, name) for kind, name in own if name not in shared} <= meant
     every = shared | {check.name for check in plugins.CHECKS}
     assert every <= {faulty.check for faulty in FAULTY.values()}

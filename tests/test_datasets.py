@@ -16,7 +16,7 @@ import jax
 import numpy as np
 import pooch
 import pytest
-from bpframe_plugins.datasets import Digits, FashionMnist, Mnist, Xor, bpframe_datasets
+from bpframe_plugins.datasets import Digits, FashionMnist, Inline, Mnist, Xor, bpframe_datasets
 from bpframe_plugins.datasets import mnist as mnist_module
 from bpframe_plugins.datasets.idx import read_idx
 from hypothesis import given
@@ -485,11 +485,11 @@ def test_xor() -> None:
 # The plugin
 
 
-def test_the_plugin_offers_four_data_sets() -> None:
-    assert list(bpframe_datasets()) == ["digits", "mnist", "fashion_mnist", "xor"]
+def test_the_plugin_offers_five_data_sets() -> None:
+    assert list(bpframe_datasets()) == ["digits", "mnist", "fashion_mnist", "xor", "inline"]
 
 
-@pytest.mark.parametrize("dataset", bpframe_datasets().values())
+@pytest.mark.parametrize("dataset", [d for d in bpframe_datasets().values() if d is not Inline])
 def test_data_sets_are_static_structure(dataset: type) -> None:
     assert jax.tree.leaves(dataset()) == []
     assert hash(dataset(train_size=100)) != hash(dataset())

@@ -69,7 +69,7 @@ def test_float64_keeps_every_digit(tmp_path: Path) -> None:
 def _broken(tmp_path: Path, name: str) -> Path:
     path = tmp_path / f"{name}.safetensors"
     good = {"layer_2.w": (4, 3), "layer_2.b": (4,), "layer_3.w": (2, 4), "layer_3.b": (2,)}
-    arrays = {key: np.ones(shape, np.float32) for key, shape in good.items()}
+    arrays: dict[str, Any] = {key: np.ones(shape, np.float32) for key, shape in good.items()}
     if name == "short":
         del arrays["layer_3.b"]
     elif name == "long":
@@ -104,6 +104,15 @@ def test_a_file_that_does_not_fit_is_one_line(tmp_path: Path, name: str, text: s
     assert message.startswith("initialiser")
     assert text in message
     assert "\n" not in message
+
+
+def test_one_value_everywhere_to_every_digit() -> None:
+    chosen = ("initialiser=constant", "initialiser.w=0.7", "initialiser.b=-0.1")
+    experiment = composed(*chosen, "training.dtype=float64")
+    with precision("float64"):
+        params = starting.initial_state(experiment, starting.exact(experiment)).params
+    assert {float(w) for layer in params for w in layer.w.ravel()} == {0.7}
+    assert {float(b) for layer in params for b in layer.b} == {-0.1}
 
 
 class Spread(InitialCondition):

@@ -21,7 +21,7 @@ def make(name):
 
 
 @pytest.mark.parametrize("shape", [(64, 30), (30, 64), (50, 50)])
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "constant"])
+@pytest.mark.parametrize("name", NAMES)
 def test_shapes_mean_and_variance(name, shape):
     n_in, n_out = shape
     w, b = make(name)(jax.random.key(3), n_in, n_out)
@@ -52,7 +52,6 @@ def test_variances_are_the_published_ones():
         "he_normal": 2 / 20,
         "orthogonal": 1 / 30,
         "zeros": 0,
-        "constant": 0,
     }
     assert {name: make(name).variance(20, 30) for name in NAMES} == pytest.approx(expected)
 
@@ -68,10 +67,3 @@ def test_orthogonal_is_orthogonal(shape):
     w = np.asarray(make("orthogonal")(jax.random.key(0), *shape).w)
     gram = w.T @ w if w.shape[0] > w.shape[1] else w @ w.T
     np.testing.assert_allclose(gram, np.eye(len(gram)), atol=1e-12)
-
-
-def test_constant_starts_from_its_fields():
-    constant = CLASSES["constant"]
-    w, b = constant(w=2.0, b=-1.5)(jax.random.key(0), 3, 2)
-    np.testing.assert_array_equal(w, np.full((2, 3), 2.0))
-    np.testing.assert_array_equal(b, np.full(2, -1.5))

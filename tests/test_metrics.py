@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import math
 from collections.abc import Iterator, Mapping
@@ -13,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from bpframe_plugins.linear_theory import singular_vectors
 from oracles import ACTIVATIONS
 from test_runner import Kit, composed, equal, examples, summary
 
@@ -120,6 +122,8 @@ class Batch(NamedTuple):
     slopes: list[np.ndarray | None]
     answer: np.ndarray
     target: np.ndarray
+    cost: np.ndarray
+    products: list[np.ndarray]
 
 
 def targets(y: np.ndarray, n_out: int) -> np.ndarray:
@@ -137,6 +141,14 @@ def xy(split: Examples, rows: Any = slice(None)) -> tuple[np.ndarray, np.ndarray
 gradient = jax.jit(bpframe.gradient)
 
 
+def costs(experiment: Experiment, a: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """C of each example."""
+    if type(experiment.cost.cost_function).__name__ == "LogLikelihood":
+        return -np.sum(y * np.log(a), axis=1)
+    assert type(experiment.cost.cost_function).__name__ == "CrossEntropy"
+    return -np.sum(y * np.log(a) + (1 - y) * np.log(1 - a), axis=1)
+
+
 def batch(experiment: Experiment, params: Any, x: np.ndarray, y: np.ndarray) -> Batch:
     y = targets(y, experiment.network.sizes[-1]).astype(float)
     found = jax.tree.map(np.asarray, gradient(experiment.network, experiment.cost, params, x, y))
@@ -150,6 +162,11 @@ def batch(experiment: Experiment, params: Any, x: np.ndarray, y: np.ndarray) -> 
         ],
         classes(found.trace.a[-1]),
         classes(y),
+        costs(experiment, found.trace.a[-1], y),
+        [
+            np.einsum("mj,jk,mk->m", delta, np.asarray(w), a)
+            for delta, (w, _), a in zip(found.deltas, params, found.trace.a[:-1], strict=True)
+        ],
     )
 
 
@@ -165,12 +182,17 @@ def expected(batches: list[Batch], params: Any, over: str) -> dict[str, Any]:
     columns: dict[str, Any] = {
         f"accuracy.{over}": np.mean(answer == target),
         f"confusion_matrix.{over}": matrix,
+        f"cost.{over}": np.mean(np.concatenate([b.cost for b in batches])),
+        **of_the_linear_theory([(np.asarray(w), np.asarray(b)) for w, b in params], over),
     }
     for index, (w, _) in enumerate(params):
         deltas = np.concatenate([b.deltas[index] for b in batches])
         gradients = [np.linalg.norm(b.gradient[index]) for b in batches]
         layer = f"{over}.layer_{index + 2}"
         columns[f"delta_norm.{layer}"] = np.mean(np.sqrt(np.sum(deltas**2, axis=1)))
+        columns[f"mean_delta_norm.{layer}"] = np.linalg.norm(np.mean(deltas, axis=0))
+        products = np.concatenate([b.products[index] for b in batches])
+        columns[f"weight_gradient_product.{layer}"] = np.mean(products)
         columns[f"gradient_norm.{layer}"] = np.mean(gradients)
         columns[f"weight_norm.{layer}"] = np.sqrt(np.sum(np.asarray(w) ** 2))
         slopes = [s for b in batches if (s := b.slopes[index]) is not None]
@@ -178,6 +200,20 @@ def expected(batches: list[Batch], params: Any, over: str) -> dict[str, Any]:
             every = np.concatenate(slopes)
             columns[f"saturation.{layer}"] = np.mean(np.abs(every) < THRESHOLD)
             columns[f"dead_units.{layer}"] = np.mean(np.all(every == 0, axis=0))
+    return columns
+
+
+def of_the_linear_theory(
+    params: list[tuple[np.ndarray, np.ndarray]], over: str
+) -> dict[str, np.ndarray]:
+    product = params[0][0]
+    for w, _ in params[1:]:
+        product = w @ product
+    u, v = (singular_vectors(n, side, 0) for n, side in zip(product.shape, "uv", strict=True))
+    modes = np.diag(u.T @ product @ v)
+    columns = {f"mode_strengths.{over}.mode_{k}": mode for k, mode in enumerate(modes, start=1)}
+    for number, ((w, b), (after, _)) in enumerate(itertools.pairwise(params), start=2):
+        columns[f"balancedness.{over}.layer_{number}"] = after.T @ after - w @ w.T - np.outer(b, b)
     return columns
 
 
@@ -193,7 +229,8 @@ def one_by_one(experiment: Experiment, epochs: int) -> Iterator[tuple[list[Batch
     """The mini-batches of each epoch, with gradient descent as a loop, and the params after it."""
     with precision(experiment.training.dtype):
         params = starting.initial_state(experiment).params
-    train, m = experiment.data.load().train, experiment.training.batch_size
+    train = experiment.data.load().train
+    m = experiment.training.m(len(train))
     eta = experiment.optimiser.eta  # pyright: ignore[reportAttributeAccessIssue]
     for epoch in range(1, epochs + 1):
         order = np.random.default_rng([experiment.seed, epoch]).permutation(len(train))

@@ -137,9 +137,7 @@ def test_json_has_every_component_with_its_fields(main: Main, registry: Registry
             required = field.default is dataclasses.MISSING
             assert described["is_required"] == required
             default = None if required else field.default
-            assert described["default"] == (
-                list(default) if isinstance(default, tuple) else default
-            )
+            assert described["default"] == json.loads(json.dumps(default))
             assert described["type"]
             bounds, choices = field.metadata.get("bounds", {}), field.metadata.get("choices", ())
             numbers = re.findall(r"(>=|<=|>|<) (\S+)", described["allowed"])

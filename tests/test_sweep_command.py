@@ -416,7 +416,7 @@ def test_signals_end_the_process_with_their_status(tmp_path: Path, number: int) 
     folder = tmp_path / "sweep"
     running = subprocess.Popen(
         command(
-            *("-m", *SMALL[:2], "training.epochs=4000", "seed=0,1,2", "hydra.launcher.lanes=1"),
+            *("-m", *SMALL[:2], "training.epochs=2500", "seed=0,1,2", "hydra.launcher.lanes=1"),
             "hydra.sweep.dir=sweep",
         ),
         cwd=tmp_path,
@@ -519,7 +519,7 @@ def test_progress_is_live_on_a_terminal(tmp_path: Path) -> None:
     """Slow: another process, on a terminal of its own."""
     ours, theirs = pty.openpty()
     running = subprocess.Popen(
-        command("-m", *SMALL[:2], "training.epochs=2000", "seed=0,1,2", "hydra.sweep.dir=sweep"),
+        command("-m", *SMALL[:2], "training.epochs=1000", "seed=0,1,2", "hydra.sweep.dir=sweep"),
         cwd=tmp_path,
         env=environment(tmp_path, TERM="xterm-256color", COLUMNS="100", LINES="40"),
         stdin=theirs,

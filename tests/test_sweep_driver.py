@@ -134,10 +134,10 @@ def test_an_error_of_one_chunk_does_not_stop_the_others(
     """Slow: the first and the last chunk, which take as long as the one between them."""
     original, calls = LanePrograms.initial, iter(range(9))
 
-    def initial(self: LanePrograms, experiments: Any) -> Any:
+    def initial(self: LanePrograms, experiments: Any, exact: Any) -> Any:
         if next(calls) == bad:
             raise RuntimeError("of the device")
-        return original(self, experiments)
+        return original(self, experiments, exact)
 
     monkeypatch.setattr(LanePrograms, "initial", initial)
     folder = tmp_path / "sweep"

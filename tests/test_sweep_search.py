@@ -21,6 +21,7 @@ import optuna
 import pytest
 import test_cli
 import test_sweep_jobs
+import test_sweep_kill
 import test_sweep_lanes
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, JobStatus
@@ -34,7 +35,8 @@ from optuna.distributions import (
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
-from test_cli import Main, command, environment, process
+from test_cli import Main, process
+from test_sweep_kill import Start
 
 from bpframe.errors import ConfigError, DivergenceError, OutputError
 from bpframe.sweeps import samplers, search, spaces
@@ -50,6 +52,7 @@ from bpframe.sweeps.study import JOURNAL, Study, quiet
 outer = test_cli.main
 main = test_sweep_jobs.main
 one_compilation = test_sweep_lanes.one_compilation
+start = test_sweep_kill.start
 
 ACCURACY = Objective("best_validation_accuracy", "maximise")
 NODE: Mapping[str, Any] = {
@@ -655,7 +658,7 @@ def progress(folder: Path) -> list[int]:
 
 @pytest.mark.slow
 def test_a_search_that_is_killed_again_and_again_ends_as_an_undisturbed_one(
-    tmp_path: Path,
+    start: Start, tmp_path: Path
 ) -> None:
     """Slow: some ten processes, which are killed soon after something of the search is written."""
     settings = (
@@ -668,23 +671,15 @@ def test_a_search_that_is_killed_again_and_again_ends_as_an_undisturbed_one(
     kills = 0
     while True:
         begun = (folder / "sweep.jsonl").exists()
-        running = subprocess.Popen(
-            command(*(("resume", "s") if begun else (*COMMAND, *settings))),
-            cwd=tmp_path,
-            env=environment(tmp_path),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
         before = progress(folder)
-        while running.poll() is None and (progress(folder) == before or kills == 7):
+        running = start(tmp_path, *(("resume", "s") if begun else (*COMMAND, *settings)))
+        while running.is_alive() and (progress(folder) == before or kills == 7):
             time.sleep(0.005)
         time.sleep(rng.uniform(0, 0.6))
-        if running.poll() is None:
-            running.send_signal(signal.SIGKILL)
-        out, _ = running.communicate()
-        assert running.returncode in (0, -signal.SIGKILL), out
-        if running.returncode == 0:
+        running.kill()
+        running.join()
+        assert running.exitcode in (0, -signal.SIGKILL), (tmp_path / "stderr").read_text()
+        if running.exitcode == 0:
             break
         kills += 1
     assert kills >= 4

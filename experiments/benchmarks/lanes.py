@@ -42,7 +42,7 @@ def measure(quick: bool) -> list[dict[str, Any]]:
             "one": _lanes(own, data, 1),
         }
         samples = timing.interleaved(ways, 1 if quick else 9)
-        steps = -(-len(data.train) // own.training.batch_size)
+        steps = -(-len(data.train) // own.training.m(len(data.train)))
         for way, lanes in (("shared", jobs), ("own", jobs), ("one", 1)):
             pairs = zip(samples["single"], samples[way], strict=True)
             ratios = [lanes * a / b if lanes > 1 else b / a for a, b in pairs]

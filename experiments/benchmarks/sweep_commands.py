@@ -77,7 +77,9 @@ def _rows(rounds: list[dict[str, float]], jobs: Jobs) -> list[dict[str, Any]]:
     def row(what: str, name: str, part: str, one: str, target: float | None) -> dict[str, Any]:
         n_one = 2 if name == "two processes" else 1
         per_job = [(r[part] - r[one]) / (jobs.basic - n_one) for r in rounds]
-        scaled = [r[one] + (jobs.lanes - n_one) * job for r, job in zip(rounds, per_job, strict=True)]
+        scaled = [
+            r[one] + (jobs.lanes - n_one) * job for r, job in zip(rounds, per_job, strict=True)
+        ]
         ratios = [all_ / r["lanes"] for all_, r in zip(scaled, rounds, strict=True)]
         ratio = statistics.median(ratios)
         return {

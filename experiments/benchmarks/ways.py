@@ -76,7 +76,7 @@ def _recorded(
     compile_s = time.perf_counter() - started
 
     def epoch(state: training.State, order: np.ndarray) -> training.State:
-        state, totals, finite, _ = program(experiment, state, examples, order)
+        state, totals, finite, _ = program(experiment, state, examples, order[None], 1)
         jax.device_get((totals, finite))
         return jax.block_until_ready(state)
 

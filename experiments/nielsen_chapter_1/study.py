@@ -69,7 +69,9 @@ def rows(runs: Runs, quick: bool) -> list[Row]:
         }
         for when, figure in figures.items():
             rule = QUICK[net, when] if quick else Within(figure, WIDENED)
-            found.append(Row(f"{net.title}: {when}", values[when], rule, figure, "%", 2, SOURCE))
+            found.append(
+                Row(f"{net.title}: {when}", tuple(values[when]), rule, figure, "%", 2, SOURCE)
+            )
     return found
 
 

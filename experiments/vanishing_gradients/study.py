@@ -64,12 +64,14 @@ def _ratios(runs: Runs, quick: bool) -> list[Row]:
             name = f"{depth} hidden layers, |mean delta| of layer {k + 3} over layer {k + 2}"
             book = start[k + 1] / start[k]
             rule: Rule = Between(1.5, 12.0) if quick else Within(book)
-            found.append(Row(f"{name}: at the start", ratios[:, 0, k], rule, book, source=SOURCE))
+            found.append(
+                Row(f"{name}: at the start", tuple(ratios[:, 0, k]), rule, book, source=SOURCE)
+            )
             if not quick:
                 book = END[depth][k]
                 rule = Within(book, round(0.1 * book, 2))
                 text = f"{name}: after 500 epochs"
-                found.append(Row(text, ratios[:, -1, k], rule, book, source=SOURCE))
+                found.append(Row(text, tuple(ratios[:, -1, k]), rule, book, source=SOURCE))
     return found
 
 
@@ -80,7 +82,7 @@ def _accuracies(runs: Runs, quick: bool) -> list[Row]:
         values = 100 * trained(runs, depth).column("validation_accuracy")[:, -1]
         rule: Rule = Within(book, 4.0) if quick else Within(book, WIDENED)
         name = f"{depth} hidden layer{'s' * (depth > 1)}: validation accuracy at the end"
-        found.append(Row(name, values, rule, book, "%", source=SOURCE))
+        found.append(Row(name, tuple(values), rule, book, "%", source=SOURCE))
     return found
 
 

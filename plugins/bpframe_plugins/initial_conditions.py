@@ -1,7 +1,8 @@
-"""Exact initial conditions that belong to no data set: the parameters of an earlier run."""
+"""Exact initial conditions for any network: an earlier run's parameters, or one value."""
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,27 @@ class FromFile(InitialCondition):
         return tuple(Params(*(_exact(arrays[name]) for name in layer)) for layer in names)
 
 
+class Constant(InitialCondition):
+    """The same weight w everywhere, and the same bias b.
+
+    For a single neuron it is its starting point. Source: Nielsen (2015), chapter 3, where one
+    starts from w = 0.6, b = 0.9 and from w = b = 2.
+    """
+
+    w: float = 0.6
+    b: float = 0.9
+
+    formula = Formula("w and b the same everywhere", r"w_{jk} = w,\ b_j = b")
+
+    def load(self, sizes: tuple[int, ...], seed: int) -> tuple[Params, ...]:
+        """w_jk = w, b_j = b."""
+        del seed
+        return tuple(
+            Params(_exact(np.full((n, n_prev), self.w)), _exact(np.full(n, self.b)))
+            for n_prev, n in itertools.pairwise(sizes)
+        )
+
+
 def _exact(array: np.ndarray) -> Any:
     return array.astype(np.float64)
 
@@ -64,4 +86,4 @@ def _exact(array: np.ndarray) -> Any:
 @hookimpl
 def bpframe_initialisers() -> dict[str, type[InitialCondition]]:
     """The initial conditions by name."""
-    return {"file": FromFile}
+    return {"file": FromFile, "constant": Constant}

@@ -139,30 +139,6 @@ class Zeros(_ZeroBiases):
         return 0.0
 
 
-class Constant(Initialiser):
-    """The same weight w everywhere, and the same bias b.
-
-    For a single neuron it is its starting point. Source: Nielsen (2015), chapter 3, where one
-    starts from w = 0.6, b = 0.9 and from w = b = 2.
-    """
-
-    w: float = 0.6
-    b: float = 0.9
-
-    is_random = False
-    formula = Formula("w and b the same everywhere", r"w_{jk} = w,\ b_j = b")
-
-    def __call__(self, key: Array, n_in: int, n_out: int) -> Params:
-        """w_jk = w, b_j = b."""
-        del key
-        return Params(jnp.full((n_out, n_in), self.w), jnp.full((n_out,), self.b))
-
-    def variance(self, n_in: int, n_out: int) -> float:
-        """0."""
-        del n_in, n_out
-        return 0.0
-
-
 @hookimpl
 def bpframe_initialisers() -> dict[str, type[Initialiser]]:
     """The initialisers by name."""
@@ -174,5 +150,4 @@ def bpframe_initialisers() -> dict[str, type[Initialiser]]:
         "he_normal": HeNormal,
         "orthogonal": Orthogonal,
         "zeros": Zeros,
-        "constant": Constant,
     }

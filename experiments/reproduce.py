@@ -1,0 +1,126 @@
+"""Nielsen's book, reproduced: every study, its rows judged, and its figure.
+
+    python experiments/reproduce.py [NAME ...] [--quick] [--out FOLDER] [--runs FOLDER]
+
+Runs the sweeps of the studies (the folders here that have a study.py), all of them or those that
+are named, and writes RESULTS.md, results.json and the figures. What it does not run stays as it is.
+The exit status is 0 if every row agrees with the book, or disagrees for a reason that its study
+states.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import datetime
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from reproduction import catalogue, screen, sweeping
+from reproduction.environment import Environment, environment
+from reproduction.estimate import book_loop_seconds
+from reproduction.output import Output
+from reproduction.results import Result
+from reproduction.study import Study
+
+from bpframe.errors import BpframeError, described
+
+HERE = Path(__file__).resolve().parent
+LAST = 99
+"""The place of a study that cannot be read."""
+
+
+def main(argv: Sequence[str] | None = None, *, root: Path = HERE) -> int:
+    """Reproduce what the arguments name, of the studies below `root`; the exit status."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return _reproduce(arguments, root)
+    except (BpframeError, OSError) as error:
+        print(f"reproduce.py: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("reproduce.py: interrupted; the studies before are written", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help="a study; all if none is named")
+    parser.add_argument("--quick", action="store_true", help="short runs, into a folder of its own")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="where the results go")
+    parser.add_argument("--runs", type=Path, metavar="FOLDER", help="where the sweeps go")
+    return parser
+
+
+def _reproduce(arguments: argparse.Namespace, root: Path) -> int:
+    known = catalogue.names(root)
+    if not known:
+        raise BpframeError(f"{root}: holds no study, which is a folder with a study.py")
+    names = catalogue.chosen(arguments.names, known)
+    default = root / "quick" if arguments.quick else root
+    output = Output((arguments.out or default).resolve(), root.resolve())
+    now = datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    sweeps = (arguments.runs or Path("outputs") / "reproduce" / now).absolute()
+    output.folder.mkdir(parents=True, exist_ok=True)  # before hours of training
+    results = output.read()
+    where = environment()
+    terminal, ours = screen.console(), []
+    for number, (name, study) in enumerate(catalogue.in_order(root, names), start=1):
+        blank = _blank(name, study, arguments.quick, where)
+        terminal.print(f"{number}/{len(names)}: {name}")
+        result = _attempted(blank, study, sweeps / name, output)
+        screen.show(terminal, result)
+        ours.append(result)
+        results[name] = result
+        output.write(results)
+    terminal.print(f"written to {output.page}", soft_wrap=True)
+    return 0 if all(result.is_explained for result in ours) else 1
+
+
+def _blank(name: str, study: Study | BpframeError, quick: bool, where: Environment) -> Result:
+    """The result of a study before it is run."""
+    known = isinstance(study, Study)
+    return Result(
+        name=name,
+        place=study.place if known else LAST,
+        title=study.title if known else name,
+        quick=quick,
+        date=datetime.date.today().isoformat(),
+        machine=where.machine,
+        versions=where.versions,
+    )
+
+
+def _attempted(blank: Result, study: Study | BpframeError, folder: Path, output: Output) -> Result:
+    """`blank` filled in, or with the reason why the study failed."""
+    try:
+        if isinstance(study, BpframeError):
+            raise study
+        return _completed(blank, study, folder, output)
+    except BpframeError as error:
+        return dataclasses.replace(blank, error=str(error))
+    except Exception as error:  # whatever the code of a study raises
+        traceback.print_exc()
+        return dataclasses.replace(blank, error=described(error))
+
+
+def _completed(blank: Result, study: Study, folder: Path, output: Output) -> Result:
+    runs, seconds = sweeping.sweep(study, folder, quick=blank.quick)
+    rows = tuple(study.rows(runs, blank.quick))
+    figure = Figure(figsize=study.figsize, layout="constrained")
+    study.draw(runs, figure)
+    output.draw(study.name, figure)
+    return dataclasses.replace(
+        blank,
+        rows=rows,
+        runs=len(runs),
+        seconds=seconds,
+        book_loop_s=book_loop_seconds(runs, slice_s=0.1 if blank.quick else 0.5),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
