@@ -190,7 +190,7 @@ def _draw_times(axes: Axes, runs: Runs) -> None:
 STARTS = "tag(start,zip(0.6,1.0,2.0))", "tag(start,zip(0.9,1.0,2.0))"
 STUDY = Study(
     name="cost_functions",
-    place=11,
+    place=12,
     title="The learning slowdown of one neuron, and the cross-entropy",
     rows=rows,
     draw=draw,

@@ -186,7 +186,7 @@ def _draw_errors(axes: Axes, runs: Runs) -> None:
 
 STUDY = Study(
     name="deep_linear_theory",
-    place=10,
+    place=11,
     title="A deep linear network against its exact solution",
     rows=rows,
     draw=draw,

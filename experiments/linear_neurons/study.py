@@ -130,7 +130,7 @@ def _draw_products(axes: Axes, runs: Runs, start: str) -> None:
 
 STUDY = Study(
     name="linear_neurons",
-    place=9,
+    place=10,
     title="Linear neurons: one affine map, and what its layers conserve",
     rows=rows,
     draw=draw,

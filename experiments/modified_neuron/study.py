@@ -169,7 +169,7 @@ def _draw_accuracies(axes: Axes, groups: dict[str, Runs]) -> None:
 
 STUDY = Study(
     name="modified_neuron",
-    place=8,
+    place=9,
     title="A modified neuron: its own entry of sigma'(z) changes, and nothing else",
     rows=rows,
     draw=draw,

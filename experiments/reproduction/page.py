@@ -74,13 +74,24 @@ def _overview(results: list[Result]) -> list[str]:
         if result.error is not None:
             lines.append([name, "failed", "", "", ""])
             continue
-        times = [result.seconds, result.book_loop_s]
-        known = [time for time in times if time is not None]
-        ratio = wording.duration(known[1] / known[0]) if len(known) == 2 else ""
         agreeing = f"{result.agreeing} of {len(result.rows)}"
-        shown = ["" if time is None else wording.duration(time) for time in times]
-        lines.append([name, agreeing, *shown, ratio])
+        lines.append([name, agreeing, *_times(result.seconds, result.book_loop_s)])
+    if len(whole := [result for result in results if result.error is None]) > 1:
+        agreeing = sum(result.agreeing for result in whole)
+        rows = sum(len(result.rows) for result in whole)
+        seconds, loop = (
+            sum(time for time in times if time is not None)
+            for times in zip(*((r.seconds, r.book_loop_s) for r in whole), strict=True)
+        )
+        lines.append(["**together**", f"{agreeing} of {rows}", *_times(seconds, loop)])
     return [_table(OVERVIEW, lines), TIMES]
+
+
+def _times(seconds: float | None, loop: float | None) -> list[str]:
+    """Ours, the book's and their ratio, as far as they are known."""
+    shown = ["" if time is None else wording.duration(time) for time in (seconds, loop)]
+    both = seconds and loop is not None
+    return [*shown, wording.duration((loop or 0) / (seconds or 1)) if both else ""]
 
 
 def _section(result: Result, links: Links) -> list[str]:
