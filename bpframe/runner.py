@@ -182,7 +182,8 @@ class _Run:
         training, epoch = self.experiment.training, 0
         if training.evaluate_start:
             record, _ = self._epochs_to(0, range(0))
-            self.recorder.add(record, stop=False)
+            if reason := self.recorder.add(record, stop=False):
+                return reason
         while epoch < training.epochs:
             first, epoch = epoch + 1, training.next_evaluated(epoch)
             record, stop = self._epochs_to(epoch, range(first, epoch + 1))

@@ -15,6 +15,7 @@ import pytest
 import test_cli
 from hydra._internal.callbacks import Callbacks
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, run_job
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -22,7 +23,7 @@ from test_cli import Main
 
 from bpframe import ConfigError, Experiment, composition, config, schemas
 from bpframe.registry import Registry
-from bpframe.sweeps import hydra_files
+from bpframe.sweeps import grid, hydra_files
 from bpframe.sweeps.jobs import Job, JobComposer
 
 outer = test_cli.main
@@ -366,3 +367,21 @@ def test_bad_sweeps_leave_nothing(
     assert len([line for line in ended.err.splitlines() if line.startswith("bpframe: ")]) == 1
     assert all(text in ended.err for text in texts), ended.err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ("1000,null", ["1000", "null"]),
+        ("null, null,3", ["null", "null", "3"]),
+        ("[null,1],null,[2]", ["[null,1]", "null", "[2]"]),
+        ("{a:null},null", ["{a:null}", "null"]),
+        ("'a,null',nullable", ["a\\,null", "nullable"]),
+        ("range(1,3)", ["1", "2"]),
+    ],
+)
+def test_zip_takes_null_as_a_value_of_its_own(values: str, expected: list[str]) -> None:
+    ones = ",".join("1" for _ in expected)
+    texts = grid.in_step([f"key=zip({values})", f"seed=tag(named,zip({ones}))"])
+    jobs = grid.combinations(OverridesParser.create().parse_overrides(texts))
+    assert [job[0] for job in jobs[:: len(expected)]] == [f"key={value}" for value in expected]
