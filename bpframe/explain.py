@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from bpframe.component import Component, hyperparameters
-from bpframe.contracts import Activation, ElementwiseActivation, Formula
+from bpframe.contracts import Activation, ElementwiseActivation, Formula, InitialCondition
 from bpframe.equations import Unpaired
 from bpframe.experiment import Experiment
 from bpframe.network import Layer, ModifiedNeurons, PerNeuronActivation
@@ -62,7 +62,9 @@ def _experiment(experiment: Experiment) -> Iterator[Item]:
     if stopping.formula is None or stopping.formula.text != "never":
         yield Prose(f"Training stops earlier by the rule {_described(stopping)}:")
         yield from _equation("stop {}", stopping.formula)
-    yield Prose(f"Weights and biases start as {_described(experiment.initialiser)} draws them:")
+    start = _described(experiment.initialiser)
+    verb = "has" if isinstance(experiment.initialiser, InitialCondition) else "draws"
+    yield Prose(f"Weights and biases start as {start} {verb} them:")
     yield from _equation("{}", experiment.initialiser.formula)
     yield Prose(f"Cost of one example with target y: {_described(experiment.cost.cost_function)}.")
     yield from _equation("C = {}", experiment.cost.cost_function.formula)

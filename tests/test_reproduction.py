@@ -363,6 +363,7 @@ def test_results_are_written_and_judged(main: Main, root: Path, capsys) -> None:
     page = (root / "RESULTS.md").read_text()
     assert "| [fake_near](#fake_near) | 2 of 2 | 2 | 300 | 150 |" in page
     assert "| [fake_far](#fake_far) | 1 of 2 |" in page
+    assert "| **together** | 3 of 4 | 4 | 600 | 150 |" in page
     cell = (
         r"| [4]: best accuracy \| quick | 99.00 % (chapter 1) | 95.00 ± 0.00 [95.00, 95.00] %, n 2 "
     )
