@@ -304,9 +304,11 @@ def test_run_with_a_users_config(configs: Path) -> None:
     assert summary(home / "here")["sizes"] == [64, 7, 10]
 
 
+@pytest.mark.slow
 def test_multirun_one_after_another_gives_each_job_its_folder_and_tells_of_failures(
     tmp_path: Path,
 ) -> None:
+    """Slow: each of its jobs is composed, compiled and drawn by itself."""
     done = process(
         *(tmp_path, "-m", *QUICK, "training.epochs=2", "cost=cross_entropy,hinge"),
         *("network.output_activation=sigmoid,linear", "hydra.sweep.dir=sweep"),

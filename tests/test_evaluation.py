@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 from pathlib import Path
@@ -30,11 +31,18 @@ def logging_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logging, "shutdown", lambda handlers=(): None)
 
 
+FIVE = ("metrics=[delta_norm,accuracy]", "training.epochs=5")
+
+
+@functools.cache
+def every_epoch() -> bpframe.RunResult:
+    return bpframe.run(composed(*FIVE))
+
+
 @pytest.mark.parametrize(("every", "evaluated"), [(2, [2, 4, 5]), (5, [5]), (9, [5])])
 def test_records_of_some_epochs_are_those_of_all(every: int, evaluated: list[int]) -> None:
-    chosen = ("metrics=[delta_norm,accuracy]", "training.epochs=5")
-    all_of_them = bpframe.run(composed(*chosen))
-    some = bpframe.run(composed(*chosen, f"{EVERY}={every}"))
+    all_of_them = every_epoch()
+    some = bpframe.run(composed(*FIVE, f"{EVERY}={every}"))
     assert some.history.epoch.tolist() == evaluated
     places = [epoch - 1 for epoch in evaluated]
     for name in ("train_cost", "validation_cost", "train_accuracy"):
@@ -104,8 +112,10 @@ LANES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shared", [False, True])
 def test_lanes_are_evaluated_as_alone(tmp_path: Path, shared: bool) -> None:
+    """Slow: lanes are compiled, and a single run beside each."""
     static = (
         *(*STEERED, "training.epochs=7", f"{EVERY}=3", START, f"sweep.shared_order={shared}"),
         "metrics=[delta_norm,{name: mean_delta_norm, over: train, first: 9}]",
@@ -123,7 +133,9 @@ DIVERGING = (
 )
 
 
+@pytest.mark.slow
 def test_divergence_between_evaluations_names_its_epoch(tmp_path: Path) -> None:
+    """Slow: two runs and a sweep are compiled, and what locates the divergence in each."""
     eta = "optimiser.eta=1"
     with pytest.raises(DivergenceError) as raised:
         bpframe.run(bpframe.compose([*DIVERGING, eta, f"{EVERY}=30"]), tmp_path / "alone")
@@ -163,19 +175,19 @@ def test_a_probe_is_the_first_examples_of_a_split() -> None:
         assert column[-1] == pytest.approx(norm, rel=1e-12)
 
 
-@pytest.mark.parametrize("over", ["steps", "train", "validation", "test"])
-def test_the_metric_of_costs_is_the_mean_cost(over: str) -> None:
-    result = bpframe.run(
-        composed(f"metrics=[{{name: cost, over: {over}}}]", "training.evaluate_train=true")
-    )
+def test_the_metric_of_costs_is_the_mean_cost() -> None:
+    overs = ("steps", "train", "validation", "test")
+    metrics = ", ".join(f"{{name: cost, over: {over}}}" for over in overs)
+    result = bpframe.run(composed(f"metrics=[{metrics}]", "training.evaluate_train=true"))
     history = result.history
-    if over == "test":
-        expected: Any = result.summary.test_cost
-    elif over == "steps":  # as the mini-batches saw them
-        expected = bpframe.run(composed()).history.train_cost[-1]
-    else:
-        expected = getattr(history, f"{over}_cost")[-1]
-    assert history.metrics[f"cost.{over}"][-1] == pytest.approx(expected, rel=1e-5)
+    expected: dict[str, Any] = {
+        "steps": bpframe.run(composed()).history.train_cost[-1],  # as the mini-batches saw them
+        "train": history.train_cost[-1],
+        "validation": history.validation_cost[-1],
+        "test": result.summary.test_cost,
+    }
+    for over in overs:
+        assert history.metrics[f"cost.{over}"][-1] == pytest.approx(expected[over], rel=1e-5), over
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def test_a_study_is_a_sweep_of_experiments_that_fit_together(name: str) -> None:
         jobs = grid.combinations(parser.parse_overrides(grid.in_step(params)))
         seeds = {text for job in jobs for text in job if text.startswith("seed=")}
         assert len(seeds) >= 10 or name in WITHOUT_CHANCE
-        for job in jobs:
+        for job in jobs[:: max(1, len(jobs) // 12)] if not seeds else jobs:
             if not seeds or "seed=0" in job:
                 one = composition.compose_config([f"+experiment={name}", *job])
                 config.assemble(one, registry)

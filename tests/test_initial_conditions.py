@@ -149,7 +149,9 @@ def test_lanes_start_each_from_its_own_condition(tmp_path: Path, file: Path) -> 
     assert equal(bpframe.run(single).params, bpframe.run(single).params)
 
 
+@pytest.mark.slow
 def test_lanes_start_from_a_file_as_alone(tmp_path: Path) -> None:
+    """Slow: lanes are compiled, and a single run beside them."""
     bpframe.run(bpframe.compose([*SIZES, "seed=9"]), tmp_path / "before")
     path = tmp_path / "before" / "params.safetensors"
     static = (*SIZES, "initialiser=file", f"initialiser.path={path}")

@@ -11,6 +11,7 @@ import pytest
 
 import bpframe
 from bpframe import ConfigError, runner
+from bpframe.host import load_registry
 from bpframe.precision import precision
 
 LINEAR = (
@@ -42,10 +43,11 @@ def test_rotations_give_other_data() -> None:
 
 def test_singular_vectors_are_uniform_enough() -> None:
     """The first entry of a uniform vector in n dimensions has variance 1/n and mean 0."""
-    correlations = [
-        (y.T @ x / len(x))[0, 0]
-        for x, y in (data(f"data.rotation={r}", "data.singular_values=[1]") for r in range(40))
-    ]
+    whitened = load_registry().get("data", "whitened", "")
+    correlations = []
+    for rotation in range(40):
+        train = whitened(singular_values=(1.0,), rotation=rotation).load().train
+        correlations.append((train.y.T @ train.x / len(train))[0, 0])
     assert abs(np.mean(correlations)) < 5 / np.sqrt(40 * 48)
 
 

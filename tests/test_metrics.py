@@ -280,8 +280,10 @@ def test_over_the_steps_every_mini_batch_counts_as_it_was_seen() -> None:
     assert all(0 < share < 1 for share in shares)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", SPLITS)
 def test_over_a_split_the_last_parameters_count(split: str) -> None:
+    """Slow: all metrics are compiled over every split."""
     experiment, result = everything()
     for wanted in (result.params, [params for _, params in one_by_one(experiment, 2)][-1]):
         part = getattr(experiment.data.load(), split)
@@ -290,8 +292,9 @@ def test_over_a_split_the_last_parameters_count(split: str) -> None:
         assert 0 < columns[f"saturation.{split}.layer_3"] < 1
 
 
+@pytest.mark.slow
 def test_some_units_are_dead() -> None:
-    """So that the oracle has something to tell apart."""
+    """So that the oracle has something to tell apart. Slow: as the tests before."""
     metrics = everything()[1].summary.metrics
     assert all(0 < metrics[f"dead_units.{split}.layer_2"] < 1 for split in SPLITS)
 

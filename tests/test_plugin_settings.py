@@ -254,7 +254,9 @@ def test_wrong_settings_in_a_file_are_one_line(
     assert text in one_line(main, "explain", "-cd", "conf", "-cn", "own")
 
 
+@pytest.mark.slow
 def test_a_sweep_with_a_plugin(main: Main, tmp_path: Path, plugin: Path) -> None:
+    """Slow: it compiles two groups."""
     ended = main(
         *("-m", "plugins.path=[plugins]", "optimiser=sgd,mine", *QUICK, "training.epochs=1"),
         "hydra.sweep.dir=sweep",
@@ -269,9 +271,11 @@ def test_a_sweep_with_a_plugin(main: Main, tmp_path: Path, plugin: Path) -> None
         assert cfg["optimiser"]["name"] == name
 
 
+@pytest.mark.slow
 def test_a_sweep_over_experiments_with_plugins_of_their_own(
     main: Main, tmp_path: Path, plugin: Path, jobs: Jobs
 ) -> None:
+    """Slow: it compiles two groups."""
     write(tmp_path / "other" / "slanted.py", activation("slanted", slope=0.5))
     experiment(tmp_path / "conf", "mine", MINE)
     experiment(
