@@ -128,7 +128,7 @@ def store(registry: Registry) -> Registry:
     config_store.store(name="bpframe_schema", node=Config, provider=_PROVIDER)
     for group in GROUPS:
         for name in registry.names(group):
-            node = schema(registry, group, name)
+            node = _schema_class(registry.offers[group][name].component, name)
             config_store.store(group=group, name=name, node=node, provider=_PROVIDER)
     return registry
 
@@ -137,15 +137,23 @@ def _with_schemas(registry: Registry) -> Registry:
     for plugin in registry.plugins:
         for kind, offers in plugin.offers.items():
             for name, component in offers.items() if kind != PAIRS else ():
-                try:
-                    _structured(component, name)
-                except (OmegaConfBaseException, ValueError, TypeError) as error:
+                if (error := _unfit(component, name)) is not None:
                     reason = f"{kind} {name!r} has a field that a config cannot hold: {error}"
                     if plugin.is_given:
                         raise PluginError(f"plugin {plugin.name}: {reason}") from error
                     if plugin.status == ACTIVE:
                         registry = registry.without(plugin.name, one_line(reason))
     return registry
+
+
+@functools.cache
+def _unfit(component: type[Any], name: str) -> Exception | None:
+    """Why no config can hold a component; found once, for speed."""
+    try:
+        _structured(component, name)
+    except (OmegaConfBaseException, ValueError, TypeError) as error:
+        return error
+    return None
 
 
 def schema(registry: Registry, kind: str, name: str) -> DictConfig:

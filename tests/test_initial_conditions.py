@@ -136,7 +136,9 @@ class Plugin:
         return {"spread": Spread}
 
 
-def test_lanes_start_each_from_its_own_condition(tmp_path: Path, file: Path) -> None:
+@pytest.mark.slow
+def test_lanes_start_each_from_its_own_condition(tmp_path: Path) -> None:
+    """Slow: lanes are compiled, and a single run beside them."""
     static = (*SIZES, "initialiser=spread", "optimiser.eta=1e-30", "training.evaluate_start=true")
     jobs = [["seed=3", "initialiser.gain=0.5"], ["seed=7"], ["seed=8", "initialiser.gain=2"]]
     swept = sweep(tmp_path / "sweep", static, *jobs, plugins=[Plugin()])

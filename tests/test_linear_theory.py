@@ -51,8 +51,11 @@ def test_singular_vectors_are_uniform_enough() -> None:
     assert abs(np.mean(correlations)) < 5 / np.sqrt(40 * 48)
 
 
-@pytest.mark.parametrize("hidden", ["[]", "[6]", "[9]", "[7,6,8]"])
+@pytest.mark.parametrize(
+    "hidden", ["[7,6,8]", *(pytest.param(h, marks=pytest.mark.slow) for h in ("[]", "[6]", "[9]"))]
+)
 def test_decoupled_modes_start_alike_and_stay_apart(hidden: str) -> None:
+    """Slow: but for one, as each compiles a network."""
     chosen = (
         *LINEAR,
         "initialiser=decoupled",

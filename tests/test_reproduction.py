@@ -317,7 +317,9 @@ def test_bands_leave_out_what_no_run_has(tmp_path: Path) -> None:
     assert not axes.spines["top"].get_visible()
 
 
+@pytest.mark.slow
 def test_studies_end_to_end(root: Path, monkeypatch, capfd) -> None:
+    """Slow: two sweeps as processes of their own."""
     """Two real sweeps, into a folder whose name needs quotes; one sets a key that is unknown."""
     (root.parent / "conf" / "experiment").mkdir(parents=True)
     for name, text in (("fake_real", SWEPT), ("fake_typo", "# @package _global_\netta: 1\n")):

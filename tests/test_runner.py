@@ -532,8 +532,12 @@ def test_experiments_made_in_python_are_checked() -> None:
         bpframe.run(bad)
 
 
+@pytest.mark.slow
 def test_bfloat16_trains_on_digits_in_large_batches() -> None:
-    """XLA has no kernel for some of the mixed products of large batches on a CPU."""
+    """XLA has no kernel for some of the mixed products of large batches on a CPU.
+
+    Slow: products in bfloat16 are.
+    """
     overrides = ["training.dtype=bfloat16", "training.epochs=2", "training.batch_size=50"]
     result = bpframe.run(bpframe.compose([*overrides, "optimiser.eta=2"]))
     assert all(leaf.dtype == np.float32 for leaf in jax.tree.leaves(result.params))

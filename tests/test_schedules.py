@@ -240,9 +240,18 @@ def test_a_constant_schedule_leaves_the_step_as_it_was(monkeypatch: pytest.Monke
     assert text() == with_schedule
 
 
-@pytest.mark.parametrize("name", REGISTRY.names("optimiser"))
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in ("sgd", "adam") else pytest.mark.slow)
+        for name in REGISTRY.names("optimiser")
+    ],
+)
 def test_every_optimiser_takes_a_schedule(name: str) -> None:
-    """A first step at a factor of 1/4 is one with a quarter of eta."""
+    """A first step at a factor of 1/4 is one with a quarter of eta.
+
+    Slow: most of them, as each compiles four programs.
+    """
     eta = REGISTRY.get("optimiser", name, "")().eta
     common = ("training.dtype=float64", f"optimiser={name}", "network.hidden=[]")
     scheduled = composed(*common, "schedule=warm_up", "schedule.start=0.25")
