@@ -15,7 +15,7 @@ from reproduction.study import Row, Study
 
 STARTS = {"xavier_normal": "without biases", "scaled": "with biases"}
 """From biases of 0 they stay 0, as the mean of the inputs is 0."""
-DU = "Du, Hu and Lee (2018), theorem 2.1"
+DU = "Du, Hu and Lee (2018)"
 EXERCISE = "chapter 2, exercise"
 STYLES = (("-", 4.5), ("-", 2.2), ("--", 1.2))
 """Of lines that lie on one another: kind and width."""

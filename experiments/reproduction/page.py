@@ -105,10 +105,7 @@ def _section(result: Result, links: Links) -> list[str]:
     if result.rows:
         parts.append(_table(ROWS, map(_line, result.rows)))
     if disagreeing := [row for row in result.rows if not row.agrees]:
-        reasons = (
-            f"- {row.quantity}: {row.reason or 'no reason is known.'}" for row in disagreeing
-        )
-        parts += ["What disagrees, and why:", "\n".join(reasons)]
+        parts += ["What disagrees, and why:", "\n".join(map(_reason, disagreeing))]
     return [*parts, f"![{result.title}]({links.figure})"]
 
 

@@ -112,7 +112,7 @@ class Decoupled(InitialCondition):
 
     Every singular mode starts with the same `strength`, spread evenly over the layers, and none
     with a part in another; so none ever has. `rotation` is that of the data.
-    Source: Saxe et al. (2014), section 1.1, there for one hidden layer.
+    Source: Saxe et al. (2014), there for one hidden layer.
     """
 
     strength: float = hyperparameter(default=0.01, gt=0)
@@ -143,7 +143,7 @@ class ModeStrengths(Metric):
     """u_k^T W v_k with W = w^L ... w^2: how far each singular mode of the data is learned.
 
     Column mode_1 belongs to the first singular value. `rotation` is that of the data.
-    Source: Saxe et al. (2014), section 1.2.
+    Source: Saxe et al. (2014), the time course of learning.
     """
 
     over: str = hyperparameter(default="train", choices=("steps", "train", "validation", "test"))
@@ -179,7 +179,7 @@ class Balancedness(Metric):
     In a linear network without penalty it is conserved by full-batch gradient descent, in the
     limit of a small eta. Biases count as weights of an input that is 1.
     Source: Du, Hu and Lee (2018), Algorithmic regularization in learning deep homogeneous models,
-    theorem 2.1, there without biases.
+    there without biases.
     """
 
     over: str = hyperparameter(default="train", choices=("steps", "train", "validation", "test"))
