@@ -10,7 +10,7 @@ from reproduction.results import Result, Results
 from reproduction.study import Row
 
 OVERVIEW = ("study", "rows agreeing", "seconds", "the book's loop, s", "ratio")
-ROWS = ("quantity", "the book", "ours", "rule", "verdict")
+ROWS = ("quantity", "the book, or theory", "ours", "rule", "verdict")
 ABOUT = """\
 Each study repeats an experiment of Nielsen's *Neural Networks and Deep Learning* (2015), or holds
 training against a theory. Its rules stand in its code; a row that disagrees stays in its table,
