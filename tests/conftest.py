@@ -1,6 +1,7 @@
 """Every test runs in float64, with strict promotion, and with rank promotion as an error."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -19,6 +20,15 @@ def compilation_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """A folder where the subprocesses of this session keep what they compile."""
     folder = tmp_path_factory.mktemp("compilation_cache")
     os.environ["BPFRAME_TEST_COMPILATION_CACHE"] = str(folder)
+
+
+@pytest.fixture
+def short_compilation() -> Iterator[None]:
+    """Programs are compiled without most optimisations, where compiling is most of the time."""
+    before = jax.config.values["jax_disable_most_optimizations"]
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
 
 
 @pytest.fixture(scope="session")

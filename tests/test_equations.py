@@ -20,6 +20,8 @@ from bpframe.equations import Unpaired
 from bpframe.host import load_registry
 from bpframe.network import PerNeuronActivation
 
+pytestmark = pytest.mark.usefixtures("short_compilation")
+
 REGISTRY = load_registry()
 ACTIVATIONS = REGISTRY.names("activation")
 COSTS = REGISTRY.names("cost")
