@@ -36,6 +36,7 @@ from .monitoring import EpochResult as EpochResult
 from .monitoring import MeanMetric as MeanMetric
 from .monitoring import Metric as Metric
 from .monitoring import Observation as Observation
+from .monitoring import ParamsMetric as ParamsMetric
 from .monitoring import Progress as Progress
 from .monitoring import Schedule as Schedule
 from .monitoring import Stopping as Stopping

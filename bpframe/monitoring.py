@@ -53,7 +53,8 @@ class Observation(NamedTuple):
 class Metric(Component, ABC):
     """A quantity that is folded over mini-batches inside the compiled program.
 
-    Most metrics are means over examples: derive those from `MeanMetric`. `over` says which
+    Most metrics are means over examples: derive those from `MeanMetric`, and from `ParamsMetric`
+    those that look at the parameters alone. `over` says which
     examples are seen: those of the training steps, as each mini-batch saw them ("steps"), or those
     of a split after the epoch, with the parameters as they then are: all of them, or the `first`
     so many, a fixed probe.
@@ -104,6 +105,29 @@ class MeanMetric(Metric):
         del params
         sums, n = total
         return jax.tree.map(lambda part: part / n, sums)
+
+
+class ParamsMetric(Metric):
+    """A metric that reads the parameters after the last mini-batch, and no example."""
+
+    @abstractmethod
+    def of(self, params: tuple[Params, ...]) -> Array | Mapping[str, Array]:
+        """One array, or one for each column, of the parameters of the layers 2..L."""
+
+    def start(self, seen: Observation) -> Any:
+        """Nothing."""
+        del seen
+        return ()
+
+    def add(self, total: Any, seen: Observation) -> Any:
+        """Nothing."""
+        del seen
+        return total
+
+    def result(self, total: Any, params: tuple[Params, ...]) -> Array | Mapping[str, Array]:
+        """What the parameters give."""
+        del total
+        return self.of(params)
 
 
 class Monitor(Component):

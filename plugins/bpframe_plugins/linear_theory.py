@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -28,6 +27,7 @@ from bpframe import (
     Metric,
     Observation,
     Params,
+    ParamsMetric,
     hookimpl,
     hyperparameter,
 )
@@ -139,7 +139,7 @@ class Decoupled(InitialCondition):
         )
 
 
-class ModeStrengths(Metric):
+class ModeStrengths(ParamsMetric):
     """u_k^T W v_k with W = w^L ... w^2: how far each singular mode of the data is learned.
 
     Column mode_1 belongs to the first singular value. `rotation` is that of the data.
@@ -149,19 +149,8 @@ class ModeStrengths(Metric):
     over: str = hyperparameter(default="train", choices=("steps", "train", "validation", "test"))
     rotation: int = hyperparameter(default=0, ge=0)
 
-    def start(self, seen: Observation) -> Any:
-        """Nothing: only the last parameters count."""
-        del seen
-        return ()
-
-    def add(self, total: Any, seen: Observation) -> Any:
-        """Nothing."""
-        del seen
-        return total
-
-    def result(self, total: Any, params: AllParams) -> Columns:
+    def of(self, params: AllParams) -> Columns:
         """The diagonal of U^T W V."""
-        del total
         w = functools.reduce(lambda product, layer: layer.w @ product, params[1:], params[0].w)
         n_out, n_in = w.shape
         modes = min(n_out, n_in)
@@ -173,7 +162,7 @@ class ModeStrengths(Metric):
         return {f"mode_{k}": strength for k, strength in enumerate(strengths, start=1)}
 
 
-class Balancedness(Metric):
+class Balancedness(ParamsMetric):
     """(w^(l+1))^T w^(l+1) - w^l (w^l)^T - b^l (b^l)^T, (n_l, n_l) for each hidden layer l.
 
     In a linear network without penalty it is conserved by full-batch gradient descent, in the
@@ -184,19 +173,8 @@ class Balancedness(Metric):
 
     over: str = hyperparameter(default="train", choices=("steps", "train", "validation", "test"))
 
-    def start(self, seen: Observation) -> Any:
-        """Nothing: only the last parameters count."""
-        del seen
-        return ()
-
-    def add(self, total: Any, seen: Observation) -> Any:
-        """Nothing."""
-        del seen
-        return total
-
-    def result(self, total: Any, params: AllParams) -> Columns:
+    def of(self, params: AllParams) -> Columns:
         """A matrix for each of the layers 2..L-1."""
-        del total
         return {
             f"layer_{number}": after.w.T @ after.w - w @ w.T - jnp.outer(b, b)
             for number, ((w, b), after) in enumerate(itertools.pairwise(params), start=2)

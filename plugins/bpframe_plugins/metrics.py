@@ -13,6 +13,7 @@ from bpframe import (
     Metric,
     Observation,
     Params,
+    ParamsMetric,
     hookimpl,
     hyperparameter,
 )
@@ -112,22 +113,11 @@ class GradientNorm(Metric):
         return _layers([s / n for s in sums])
 
 
-class WeightNorm(Metric):
+class WeightNorm(ParamsMetric):
     """|w^l|, the Frobenius norm of the weights at the end of the epoch; per layer."""
 
-    def start(self, seen: Observation) -> Any:
-        """Nothing: only the last parameters count."""
-        del seen
-        return ()
-
-    def add(self, total: Any, seen: Observation) -> Any:
-        """Nothing."""
-        del seen
-        return total
-
-    def result(self, total: Any, params: AllParams) -> Columns:
+    def of(self, params: AllParams) -> Columns:
         """sqrt(sum w^2)."""
-        del total
         return _layers([jnp.sqrt(jnp.sum(w**2)) for w, _ in params])
 
 
