@@ -21,6 +21,8 @@ from bpframe import ConfigError, DivergenceError, runner, starting, training
 from bpframe.explain import explain
 from bpframe.precision import precision
 
+pytestmark = pytest.mark.usefixtures("short_compilation")
+
 EVERY = "training.evaluate_every"
 START = "training.evaluate_start=true"
 

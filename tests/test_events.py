@@ -30,6 +30,8 @@ from bpframe.events import PluginEvents
 from bpframe.host import BLOCK, TRACE, load_registry
 from bpframe.registry import EVENTS
 
+pytestmark = pytest.mark.usefixtures("short_compilation")
+
 main = test_cli.main
 
 EPOCHS = 3

@@ -17,6 +17,8 @@ import bpframe
 from bpframe import BpframeError, DataError, InitialCondition, Params, hookimpl, runner, starting
 from bpframe.precision import precision
 
+pytestmark = pytest.mark.usefixtures("short_compilation")
+
 SIZES = ("data.train_size=25", "network.hidden=[4]", "training.epochs=2")
 
 

@@ -14,6 +14,8 @@ from bpframe import ConfigError, runner
 from bpframe.host import load_registry
 from bpframe.precision import precision
 
+pytestmark = pytest.mark.usefixtures("short_compilation")
+
 LINEAR = (
     *("data=whitened", "network.activation=linear", "network.output_activation=linear"),
     *("cost=quadratic", "training.batch_size=null", "training.dtype=float64"),

@@ -39,6 +39,8 @@ from bpframe.host import load_registry
 from bpframe.monitoring import SPLITS, STEPS
 from bpframe.precision import precision
 
+pytestmark = pytest.mark.usefixtures("short_compilation")
+
 NAMES = load_registry().names("metric")
 OVERS = (STEPS, *SPLITS)
 THRESHOLD = 0.15
@@ -328,7 +330,9 @@ def test_full_batches_see_the_initial_parameters_and_splits_come_in_portions(
     assert_columns(at_epoch(result, 0, "validation"), wanted)
 
 
+@pytest.mark.slow
 def test_metrics_agree_with_the_records() -> None:
+    """Slow: all metrics are compiled over every split."""
     _, result = everything()
     history = result.history
     metrics = history.metrics
@@ -392,8 +396,9 @@ def assert_near(result: RunResult, experiment: Experiment, tolerance: float) -> 
         elif "confusion" in name:
             assert value.sum() == N_TRAIN
         elif not name.startswith(OF_THRESHOLDS):
-            near = {"rtol": tolerance, "atol": 2 * tolerance}  # inner products cancel
-            np.testing.assert_allclose(value, wanted[name], **near, err_msg=name)
+            np.testing.assert_allclose(  # with an atol, for inner products cancel
+                value, wanted[name], rtol=tolerance, atol=2 * tolerance, err_msg=name
+            )
         else:
             # One neuron, or one answer, may fall on the other side of a threshold.
             assert math.isclose(value, wanted[name], abs_tol=1 / 5), name

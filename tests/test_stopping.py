@@ -18,6 +18,8 @@ import bpframe
 from bpframe import ConfigError, EpochResult
 from bpframe.host import load_registry
 
+pytestmark = pytest.mark.usefixtures("short_compilation")
+
 REGISTRY = load_registry()
 NAMES = REGISTRY.names("stopping")
 # So little that no accuracy ever changes after the first epoch.
