@@ -297,7 +297,9 @@ def test_explain_takes_a_users_config(main: Main, configs: Path) -> None:
     assert "Momentum(eta=0.001, mu=0.9)" in ended.out
 
 
+@pytest.mark.slow
 def test_run_with_a_users_config(configs: Path) -> None:
+    """Slow: thirty epochs in a process of its own."""
     home = configs.parent
     done = process(home, "-cd", "mine", "-cn", "study", "hydra.run.dir=here")
     assert (done.returncode, done.stderr) == (0, "")
@@ -500,7 +502,9 @@ def read_all(descriptor: int, running: subprocess.Popen[bytes]) -> str:
     return b"".join(chunks).decode()
 
 
+@pytest.mark.slow
 def test_progress_is_live_on_a_terminal(tmp_path: Path) -> None:
+    """Slow: a process of its own, read to its end."""
     ours, theirs = pty.openpty()
     running = subprocess.Popen(
         command("training.epochs=20", "hydra.run.dir=run"),

@@ -93,7 +93,9 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Ended:
     return Ended(home, home / "of" / "sweep", done)
 
 
+@pytest.mark.slow
 def test_the_status_tells_of_failures_and_a_table_names_them(ended: Ended) -> None:
+    """Slow: a sweep as a process of its own."""
     assert ended.done.returncode == 1
     assert ended.done.stderr.splitlines() == [
         f"bpframe: 2 of 6 jobs did not complete (2 diverged); see {ended.folder / 'results.csv'}"
@@ -112,7 +114,9 @@ def test_the_status_tells_of_failures_and_a_table_names_them(ended: Ended) -> No
     assert {line.strip() for line in table.splitlines() if re.match(r"[│┃ ]*\d+ ", line)}
 
 
+@pytest.mark.slow
 def test_a_job_has_the_folder_of_a_single_run(ended: Ended) -> None:
+    """Slow: a sweep as a process of its own."""
     assert names(ended.folder) == {
         *map(str, RUN),
         *(".lock", "best.yaml", "multirun.yaml", "report.html", "results.csv", "results.jsonl"),
@@ -131,7 +135,9 @@ def test_a_job_has_the_folder_of_a_single_run(ended: Ended) -> None:
         assert (hydra.job.num, hydra.runtime.output_dir) == (num, str(folder))
 
 
+@pytest.mark.slow
 def test_the_log_of_a_job_has_its_own_lines_and_no_others(ended: Ended) -> None:
+    """Slow: a sweep as a process of its own."""
     for num in RUN:
         folder = ended.folder / str(num)
         log = (folder / "bpframe.log").read_text().splitlines()
@@ -145,7 +151,9 @@ def test_the_log_of_a_job_has_its_own_lines_and_no_others(ended: Ended) -> None:
         assert ("diverged" if num in DIVERGED else "completed") in log[-1]
 
 
+@pytest.mark.slow
 def test_the_results_say_what_the_run_folders_say(ended: Ended) -> None:
+    """Slow: a sweep as a process of its own."""
     rows = ended.rows()
     assert [row["num"] for row in rows] == list(RUN)
     for row, entry in zip(rows, ended.ledger()[2:], strict=True):
@@ -174,7 +182,9 @@ def test_the_results_say_what_the_run_folders_say(ended: Ended) -> None:
             assert line[name] == ("" if value is None else str(value))
 
 
+@pytest.mark.slow
 def test_lanes_are_spread_over_the_cores(ended: Ended) -> None:
+    """Slow: a sweep as a process of its own."""
     (plan,) = (entry for entry in ended.ledger() if entry["event"] == "plan")
     ((chunk,),) = plan["groups"]
     assert chunk["jobs"] == list(RUN)
@@ -185,7 +195,9 @@ def test_lanes_are_spread_over_the_cores(ended: Ended) -> None:
     assert len(used) == devices
 
 
+@pytest.mark.slow
 def test_the_callbacks_of_hydra_are_told_of_a_sweep_and_of_its_jobs(ended: Ended) -> None:
+    """Slow: a sweep as a process of its own."""
     told = (ended.home / "told.txt").read_text().splitlines()
     assert told[0] == "multirun start"
     starts = [line for line in told if line.startswith("job start")]
@@ -197,7 +209,9 @@ def test_the_callbacks_of_hydra_are_told_of_a_sweep_and_of_its_jobs(ended: Ended
     assert told.count("multirun start") == 1
 
 
+@pytest.mark.slow
 def test_best_yaml_is_a_config_of_the_best_job(ended: Ended) -> None:
+    """Slow: a sweep as a process of its own."""
     rows = [row for row in ended.rows() if row["status"] == "completed"]
     best = max(rows, key=lambda row: row["metrics"]["best_validation_accuracy"])
     registry = schemas.store(host.load_registry())
@@ -286,7 +300,9 @@ def test_resume_makes_what_is_missing_from_wherever_it_is_called(
     assert times(folder) == before
 
 
+@pytest.mark.slow
 def test_report_makes_the_files_again(ended: Ended, main: Main, tmp_path: Path) -> None:
+    """Slow: a sweep as a process of its own."""
     folder = tmp_path / "sweep"
     shutil.copytree(ended.folder, folder)
     kept = {name: (folder / name).read_bytes() for name in ("results.csv", "report.html")}

@@ -96,8 +96,12 @@ def composed(*overrides: str) -> bpframe.Experiment:
     return bpframe.compose(["data=odd", "training.dtype=float64", *overrides], plugins=[Plugin])
 
 
+@pytest.mark.slow
 def test_blocks_change_nothing_but_the_speed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Several blocks, mini-batches left over and a short one, against one step after another."""
+    """Several blocks, mini-batches left over and a short one, against one step after another.
+
+    Slow: it compiles an epoch for each way of cutting it.
+    """
     experiment = composed("training.batch_size=4", "optimiser=adam", "network.hidden=[6]")
     data = runner.load(experiment)
     examples = training.to_device(data.train, "float64")
