@@ -28,22 +28,22 @@ from .errors import DivergenceError as DivergenceError
 from .errors import OutputError as OutputError
 from .errors import PluginError as PluginError
 from .errors import PluginWarning as PluginWarning
-from .experiment import Experiment as Experiment
-from .experiment import Training as Training
-from .hookspecs import API_VERSION as API_VERSION
-from .hookspecs import hookimpl as hookimpl
-from .monitoring import EpochResult as EpochResult
-from .monitoring import MeanMetric as MeanMetric
-from .monitoring import Metric as Metric
-from .monitoring import Observation as Observation
-from .monitoring import ParamsMetric as ParamsMetric
-from .monitoring import Progress as Progress
-from .monitoring import Schedule as Schedule
-from .monitoring import Stopping as Stopping
+from .metrics import MeanMetric as MeanMetric
+from .metrics import Metric as Metric
+from .metrics import Observation as Observation
+from .metrics import ParamsMetric as ParamsMetric
 from .network import Layer as Layer
 from .network import Network as Network
-from .records import EpochRecord as EpochRecord
-from .records import RunInfo as RunInfo
-from .records import RunResult as RunResult
+from .plugin_host.hookspecs import API_VERSION as API_VERSION
+from .plugin_host.hookspecs import hookimpl as hookimpl
+from .runs.records import EpochRecord as EpochRecord
+from .runs.records import RunInfo as RunInfo
+from .runs.records import RunResult as RunResult
+from .schedules import EpochResult as EpochResult
+from .schedules import Progress as Progress
+from .schedules import Schedule as Schedule
+from .schedules import Stopping as Stopping
+from .training.experiment import Experiment as Experiment
+from .training.experiment import Training as Training
 
 __version__: str

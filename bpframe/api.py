@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from bpframe import composition, config, host, runner, schemas
+from bpframe.configuration import assembly, composition, schemas
+from bpframe.configuration.plugin_settings import plugin_settings
 from bpframe.data import Data
-from bpframe.events import PluginEvents
-from bpframe.experiment import Experiment
-from bpframe.plugin_settings import plugin_settings
-from bpframe.recording import Report
-from bpframe.records import RunResult
+from bpframe.plugin_host import host
+from bpframe.plugin_host.events import PluginEvents
+from bpframe.runs import loop
+from bpframe.runs.bookkeeping import Report
+from bpframe.runs.records import RunResult
+from bpframe.training.experiment import Experiment
 
 
 def compose(
@@ -34,7 +36,7 @@ def compose(
     registry = schemas.store(host.load_registry(plugins, paths=paths, prefer=prefer))
     host.warn_of_faults(registry)
     with composition.initialised(), registry.explaining():
-        return config.assemble(composition.compose_config(overrides, name=config_name), registry)
+        return assembly.assemble(composition.compose_config(overrides, name=config_name), registry)
 
 
 def run(
@@ -64,4 +66,4 @@ def run(
 
     """
     events = PluginEvents(host.load_registry(plugins))
-    return runner.run(experiment, output_dir, data=data, report=report, events=events)
+    return loop.run(experiment, output_dir, data=data, report=report, events=events)

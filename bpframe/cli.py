@@ -63,9 +63,9 @@ def _fail(message: str, status: int = 1) -> None:
 
 
 def _dispatch(arguments: list[str]) -> None:
-    from bpframe import commands
+    from bpframe.commands import train
 
-    if arguments and arguments[0] in commands.SUBCOMMANDS:
-        commands.SUBCOMMANDS[arguments[0]](arguments[1:])
+    if arguments and arguments[0] in train.SUBCOMMANDS:
+        train.SUBCOMMANDS[arguments[0]](arguments[1:])
     else:
-        commands.train(arguments)
+        train.train(arguments)

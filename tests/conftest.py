@@ -7,8 +7,8 @@ from pathlib import Path
 import jax
 import pytest
 
-from bpframe.host import load_registry
-from bpframe.registry import Registry
+from bpframe.plugin_host.host import load_registry
+from bpframe.plugin_host.registry import Registry
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")

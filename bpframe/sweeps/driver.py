@@ -7,32 +7,27 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Container, Mapping, Sequence
 
-from bpframe.errors import (
-    BpframeError,
-    ConfigError,
-    OutputError,
-    PluginWarning,
-    described,
-    unknown,
-)
-from bpframe.folder import SUMMARY
-from bpframe.records import Events
-from bpframe.sweeps import ledger, planning, plans, workers
-from bpframe.sweeps.backends.contract import Backend, Unit
-from bpframe.sweeps.backends.here import Here
+from bpframe.errors import BpframeError, ConfigError, OutputError, PluginWarning, described, unknown
+from bpframe.runs.folder import SUMMARY
+from bpframe.runs.records import Events
+from bpframe.sweeps import ledger
+from bpframe.sweeps.backends import messages
+from bpframe.sweeps.backends.backend import Backend
+from bpframe.sweeps.backends.in_process import InProcess
+from bpframe.sweeps.backends.messages import UnitResult
 from bpframe.sweeps.errors import BadJobsError
-from bpframe.sweeps.groups import DataCache, Group, OutOfMemoryError
-from bpframe.sweeps.halving import Halving, Rungs, Work
-from bpframe.sweeps.halving import check as check_halving
-from bpframe.sweeps.halving import train as train_by_halving
-from bpframe.sweeps.hydra_jobs import JobCallbacks
-from bpframe.sweeps.jobs import Job, JobComposer
+from bpframe.sweeps.hydra.callbacks import JobCallbacks
+from bpframe.sweeps.hydra.jobs import Job, JobComposer
+from bpframe.sweeps.lanes import partition
+from bpframe.sweeps.lanes.group import DataCache, Group, OutOfMemoryError
+from bpframe.sweeps.lanes.halving import Halving, Rungs, Work
+from bpframe.sweeps.lanes.halving import check as check_halving
+from bpframe.sweeps.lanes.halving import train as train_by_halving
 from bpframe.sweeps.ledger import Ledger
-from bpframe.sweeps.plans import GroupPlan
+from bpframe.sweeps.objective import Objective, chosen
+from bpframe.sweeps.plan import GroupPlan, Unit, batch_entry, planned_groups
 from bpframe.sweeps.progress import SweepProgress
-from bpframe.sweeps.results import Objective, chosen
 from bpframe.sweeps.rows import FINISHED, OBJECTIVES, Row
-from bpframe.sweeps.workers import Outcome
 
 Check = Callable[[], None]
 
@@ -91,14 +86,14 @@ class Driver:
         """
         jobs = self._composed(batch, first, check)
         if halving and self.objective:
-            if not isinstance(self._backend, Here):
+            if not isinstance(self._backend, InProcess):
                 raise ConfigError(
                     "hydra.sweeper.halving: compares all jobs at each rung, in one process; set "
                     "hydra.launcher.backend=here, or hydra.sweeper.halving.first=null"
                 )
             check_halving(halving, self.objective)
         run = self._unlike(jobs)
-        planned = plans.of(run, first, self._book)
+        planned = planned_groups(run, first, self._book)
         missing = {job.num for job in run if not self._is_done(job)}
         traced = self._traced(planned, missing, batch, first, check)
         epochs = [job.experiment.training.epochs for job in run if job.num in missing]
@@ -176,14 +171,14 @@ class Driver:
         if errors:
             raise BadJobsError(errors, batch, first)
         if is_new and traced:
-            self._book.append([plans.entry(first, [plan for plan, _ in traced])])
+            self._book.append([batch_entry(first, [plan for plan, _ in traced])])
         return traced
 
     def _traced_group(self, plan: GroupPlan, of: int) -> tuple[GroupPlan, Group]:
         jobs = list(plan.jobs.values())
         experiment, backend = jobs[0].experiment, self._backend
         group = Group(backend.checked(experiment), self._data)
-        chunks = plan.chunks or planning.chunks(
+        chunks = plan.chunks or partition.chunks(
             jobs, backend.devices(experiment), group.sizes, backend.most(jobs, of)
         )
         for layout in backend.traced([chunk.layout for chunk in chunks]):
@@ -213,16 +208,16 @@ class Driver:
             rows = [*outcome.rows, *_lost(unit, outcome)]
             if rows:
                 self._done(rows, jobs)
-            if outcome.kind == workers.UNWRITABLE:
+            if outcome.kind == messages.UNWRITABLE:
                 raise OutputError(outcome.message)
-            if outcome.kind == workers.TOO_LARGE and len(unit.jobs) > 1:
+            if outcome.kind == messages.TOO_LARGE and len(unit.jobs) > 1:
                 cut = self._halved(first, numbered[unit.group], unit)
                 waiting.extendleft(reversed(cut.units(missing)))
 
     def _halved(self, first: int, plan: GroupPlan, unit: Unit) -> GroupPlan:
         """Two chunks of a plan in the place of one that does not fit the memory."""
         experiment = unit.jobs[0].experiment
-        halves = planning.halves(unit.chunk, experiment, self._backend.devices(experiment))
+        halves = partition.halves(unit.chunk, experiment, self._backend.devices(experiment))
         self._progress.say(f"{len(unit.jobs)} jobs do not fit the memory; trained in halves")
         place = plan.chunks.index(unit.chunk)
         plan.chunks[place : place + 1] = halves
@@ -296,11 +291,11 @@ class Driver:
         return summary["status"] == row.status
 
 
-def _lost(unit: Unit, outcome: Outcome) -> list[Row]:
+def _lost(unit: Unit, outcome: UnitResult) -> list[Row]:
     """The rows of jobs that have none, and that will not be tried again in a smaller chunk."""
-    if outcome.kind == workers.FAILED:
+    if outcome.kind == messages.FAILED:
         ended = {row.num for row in outcome.rows}
         return [row for row in unit.failed(outcome.message) if row.num not in ended]
-    if outcome.kind == workers.TOO_LARGE and len(unit.jobs) == 1:
+    if outcome.kind == messages.TOO_LARGE and len(unit.jobs) == 1:
         return unit.failed(f"out of memory: {outcome.message}")
     return []

@@ -12,9 +12,9 @@ from hydra.core.utils import JobReturn
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from bpframe import compilation_cache
-from bpframe.sweeps import backends
+from bpframe.sweeps.backends import selection
 from bpframe.sweeps.session import SweepTask
+from bpframe.training import compilation
 
 Launch = Callable[[Sequence[Sequence[str]], int], Sequence[JobReturn]]
 
@@ -32,9 +32,9 @@ def launcher(
         basic = BasicLauncher()
         basic.setup(hydra_context=context, task_function=task, config=config)
         return basic.launch, False
-    backends.check(settings)
-    if backends.trains_here(settings):
-        compilation_cache.use()
+    selection.check(settings)
+    if selection.trains_here(settings):
+        compilation.use_cache()
         use_all_cores()
     else:
         # The driver only traces, and that on the CPU; the memory of a GPU is its workers'.

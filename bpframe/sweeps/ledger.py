@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 from filelock import FileLock, Timeout
 
 from bpframe.errors import OutputError
-from bpframe.folder import check_can_be_made, write_whole
+from bpframe.runs.folder import check_can_be_made, write_whole
 
 LEDGER, LOCK, MULTIRUN = "sweep.jsonl", ".lock", "multirun.yaml"
 

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from bpframe.sweeps.endings import say
 from bpframe.sweeps.rows import COMPLETED, PRUNED, Row
+from bpframe.sweeps.terminal import say
 
 SILENCE_S = 30.0
 """Seconds after which a line is printed where there is no live progress."""

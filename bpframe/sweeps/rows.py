@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bpframe.records import EpochRecord, Summary
-    from bpframe.sweeps.jobs import Job
+    from bpframe.runs.records import EpochRecord, Summary
+    from bpframe.sweeps.hydra.jobs import Job
 
 COMPLETED, DIVERGED, FAILED, INTERRUPTED, PRUNED = (
     "completed",

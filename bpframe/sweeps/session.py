@@ -16,21 +16,23 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from bpframe.errors import ConfigError
-from bpframe.events import PluginEvents
-from bpframe.registry import Registry
-from bpframe.sweeps import backends, reports, results
-from bpframe.sweeps.backends import Surroundings
+from bpframe.plugin_host.events import PluginEvents
+from bpframe.plugin_host.registry import Registry
+from bpframe.sweeps.backends import selection
+from bpframe.sweeps.backends.selection import SweepContext
 from bpframe.sweeps.driver import Driver
-from bpframe.sweeps.endings import show_end
 from bpframe.sweeps.errors import FailedJobsError
-from bpframe.sweeps.halving import Halving
-from bpframe.sweeps.hydra_jobs import JobCallbacks, returned
+from bpframe.sweeps.hydra.callbacks import JobCallbacks, returned
+from bpframe.sweeps.hydra.jobs import JobComposer
+from bpframe.sweeps.hydra.logs import levels_of
 from bpframe.sweeps.interruption import Interruption, SweepInterruptedError
-from bpframe.sweeps.jobs import JobComposer
+from bpframe.sweeps.lanes.halving import Halving
 from bpframe.sweeps.ledger import MULTIRUN, Ledger, unwritable
-from bpframe.sweeps.logs import levels_of
+from bpframe.sweeps.objective import chosen
 from bpframe.sweeps.progress import SweepProgress
+from bpframe.sweeps.report import files, tables
 from bpframe.sweeps.rows import COMPLETED, INTERRUPTED, PRUNED, Row
+from bpframe.sweeps.terminal import show_end
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,13 +120,13 @@ class Sweep:
         self._accepted = accepted
         self._console = Console()
         composer = JobComposer(config, loader, task.registry, self.folder)
-        around = Surroundings(
+        context = SweepContext(
             registry=task.registry,
             environment={name: str(value) for name, value in config.hydra.job.env_set.items()},
             logging=OmegaConf.to_container(config.hydra.job_logging, resolve=False),  # pyright: ignore[reportArgumentType]
             folder=self.folder,
         )
-        self._backend = backends.backend(config.hydra.launcher, most, around)
+        self._backend = selection.backend(config.hydra.launcher, most, context)
         head = {"command": dataclasses.asdict(task.command)}
         if task.resumes:
             self._book = Ledger.resume(self.folder)
@@ -191,19 +193,19 @@ class Sweep:
             return
         failed = [row for row in rows if row.status not in self._accepted]
         # A search that had all its trials when it was resumed has composed no job.
-        objective = self._driver.objective or results.chosen(self._config.sweep)
+        objective = self._driver.objective or chosen(self._config.sweep)
         told = [row for row in failed if row.status != INTERRUPTED]
         show_end(self._console, rows, told, objective, self.folder)
         if failed:
             statuses = [row.status for row in failed]
-            raise FailedJobsError(statuses, len(rows), f"; see {self.folder / results.CSV}")
+            raise FailedJobsError(statuses, len(rows), f"; see {self.folder / tables.CSV}")
 
     def _write_results(self) -> None:
         rows = [row for _, row in sorted(self._driver.rows.items())]
         if rows and self._driver.objective:
             try:
-                results.write(self.folder, rows, self._driver.objective)
-                reports.write(
+                tables.write(self.folder, rows, self._driver.objective)
+                files.write(
                     {self.folder: rows},
                     self.folder,
                     self._driver.objective,

@@ -12,12 +12,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from bpframe import host, schemas
+from bpframe.configuration import schemas
 from bpframe.errors import PluginError
-from bpframe.registry import DISABLED, Plugin, Registry
+from bpframe.plugin_host import host
+from bpframe.plugin_host.registry import DISABLED, Plugin, Registry
 from bpframe.testing.kit import Case, cases, run
 from bpframe.testing.outcome import FAILED, PASSED, SKIPPED, Outcome
-from bpframe.testing.report import Report
+from bpframe.testing.verdict import Verdict
 
 __all__ = [
     "FAILED",
@@ -25,7 +26,7 @@ __all__ = [
     "SKIPPED",
     "Case",
     "Outcome",
-    "Report",
+    "Verdict",
     "cases",
     "check_plugins",
     "check_registry",
@@ -34,14 +35,14 @@ __all__ = [
 ]
 
 
-def check_registry(registry: Registry, chosen: Iterable[Plugin] | None = None) -> Report:
+def check_registry(registry: Registry, chosen: Iterable[Plugin] | None = None) -> Verdict:
     """The outcomes of all checks of some plugins of a registry, or of all of them."""
-    return Report.of(run(cases(registry, chosen)))
+    return Verdict.of(run(cases(registry, chosen)))
 
 
-def check_plugins(*plugins: object) -> Report:
+def check_plugins(*plugins: object) -> Verdict:
     """The outcomes of all checks of some modules or objects with hooks."""
-    return Report.of(run(_cases_of(plugins)))
+    return Verdict.of(run(_cases_of(plugins)))
 
 
 def conformance(*plugins: object) -> Callable[..., None]:

@@ -18,13 +18,7 @@ from bpframe.testing.expect import (
     expect_finite,
     expect_no_nan,
 )
-from bpframe.testing.kinks import (
-    GRID,
-    away_from,
-    kinks_are_declared,
-    kinks_are_one_sided,
-    kinks_of,
-)
+from bpframe.testing.kinks import GRID, away_from, kinks_are_declared, kinks_are_one_sided, kinks_of
 from bpframe.testing.outcome import Check
 from bpframe.testing.subjects import Subject
 from bpframe.testing.tracing import run_traced, shape_of

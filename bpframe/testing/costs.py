@@ -11,13 +11,7 @@ import numpy as np
 
 from bpframe.equations import Unpaired
 from bpframe.testing import components
-from bpframe.testing.expect import (
-    expect,
-    expect_array,
-    expect_close,
-    expect_finite,
-    expect_no_nan,
-)
+from bpframe.testing.expect import expect, expect_array, expect_close, expect_finite, expect_no_nan
 from bpframe.testing.outcome import Check
 from bpframe.testing.subjects import Subject
 from bpframe.testing.tracing import run_traced, shape_of

@@ -10,12 +10,7 @@ import numpy as np
 
 from bpframe.contracts import Params
 from bpframe.testing import components
-from bpframe.testing.expect import (
-    expect,
-    expect_array,
-    expect_finite,
-    expect_trees_equal,
-)
+from bpframe.testing.expect import expect, expect_array, expect_finite, expect_trees_equal
 from bpframe.testing.outcome import Check
 from bpframe.testing.subjects import Subject
 from bpframe.testing.tracing import run_traced, shape_of

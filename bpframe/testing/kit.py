@@ -13,7 +13,7 @@ import jax
 
 from bpframe.contracts import InitialCondition
 from bpframe.errors import BpframeError
-from bpframe.registry import ACTIVE, Plugin, Registry
+from bpframe.plugin_host.registry import ACTIVE, Plugin, Registry
 from bpframe.testing import (
     activations,
     components,
@@ -22,11 +22,12 @@ from bpframe.testing import (
     initial_conditions,
     initialisers,
     learning_rules,
+    metrics,
     optimisers,
     plugins,
     regularisers,
+    schedules,
     training,
-    watchers,
 )
 from bpframe.testing.outcome import (
     FAILED,
@@ -52,9 +53,9 @@ CHECKS: Mapping[str, tuple[Check, ...]] = MappingProxyType(
         "regulariser": regularisers.CHECKS,
         "data": datasets.CHECKS,
         "learning_rule": learning_rules.CHECKS,
-        "metric": watchers.METRIC_CHECKS,
-        "schedule": watchers.SCHEDULE_CHECKS,
-        "stopping": watchers.STOPPING_CHECKS,
+        "metric": metrics.METRIC_CHECKS,
+        "schedule": schedules.SCHEDULE_CHECKS,
+        "stopping": schedules.STOPPING_CHECKS,
     }
 )
 
@@ -189,8 +190,8 @@ def _probe(kind: str, component: type[Any], registry: Registry) -> Callable[[Any
         "regulariser": lambda: regularisers.probe,
         "data": lambda: lambda dataset: dataset,
         "learning_rule": lambda: learning_rules.probe,
-        "metric": lambda: watchers.metric_probe(registry),
-        "schedule": lambda: watchers.schedule_probe,
-        "stopping": lambda: watchers.stopping_probe,
+        "metric": lambda: metrics.metric_probe(registry),
+        "schedule": lambda: schedules.schedule_probe,
+        "stopping": lambda: schedules.stopping_probe,
     }
     return probes[kind]()

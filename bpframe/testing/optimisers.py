@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bpframe.precision import precision
 from bpframe.testing import components
 from bpframe.testing.expect import (
     expect,
@@ -25,6 +24,7 @@ from bpframe.testing.outcome import Check
 from bpframe.testing.parameters import DEPTHS, WIDE_DTYPES, AllParams, some_params
 from bpframe.testing.subjects import Subject
 from bpframe.testing.tracing import run_traced, shape_of
+from bpframe.training.precision import precision
 
 STEPS = 60
 

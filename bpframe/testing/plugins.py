@@ -8,12 +8,12 @@ from pathlib import Path
 
 import jax
 
-from bpframe import runner
 from bpframe.errors import PluginWarning
-from bpframe.events import PluginEvents
-from bpframe.hookspecs import API_VERSION
-from bpframe.host import API_ATTRIBUTE
-from bpframe.registry import DISABLED, Plugin, Registry
+from bpframe.plugin_host.events import PluginEvents
+from bpframe.plugin_host.hookspecs import API_VERSION
+from bpframe.plugin_host.host import API_ATTRIBUTE
+from bpframe.plugin_host.registry import DISABLED, Plugin, Registry
+from bpframe.runs import loop
 from bpframe.testing.expect import expect
 from bpframe.testing.outcome import Check, CheckFailedError, CheckSkippedError
 from bpframe.testing.training import built_in, experiment
@@ -72,7 +72,7 @@ def listens_without_failing(chosen: Chosen) -> None:
             warnings.simplefilter("error", PluginWarning)
             try:
                 with jax.enable_x64(False):
-                    runner.run(tiny, Path(folder) / "run" if written else None, events=events)
+                    loop.run(tiny, Path(folder) / "run" if written else None, events=events)
             except PluginWarning as warning:
                 where = "with a run folder" if written else "without a run folder"
                 raise CheckFailedError(

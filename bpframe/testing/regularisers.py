@@ -10,12 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bpframe.testing import components
-from bpframe.testing.expect import (
-    expect,
-    expect_array,
-    expect_close,
-    expect_finite,
-)
+from bpframe.testing.expect import expect, expect_array, expect_close, expect_finite
 from bpframe.testing.outcome import Check
 from bpframe.testing.parameters import DEPTHS, WIDE_DTYPES, some_params
 from bpframe.testing.subjects import Subject

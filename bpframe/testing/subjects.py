@@ -12,7 +12,7 @@ import jax
 
 from bpframe.component import check_fields
 from bpframe.errors import BpframeError
-from bpframe.registry import Registry
+from bpframe.plugin_host.registry import Registry
 from bpframe.testing.outcome import CheckFailedError
 
 MOST_INSTANCES = 8

@@ -8,20 +8,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bpframe import starting, steering, training
 from bpframe.contracts import Activation, Cost, OutputPair
 from bpframe.data import Examples
 from bpframe.equations import Unpaired
 from bpframe.errors import ConfigError, DataError
-from bpframe.experiment import DTYPES, Experiment, Training
-from bpframe.monitoring import Monitor
+from bpframe.metrics import Monitor
 from bpframe.network import Layer, Network
-from bpframe.precision import precision
-from bpframe.registry import Registry
+from bpframe.plugin_host.registry import Registry
 from bpframe.testing.expect import expect
 from bpframe.testing.outcome import Check, CheckFailedError, CheckSkippedError
 from bpframe.testing.subjects import Subject
 from bpframe.testing.tracing import run_traced
+from bpframe.training import devices, initial_state, steering
+from bpframe.training.epoch import train_epoch
+from bpframe.training.experiment import DTYPES, Experiment, Training
+from bpframe.training.precision import precision
 
 N_IN, N_HIDDEN, N_OUT, N = 2, 3, 3, 11
 BESIDE = {
@@ -99,22 +100,22 @@ def can_be_trained_with(subject: Subject) -> None:
             )
 
 
-def _exact(experiment: Experiment) -> starting.Exact:
+def _exact(experiment: Experiment) -> initial_state.Exact:
     try:
-        return starting.exact(experiment)
+        return initial_state.exact(experiment)
     except DataError as error:
         raise CheckSkippedError(f"has no parameters on this machine: {error}") from error
 
 
-def _traced(experiment: Experiment, exact: starting.Exact) -> tuple[Any, Any]:
+def _traced(experiment: Experiment, exact: initial_state.Exact) -> tuple[Any, Any]:
     """The shapes and dtypes of the state before and after an epoch."""
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(N, N_IN)), rng.integers(0, N_OUT, N)
-    examples = training.to_device(Examples(x, y, n_out=N_OUT), experiment.training.dtype)
+    examples = devices.to_device(Examples(x, y, n_out=N_OUT), experiment.training.dtype)
 
     def epoch(experiment: Experiment) -> Any:
-        state = starting.draw_state(experiment, exact)
-        epoch = training.train_epoch(experiment, state, examples, jnp.arange(N, dtype=jnp.int32))
+        state = initial_state.draw_state(experiment, exact)
+        epoch = train_epoch(experiment, state, examples, jnp.arange(N, dtype=jnp.int32))
         steered, stop = steering.after_epoch(
             experiment,
             epoch.state.steering,

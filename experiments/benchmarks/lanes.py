@@ -12,12 +12,13 @@ import numpy as np
 import timing
 
 import bpframe
-from bpframe import runner
 from bpframe.data import Data
-from bpframe.experiment import Experiment
-from bpframe.programs import Programs
-from bpframe.sweeps.lanes import LaneData, LanePrograms, by_lane, layout, widest_block
+from bpframe.sweeps.lanes.programs import LaneData, LanePrograms, by_lane, layout, widest_block
 from bpframe.sweeps.launching import use_all_cores
+from bpframe.training import loading
+from bpframe.training.experiment import Experiment
+from bpframe.training.orders import epoch_orders
+from bpframe.training.programs import Programs
 
 __all__ = ["measure", "use_all_cores"]
 
@@ -34,7 +35,7 @@ def measure(quick: bool) -> list[dict[str, Any]]:
         shared = bpframe.compose(
             ["cost=quadratic", "optimiser.eta=3.0", "sweep.shared_order=true", *overrides]
         )
-        data = runner.load(own)
+        data = loading.load(own)
         ways = {
             "single": _single(own, data),
             "own": _lanes(own, data, jobs),
@@ -68,7 +69,7 @@ def measure(quick: bool) -> list[dict[str, Any]]:
 def _single(experiment: Experiment, data: Data) -> Callable[[], None]:
     """An epoch of a single run as `bpframe.run` makes it, with its evaluation."""
     programs = Programs(experiment, data)
-    orders = runner.epoch_orders(experiment, range(1, 2), len(data.train))
+    orders = epoch_orders(experiment, range(1, 2), len(data.train))
 
     def run() -> None:
         state, train, *_ = programs.train(programs.initial, orders)
@@ -88,9 +89,7 @@ def _lanes(experiment: Experiment, data: Data, lanes: int) -> Callable[[], None]
     experiments = [dataclasses.replace(experiment, seed=seed) for seed in range(lanes)]
     stacked = programs.stack(experiments)
     states = [programs.initial(stacked, None)]
-    orders = np.stack(
-        [runner.epoch_orders(one, range(1, 2), len(data.train)) for one in experiments]
-    )
+    orders = np.stack([epoch_orders(one, range(1, 2), len(data.train)) for one in experiments])
     if experiment.training.shared_order:
         orders = orders[0]
     active = np.ones(lanes, bool)

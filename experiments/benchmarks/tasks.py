@@ -10,8 +10,8 @@ import jax
 import numpy as np
 
 import bpframe
-from bpframe import runner, starting
-from bpframe.precision import precision
+from bpframe.training import initial_state, loading
+from bpframe.training.precision import precision
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Images(NamedTuple):
 
 @functools.cache
 def mnist() -> bpframe.Data:
-    return runner.load(bpframe.compose(["data=mnist"]))
+    return loading.load(bpframe.compose(["data=mnist"]))
 
 
 @functools.cache
@@ -92,5 +92,5 @@ def initial_params(task: Task) -> list[tuple[np.ndarray, np.ndarray]]:
     """Where every way starts: w (n_out, n_in) and b (n_out,) of each layer, in float32."""
     experiment = bpframe.compose(task.overrides())
     with precision(task.dtype):
-        params = jax.device_get(starting.initial_state(experiment).params)
+        params = jax.device_get(initial_state.initial_state(experiment).params)
     return [(np.array(w, np.float32), np.array(b, np.float32)) for w, b in params]

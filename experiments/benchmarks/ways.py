@@ -21,8 +21,9 @@ import numpy as np
 from tasks import Task, images, initial_params, mnist
 
 import bpframe
-from bpframe import starting, training
-from bpframe.precision import precision
+from bpframe.training import compilation, devices, evaluation, initial_state, step
+from bpframe.training.epoch import epochs, train_epoch
+from bpframe.training.precision import precision
 
 Gradient = list[np.ndarray]  # w and b of each layer after the input, w as (n_out, n_in)
 
@@ -63,19 +64,19 @@ def evaluated_way(task: Task) -> Way:
 class _Program(NamedTuple):
     """One epoch: (state, order) -> state, waited for; and what compiling it took."""
 
-    epoch: Callable[[training.State, np.ndarray], training.State]
+    epoch: Callable[[step.State, np.ndarray], step.State]
     compile_s: float
 
 
 def _recorded(
-    experiment: bpframe.Experiment, state: training.State, examples: training.DeviceExamples
+    experiment: bpframe.Experiment, state: step.State, examples: devices.DeviceExamples
 ) -> _Program:
     order = np.arange(len(examples.x), dtype=np.int32)
     started = time.perf_counter()
-    program = training.epochs.lower(experiment, state, examples, order[None], 1).compile()
+    program = epochs.lower(experiment, state, examples, order[None], 1).compile()
     compile_s = time.perf_counter() - started
 
-    def epoch(state: training.State, order: np.ndarray) -> training.State:
+    def epoch(state: step.State, order: np.ndarray) -> step.State:
         state, totals, finite, _ = program(experiment, state, examples, order[None], 1)
         jax.device_get((totals, finite))
         return jax.block_until_ready(state)
@@ -84,12 +85,12 @@ def _recorded(
 
 
 def _bare(
-    experiment: bpframe.Experiment, state: training.State, examples: training.DeviceExamples
+    experiment: bpframe.Experiment, state: step.State, examples: devices.DeviceExamples
 ) -> _Program:
     del state
     program = jax.jit(
-        lambda *arguments: training.train_epoch(*arguments)[0],
-        compiler_options=training.EPOCH_OPTIONS,
+        lambda *arguments: train_epoch(*arguments)[0],
+        compiler_options=compilation.EPOCH_OPTIONS,
     )
     return _Program(
         lambda state, order: jax.block_until_ready(program(experiment, state, examples, order)), 0.0
@@ -98,21 +99,19 @@ def _bare(
 
 def _watched(
     experiment: bpframe.Experiment,
-    state: training.State,
-    examples: training.DeviceExamples,
+    state: step.State,
+    examples: devices.DeviceExamples,
     evaluate_train: bool,
 ) -> _Program:
     del state
-    validation = training.to_device(mnist().validation, experiment.training.dtype)
+    validation = devices.to_device(mnist().validation, experiment.training.dtype)
     n = np.float32(len(examples.x))
 
-    def epoch(state: training.State, order: np.ndarray) -> training.State:
-        state, train, finite, _ = training.epochs(
-            experiment, state, examples, jnp.asarray(order)[None], 1
-        )
+    def epoch(state: step.State, order: np.ndarray) -> step.State:
+        state, train, finite, _ = epochs(experiment, state, examples, jnp.asarray(order)[None], 1)
         if evaluate_train:
-            train = training.evaluate(experiment, state.params, examples, jnp.asarray(n))
-        watched = training.evaluate(experiment, state.params, validation, jnp.asarray(n))
+            train = evaluation.evaluate(experiment, state.params, examples, jnp.asarray(n))
+        watched = evaluation.evaluate(experiment, state.params, validation, jnp.asarray(n))
         jax.device_get((train, watched, finite))
         return jax.block_until_ready(state)
 
@@ -123,8 +122,8 @@ def _of_bpframe(task: Task, make: Callable[..., _Program]) -> Way:
     """A way of bpframe; its gradient is read off one step of the same kind of program."""
     experiment = bpframe.compose(task.overrides())
     with precision(task.dtype):
-        examples = training.to_device(mnist().train.first(task.images), task.dtype)
-        state = starting.initial_state(experiment)
+        examples = devices.to_device(mnist().train.first(task.images), task.dtype)
+        state = initial_state.initial_state(experiment)
         program = make(experiment, state, examples)
     rng = np.random.default_rng(0)
 
@@ -139,8 +138,8 @@ def _of_bpframe(task: Task, make: Callable[..., _Program]) -> Way:
         one = dataclasses.replace(task, images=task.m, strength=strength)
         experiment = bpframe.compose(one.overrides())
         with precision(task.dtype):
-            examples = training.to_device(mnist().train.first(task.m), task.dtype)
-            before = starting.initial_state(experiment)
+            examples = devices.to_device(mnist().train.first(task.m), task.dtype)
+            before = initial_state.initial_state(experiment)
             step = make(experiment, before, examples)
             after = step.epoch(before, np.arange(task.m, dtype=np.int32))
             pairs = zip(jax.tree.leaves(before.params), jax.tree.leaves(after.params), strict=True)

@@ -14,7 +14,8 @@ from omegaconf import OmegaConf
 from reproduction.runs import Runs
 
 import bpframe
-from bpframe import config, host
+from bpframe.configuration import assembly
+from bpframe.plugin_host import host
 
 Arrays = tuple[tuple[np.ndarray, np.ndarray], ...]
 
@@ -37,7 +38,7 @@ def passes(runs: Runs) -> Iterator[Pass]:
     """What bpframe.gradient gives for the training set, run by run; all runs have one network."""
     jax.config.update("jax_platforms", "cpu")  # a GPU is left to the sweeps
     settings = OmegaConf.create(dict(runs[0].config))
-    experiment = config.assemble(settings, host.load_registry())
+    experiment = assembly.assemble(settings, host.load_registry())
     train = experiment.data.load().train
     for run in runs:
         with jax.enable_x64(True):

@@ -14,7 +14,8 @@ from omegaconf import OmegaConf
 from reproduction.runs import Run, Runs
 
 import bpframe
-from bpframe import config, host
+from bpframe.configuration import assembly
+from bpframe.plugin_host import host
 
 NEURON = 3
 """The modified neuron of layer 2, the hidden one."""
@@ -74,7 +75,7 @@ def experiment(run: Run, modified: Modified) -> bpframe.Experiment:
     jax.config.update("jax_platforms", "cpu")  # a GPU is left to the sweeps
     settings = OmegaConf.create(dict(run.config))
     settings.network.modified_neurons = modified
-    return config.assemble(settings, host.load_registry())
+    return assembly.assemble(settings, host.load_registry())
 
 
 def examples(data: bpframe.Data) -> tuple[np.ndarray, np.ndarray]:

@@ -6,7 +6,8 @@ import json
 
 from omegaconf import DictConfig, OmegaConf
 
-from bpframe import config, host
+from bpframe.configuration import assembly
+from bpframe.plugin_host import host
 from reproduction.book_loop import (
     EXAMPLES,
     Delta,
@@ -55,4 +56,4 @@ def training_examples(run: Run) -> int:
     node = OmegaConf.create(data)
     assert isinstance(node, DictConfig)
     registry = host.load_registry(paths=plugins["path"], prefer=plugins["prefer"])
-    return len(config.component(node, "data", registry).load().train)
+    return len(assembly.component(node, "data", registry).load().train)

@@ -10,7 +10,7 @@ from pathlib import Path
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from bpframe.folder import write_whole
+from bpframe.runs.folder import write_whole
 from reproduction import page, results
 from reproduction.results import Results
 

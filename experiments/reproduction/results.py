@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from bpframe.errors import BpframeError
-from bpframe.folder import write_whole
+from bpframe.runs.folder import write_whole
 from reproduction.rules import Rule
 from reproduction.study import Row
 

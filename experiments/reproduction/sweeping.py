@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from bpframe.composition import quoted
+from bpframe.configuration.composition import quoted
 from bpframe.errors import BpframeError
 from reproduction.runs import Runs
 from reproduction.study import Study

@@ -12,14 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from bpframe import (
-    Formula,
-    Optimiser,
-    Params,
-    gradient_descent_step,
-    hookimpl,
-    hyperparameter,
-)
+from bpframe import Formula, Optimiser, Params, gradient_descent_step, hookimpl, hyperparameter
 
 BPFRAME_API_VERSION = 1
 AllParams = tuple[Params, ...]

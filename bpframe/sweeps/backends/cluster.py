@@ -12,18 +12,19 @@ from pathlib import Path
 from typing import Any
 
 from bpframe.errors import ConfigError
-from bpframe.experiment import Experiment
-from bpframe.folder import SUMMARY
-from bpframe.sweeps.backends.contract import RETRIES, DeviceElsewhere, Elsewhere, Unit
+from bpframe.runs.folder import SUMMARY
+from bpframe.sweeps.backends.backend import RETRIES, WorkerBackend, WorkerDevice
+from bpframe.sweeps.backends.cluster_unit import ClusterUnit
 from bpframe.sweeps.backends.machine import cores
-from bpframe.sweeps.backends.parameters import LOCAL, Parameters
-from bpframe.sweeps.cluster_unit import ClusterUnit
-from bpframe.sweeps.groups import Group
-from bpframe.sweeps.jobs import Job
+from bpframe.sweeps.backends.messages import FAILED, WRITTEN, UnitResult, WorkerSettings
+from bpframe.sweeps.backends.submitit_parameters import LOCAL, Parameters
+from bpframe.sweeps.hydra.jobs import Job
+from bpframe.sweeps.lanes.group import Group
 from bpframe.sweeps.ledger import unwritable
+from bpframe.sweeps.plan import Unit
 from bpframe.sweeps.progress import SweepProgress
 from bpframe.sweeps.rows import FINISHED
-from bpframe.sweeps.workers import FAILED, WRITTEN, Outcome, Site
+from bpframe.training.experiment import Experiment
 
 FOLDER = ".submitit"
 """In the folder of the sweep: what is submitted, the logs, and what comes back."""
@@ -37,24 +38,26 @@ _POLL_ELSEWHERE_S = 5.0
 _CHECK_S = 0.2
 
 
-class Cluster(Elsewhere):
+class Cluster(WorkerBackend):
     """The jobs of a cluster, one for each unit, in `folder` of the sweep.
 
     A unit is laid out for the GPUs of a node that `gpus_per_node` asks for, or for the cores of
     `cpus_per_task`. What cluster jobs have finished while no driver was there is taken up.
     """
 
-    def __init__(self, lanes: int | None, parameters: Parameters, site: Site, sweep: Path) -> None:
+    def __init__(
+        self, lanes: int | None, parameters: Parameters, settings: WorkerSettings, sweep: Path
+    ) -> None:
         self._lanes = lanes or LANES
         self._parameters = parameters
         self._folder = sweep / FOLDER
         self._session = self._folder / _SESSION
         self._token = uuid.uuid4().hex
         self._executor: Any = None
-        self._found: dict[str, Outcome] = {}
+        self._found: dict[str, UnitResult] = {}
         self._running: list[tuple[Unit, Any]] = []
         gpus = parameters.of("gpus_per_node", 0)
-        self._site = site._replace(
+        self._settings = settings._replace(
             platform="gpu" if gpus else "cpu",
             devices=gpus or parameters.of("cpus_per_task", 1),
         )
@@ -62,7 +65,7 @@ class Cluster(Elsewhere):
     def checked(self, experiment: Experiment) -> Experiment:
         """See the contract."""
         device = experiment.training.device
-        if device not in ("auto", "cpu", self._site.platform):
+        if device not in ("auto", "cpu", self._settings.platform):
             raise ConfigError(
                 f"training.device: a job of the cluster has no {device!r}; set "
                 "hydra.launcher.submitit.gpus_per_node, or training.device=auto"
@@ -71,9 +74,11 @@ class Cluster(Elsewhere):
 
     def devices(self, experiment: Experiment) -> Sequence[Any]:
         """See the contract, and the class."""
-        if experiment.training.device == "cpu" and self._site.platform != "cpu":
+        if experiment.training.device == "cpu" and self._settings.platform != "cpu":
             return [self._device("cpu", 1)]
-        return [self._device(self._site.platform, self._site.devices)] * self._site.devices
+        return [
+            self._device(self._settings.platform, self._settings.devices)
+        ] * self._settings.devices
 
     def most(self, jobs: Sequence[Job], of: int) -> int:
         """See the contract."""
@@ -86,7 +91,7 @@ class Cluster(Elsewhere):
         groups: Mapping[int, Group],
         check: Callable[[], None],
         progress: SweepProgress,
-    ) -> Iterator[tuple[Unit, Outcome]]:
+    ) -> Iterator[tuple[Unit, UnitResult]]:
         """See the contract."""
         del groups
         self._begin()
@@ -108,7 +113,7 @@ class Cluster(Elsewhere):
                             progress.say(f"{loss}; its {len(nums)} jobs are tried again")
                             waiting.append(unit)
                             continue
-                        outcome = Outcome(FAILED, message=f"{loss}, {lost[nums]} times")
+                        outcome = UnitResult(FAILED, message=f"{loss}, {lost[nums]} times")
                     epochs = [row.epochs for row in outcome.rows]
                     progress.epoch(sum(epochs), max(epochs, default=0))
                     yield unit, outcome
@@ -129,10 +134,10 @@ class Cluster(Elsewhere):
         with contextlib.suppress(OSError):
             job.cancel(check=False)
 
-    def _device(self, platform: str, shared_by: int) -> DeviceElsewhere:
+    def _device(self, platform: str, shared_by: int) -> WorkerDevice:
         """A device of a node, of whose memory nothing is known but what is asked for."""
         memory = 2**30 * (self._parameters.of("mem_gb", None) or 8)
-        return DeviceElsewhere(platform, int(memory / shared_by) if platform == "cpu" else 2**33)
+        return WorkerDevice(platform, int(memory / shared_by) if platform == "cpu" else 2**33)
 
     def _begin(self) -> None:
         """Become the driver of the sweep; see what earlier drivers have left."""
@@ -146,7 +151,7 @@ class Cluster(Elsewhere):
                 self._found.update(_hashes(path))
             self._executor = self._parameters.executor(self._folder)
 
-    def _taken_up(self, unit: Unit) -> Outcome | None:
+    def _taken_up(self, unit: Unit) -> UnitResult | None:
         """What an earlier driver's job of the cluster has made of the unit, if it is all there."""
         jobs = [job for job in unit.jobs if job.num in unit.wanted]
         found = self._found.get(jobs[0].hash)
@@ -161,13 +166,13 @@ class Cluster(Elsewhere):
     def _submit(self, waiting: deque[Unit], progress: SweepProgress) -> None:
         room = min(len(waiting), _ARRAY)
         if self._parameters.cluster == LOCAL:
-            at_once = max(1, len(cores()) // self._site.devices)
+            at_once = max(1, len(cores()) // self._settings.devices)
             room = min(room, at_once - len(self._running))
         units = [waiting.popleft() for _ in range(max(0, room))]
         if not units:
             return
         calls = [
-            ClusterUnit(self._site, pickle.dumps(unit), self._session, self._token)
+            ClusterUnit(self._settings, pickle.dumps(unit), self._session, self._token)
             for unit in units
         ]
         try:
@@ -191,7 +196,7 @@ class Cluster(Elsewhere):
         return ended
 
 
-def _outcome(job: Any) -> tuple[Outcome | None, str]:
+def _outcome(job: Any) -> tuple[UnitResult | None, str]:
     """What came of a job of the cluster, or None and why it is lost."""
     from submitit.core.utils import UncompletedJobError
 
@@ -203,12 +208,12 @@ def _outcome(job: Any) -> tuple[Outcome | None, str]:
         return None, f"cluster job {job.job_id} was lost ({raised}; see {job.paths.stderr})"
 
 
-def _hashes(path: Path) -> Mapping[str, Outcome]:
+def _hashes(path: Path) -> Mapping[str, UnitResult]:
     """The outcome in a result of submitit, by the hashes of its jobs; none if it has none."""
     try:
         kind, outcome = pickle.loads(path.read_bytes())
     except Exception:  # of another version, or half written
         return {}
-    if kind != "success" or not isinstance(outcome, Outcome) or outcome.kind != WRITTEN:
+    if kind != "success" or not isinstance(outcome, UnitResult) or outcome.kind != WRITTEN:
         return {}
     return dict.fromkeys(outcome.hashes, outcome)

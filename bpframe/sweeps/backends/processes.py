@@ -14,39 +14,40 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from multiprocessing.connection import wait
 from typing import Any
 
-from bpframe.experiment import Experiment
-from bpframe.sweeps import workers
-from bpframe.sweeps.backends.contract import RETRIES, DeviceElsewhere, Elsewhere, Unit
+from bpframe.sweeps.backends import messages
+from bpframe.sweeps.backends.backend import RETRIES, WorkerBackend, WorkerDevice
 from bpframe.sweeps.backends.machine import Machine, cores, machine_for
-from bpframe.sweeps.groups import Group
+from bpframe.sweeps.backends.messages import FAILED, UnitResult, WorkerSettings
+from bpframe.sweeps.hydra.jobs import Job
 from bpframe.sweeps.interruption import SweepInterruptedError
-from bpframe.sweeps.jobs import Job
+from bpframe.sweeps.lanes.group import Group
+from bpframe.sweeps.plan import Unit
 from bpframe.sweeps.progress import SweepProgress
-from bpframe.sweeps.workers import FAILED, Outcome, Site
+from bpframe.training.experiment import Experiment
 
 LEAST = 4
 """A group is not cut into smaller chunks than this to keep more processes busy."""
 
 _POLL_S = 0.2
-_MAIN = "from bpframe.sweeps.workers import main; main()"
+_MAIN = "from bpframe.sweeps.backends.worker import main; main()"
 
 
-class Processes(Elsewhere):
+class Processes(WorkerBackend):
     """A worker process for each GPU, or for each core of the CPU.
 
     Every unit has one device. A group is cut into as many units as its share of the batch gives it
     of the processes, rounded up, but not into units of less than `LEAST` jobs.
     """
 
-    def __init__(self, lanes: int | None, site: Site) -> None:
+    def __init__(self, lanes: int | None, settings: WorkerSettings) -> None:
         self._lanes = lanes
-        self._site = site
+        self._settings = settings
         self._pool: list[_Process] = []
 
     def devices(self, experiment: Experiment) -> Sequence[Any]:
         """One: see the contract."""
         machine = machine_for(experiment.training.device)
-        return [DeviceElsewhere(machine.platform, machine.memory)]
+        return [WorkerDevice(machine.platform, machine.memory)]
 
     def checked(self, experiment: Experiment) -> Experiment:
         """See the contract."""
@@ -66,7 +67,7 @@ class Processes(Elsewhere):
         groups: Mapping[int, Group],
         check: Callable[[], None],
         progress: SweepProgress,
-    ) -> Iterator[tuple[Unit, Outcome]]:
+    ) -> Iterator[tuple[Unit, UnitResult]]:
         """See the contract."""
         del groups
         lost: Counter[tuple[int, ...]] = Counter()
@@ -85,11 +86,13 @@ class Processes(Elsewhere):
                             progress.say(f"{process.loss()}; its {len(nums)} jobs are tried again")
                             waiting.appendleft(unit)
                             continue
-                        outcome = Outcome(FAILED, message=f"{process.loss()}, {lost[nums]} times")
+                        outcome = UnitResult(
+                            FAILED, message=f"{process.loss()}, {lost[nums]} times"
+                        )
                     yield unit, outcome
         except SweepInterruptedError as error:
             for process in self._busy():
-                process.send(workers.STOP, (str(error), error.number))
+                process.send(messages.STOP, (str(error), error.number))
             while self._busy():
                 for process in self._heard(progress):
                     unit, outcome = process.ended()
@@ -126,8 +129,8 @@ class Processes(Elsewhere):
                 process.train(known)
         while waiting and len(self._pool) < machine.devices:
             number = min(set(range(machine.devices)) - {process.number for process in self._pool})
-            site = self._site._replace(platform=machine.platform)
-            self._pool.append(_Process(number, machine.platform, site))
+            settings = self._settings._replace(platform=machine.platform)
+            self._pool.append(_Process(number, machine.platform, settings))
             self._pool[-1].train(waiting.popleft())
 
     def _heard(self, progress: SweepProgress) -> list[_Process]:
@@ -146,11 +149,11 @@ class _Process:
 
     """
 
-    def __init__(self, number: int, platform: str, site: Site) -> None:
+    def __init__(self, number: int, platform: str, settings: WorkerSettings) -> None:
         self.number = number
         self.unit: Unit | None = None
         self.group: int | None = None
-        self._outcome: Outcome | None = None
+        self._outcome: UnitResult | None = None
         self.connection, theirs = multiprocessing.Pipe()
         core = [str(cores()[number])] if platform == "cpu" else []
         self._process = subprocess.Popen(
@@ -161,12 +164,12 @@ class _Process:
             stdin=subprocess.DEVNULL,
         )
         theirs.close()
-        self.send(workers.SITE, site)
+        self.send(messages.SETTINGS, settings)
 
     def train(self, unit: Unit) -> None:
         """Give it something to do."""
         self.unit, self.group, self._outcome = unit, unit.group, None
-        self.send(workers.UNIT, pickle.dumps(unit))
+        self.send(messages.UNIT, pickle.dumps(unit))
 
     def send(self, kind: str, content: Any) -> None:
         """Tell the process; if it is gone, `hear` finds that."""
@@ -181,13 +184,13 @@ class _Process:
             kind, content = self.connection.recv()
         except (EOFError, OSError):
             return True
-        if kind == workers.EPOCH:
+        if kind == messages.EPOCH:
             progress.epoch(*content)
             return False
         self._outcome = content
         return True
 
-    def ended(self) -> tuple[Unit, Outcome | None]:
+    def ended(self) -> tuple[Unit, UnitResult | None]:
         """The unit, and what came of it; None if the process is lost."""
         unit, self.unit = self.unit, None
         assert unit is not None

@@ -45,7 +45,7 @@ class VmapLauncherConf:
 
 @dataclass
 class GridSweeperConf:
-    """hydra/sweeper=grid. All combinations; see bpframe.sweeps.grid."""
+    """hydra/sweeper=grid. All combinations; see bpframe.sweeps.sweepers.grid."""
 
     _target_: str = "hydra_plugins.bpframe.GridSweeper"
     params: dict[str, str] | None = None
@@ -61,7 +61,7 @@ class HalvingConf:
 
 @dataclass
 class SearchSweeperConf:
-    """hydra/sweeper=search. Optuna suggests the jobs; see bpframe.sweeps.search.
+    """hydra/sweeper=search. Optuna suggests the jobs; see bpframe.sweeps.sweepers.search.
 
     `sampler` is "tpe", "random", "grid" or "cmaes". `n_trials` counts those that a resumed search
     has made already; null: 64, and of a grid all. `batch` trials are asked for and trained
@@ -131,7 +131,7 @@ class GridSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """See Hydra."""
-        from bpframe.sweeps import grid
+        from bpframe.sweeps.sweepers import grid
 
         return grid.sweep(self, arguments, self._params)
 
@@ -157,6 +157,6 @@ class SearchSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """See Hydra."""
-        from bpframe.sweeps import search
+        from bpframe.sweeps.sweepers import search
 
         search.sweep(self, self._task, arguments, self._settings)

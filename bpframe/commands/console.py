@@ -1,0 +1,78 @@
+"""What a run shows on the terminal: live progress, or plain lines in a pipe, and a last table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Column, Table
+
+from bpframe.runs.records import EpochRecord, RunResult
+
+
+@contextmanager
+def progress(console: Console, epochs: int) -> Iterator[Callable[[EpochRecord], None]]:
+    """Give a function that shows each epoch's record: live on a terminal, else a line each."""
+    if not console.is_terminal or console.is_dumb_terminal:
+        yield lambda record: console.print(_line(record, epochs), soft_wrap=True, highlight=False)
+        return
+    columns = (
+        TextColumn("epoch"),
+        MofNCompleteColumn(table_column=Column(min_width=2 * len(str(epochs)) + 1)),
+        BarColumn(bar_width=None),
+        TextColumn("{task.description}"),
+        TimeRemainingColumn(compact=True),
+    )
+    with Progress(*columns, console=console, expand=True) as bar:
+        task = bar.add_task("compiling", total=epochs)
+
+        def show(record: EpochRecord) -> None:
+            description = (
+                f"cost {record.train_cost:.4f}  accuracy {record.train_accuracy:.1%}  "
+                f"validation {record.validation_accuracy:.1%}"
+            )
+            bar.update(task, completed=record.epoch, description=description)
+
+        yield show
+
+
+def _line(record: EpochRecord, epochs: int) -> str:
+    return (
+        f"epoch {record.epoch:>{len(str(epochs))}}/{epochs}  "
+        f"cost {record.train_cost:.4f}  accuracy {record.train_accuracy:.2%}  "
+        f"validation cost {record.validation_cost:.4f}  accuracy {record.validation_accuracy:.2%}"
+    )
+
+
+def show_result(console: Console, result: RunResult, output_dir: str) -> None:
+    """The short table at the end of a run."""
+    summary, timing = result.summary, result.summary.timing
+    sizes = "-".join(map(str, summary.sizes))
+    table = Table(title=f"{sizes}, {summary.epochs} epochs", title_justify="left", min_width=44)
+    table.add_column("")
+    table.add_column("cost", justify="right")
+    table.add_column("accuracy", justify="right")
+    history = result.history
+    rows = (
+        ("training", history.train_cost[-1], history.train_accuracy[-1]),
+        ("validation", history.validation_cost[-1], history.validation_accuracy[-1]),
+        ("test", summary.test_cost, summary.test_accuracy),
+    )
+    for name, cost, accuracy in rows:
+        table.add_row(name, "-" if cost is None else f"{cost:.4f}", f"{accuracy:.2%}")
+    console.print(table)
+    console.print(
+        f"best validation accuracy {summary.best_validation_accuracy:.2%} in epoch "
+        f"{summary.best_epoch}; compiled in {timing.compile_s:.1f} s, trained in "
+        f"{sum(timing.epoch_s):.1f} s",
+        highlight=False,
+        soft_wrap=True,
+    )
+    show_folder(console, output_dir)
+
+
+def show_folder(console: Console, output_dir: str) -> None:
+    """Where the run has been written."""
+    console.print(f"written to {output_dir}", highlight=False, soft_wrap=True)

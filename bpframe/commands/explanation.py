@@ -1,0 +1,301 @@
+"""The algorithm as it stands for one configuration, as plain text or as LaTeX."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from bpframe.component import Component, hyperparameters
+from bpframe.contracts import Activation, ElementwiseActivation, Formula, InitialCondition
+from bpframe.equations import Unpaired
+from bpframe.network import Layer, ModifiedNeurons, PerNeuronActivation
+from bpframe.training.experiment import Experiment
+
+WIDTH = 80
+ONE = Formula("1", "1")
+
+
+class Heading(NamedTuple):
+    """The title of a part."""
+
+    text: str
+
+
+class Prose(NamedTuple):
+    """A sentence without formulas."""
+
+    text: str
+
+
+class Equation(NamedTuple):
+    """A formula on a line of its own, with the book's name for it."""
+
+    formula: Formula
+    tag: str = ""
+
+
+Item = Heading | Prose | Equation
+
+
+def explain(experiment: Experiment, *, latex: bool = False) -> str:
+    """The algorithm for this experiment: the steps, sigma and sigma' a layer, delta^L.
+
+    Says what the book's two exercises ask: for linear neurons that sigma' = 1 drops out of BP2,
+    for a modified neuron which entry of sigma'(z) changes.
+    """
+    items = [*_experiment(experiment), *_algorithm(experiment), *_layers(experiment)]
+    return "\n".join((_as_latex if latex else _as_text)(items))
+
+
+def _experiment(experiment: Experiment) -> Iterator[Item]:
+    sizes, training = experiment.network.sizes, experiment.training
+    yield Heading(f"Network {'-'.join(map(str, sizes))}")
+    yield Prose(
+        f"Layer 1 is the input, layer {len(sizes)} the output. Data: {_described(experiment.data)}."
+    )
+    m = training.batch_size
+    batches = "full batches" if m is None else f"mini-batches of m = {m} examples"
+    yield Prose(f"{training.epochs} epochs, {batches}, {training.dtype}.")
+    stopping = experiment.stopping
+    if stopping.formula is None or stopping.formula.text != "never":
+        yield Prose(f"Training stops earlier by the rule {_described(stopping)}:")
+        yield from _equation("stop {}", stopping.formula)
+    start = _described(experiment.initialiser)
+    verb = "has" if isinstance(experiment.initialiser, InitialCondition) else "draws"
+    yield Prose(f"Weights and biases start as {start} {verb} them:")
+    yield from _equation("{}", experiment.initialiser.formula)
+    yield Prose(f"Cost of one example with target y: {_described(experiment.cost.cost_function)}.")
+    yield from _equation("C = {}", experiment.cost.cost_function.formula)
+    if experiment.regulariser.formula != Formula("0", "0"):
+        yield Prose(
+            f"Penalty, added as R/n for n training examples: {_described(experiment.regulariser)}."
+        )
+        yield from _equation("R = {}", experiment.regulariser.formula)
+
+
+def _algorithm(experiment: Experiment) -> Iterator[Item]:
+    layers = experiment.network.layers
+    depth = len(layers) + 1
+    yield Heading("One step, for a mini-batch of examples x")
+    yield Prose("1. Input.")
+    yield Equation(Formula("a^1 = x", "a^1 = x"))
+    yield Prose("2. Forward, layer by layer.")
+    for number, layer in enumerate(layers, start=2):
+        n_in = experiment.network.sizes[number - 2]
+        text = f"z^{number} = w^{number} a^{number - 1} + b^{number},  a^{number} = sigma_{number}"
+        yield Equation(
+            Formula(
+                f"{text}(z^{number}),  w^{number}: {layer.n} x {n_in}",
+                rf"z^{{{number}}} = w^{{{number}}} a^{{{number - 1}}} + b^{{{number}}},\quad "
+                rf"a^{{{number}}} = \sigma_{{{number}}}(z^{{{number}}}),\quad "
+                rf"w^{{{number}}} \in \mathbb{{R}}^{{{layer.n} \times {n_in}}}",
+            )
+        )
+    yield Prose("3. Output error.")
+    yield from _output_error(experiment, depth)
+    yield Prose("4. Backward, layer by layer.")
+    for number in range(depth - 1, 1, -1):
+        yield from _backward(experiment, number, layers[number - 2])
+    if depth == 2:
+        yield Prose("There is no hidden layer to go back to.")
+    yield Prose("5. Gradient, the mean over the mini-batch.")
+    yield Equation(
+        Formula(
+            "dC/db^l = (1/m) sum_x delta^(x,l)",
+            r"\partial C/\partial b^l = \frac1m \sum_x \delta^{x,l}",
+        ),
+        "BP3",
+    )
+    yield Equation(
+        Formula(
+            "dC/dw^l = (1/m) sum_x delta^(x,l) (a^(x,l-1))^T",
+            r"\partial C/\partial w^l = \frac1m \sum_x \delta^{x,l} (a^{x,l-1})^T",
+        ),
+        "BP4",
+    )
+    yield Prose(
+        f"6. Step with g, that gradient and the penalty's: {_described(experiment.optimiser)}."
+    )
+    yield from _equation("{}", experiment.optimiser.formula)
+    if not experiment.schedule.is_constant:
+        yield Prose(
+            f"At every step eta is multiplied by a factor: {_described(experiment.schedule)}."
+        )
+        yield from _equation("factor = {}", experiment.schedule.formula)
+
+
+def _output_error(experiment: Experiment, depth: int) -> Iterator[Item]:
+    pair, activation = experiment.cost, experiment.network.layers[-1].activation
+    if activation.prime_formula == ONE:
+        general = Formula(
+            f"delta^{depth} = grad_a C,  because sigma_{depth}'(z) = 1",
+            rf"\delta^{{{depth}}} = \nabla_a C,\quad \sigma_{{{depth}}}'(z) = 1",
+        )
+    elif isinstance(activation, ElementwiseActivation):
+        general = Formula(
+            f"delta^{depth} = grad_a C * sigma_{depth}'(z^{depth})",
+            rf"\delta^{{{depth}}} = \nabla_a C \odot \sigma_{{{depth}}}'(z^{{{depth}}})",
+        )
+    else:
+        general = Formula(
+            f"delta^{depth} = J^T grad_a C,  J the Jacobian of sigma_{depth} at z^{depth}",
+            rf"\delta^{{{depth}}} = J^T \nabla_a C,\quad "
+            rf"J = \partial \sigma_{{{depth}}} / \partial z^{{{depth}}}",
+        )
+    yield Equation(general, "BP1")
+    if isinstance(pair, Unpaired):
+        yield from _equation("grad_a C = {}", pair.cost_function.prime_formula)
+        return
+    yield Prose(f"For this cost and output the two factors simplify ({_described(pair)}):")
+    simple = pair.delta_formula
+    if simple:
+        simple = Formula(*(part.replace("^L", f"^{depth}") for part in simple))
+    yield from _equation(f"delta^{depth} = {{}}", simple, "BP1")
+
+
+def _backward(experiment: Experiment, number: int, layer: Layer) -> Iterator[Item]:
+    upper = number + 1
+    rule = experiment.learning_rule.formula
+    carried = Formula(f"(w^{upper})^T delta^{upper}", rf"(w^{{{upper}}})^T \delta^{{{upper}}}")
+    if not experiment.learning_rule.is_gradient:
+        carried = rule or Formula(f"e^{number}", f"e^{{{number}}}")
+    if layer.activation.prime_formula == ONE:
+        yield Equation(
+            Formula(f"delta^{number} = {carried.text}", rf"\delta^{{{number}}} = {carried.latex}"),
+            "BP2",
+        )
+        yield Prose(f"Layer {number} is linear: sigma' = 1, so the factor sigma'(z) drops out.")
+        return
+    yield Equation(
+        Formula(
+            f"delta^{number} = ({carried.text}) * sigma_{number}'(z^{number})",
+            rf"\delta^{{{number}}} = \left({carried.latex}\right) \odot "
+            rf"\sigma_{{{number}}}'(z^{{{number}}})",
+        ),
+        "BP2",
+    )
+
+
+def _layers(experiment: Experiment) -> Iterator[Item]:
+    layers = experiment.network.layers
+    yield Heading("The activations")
+    for number, layer in enumerate(layers, start=2):
+        activation = layer.activation
+        modified: tuple[ModifiedNeurons, ...] = ()
+        if isinstance(activation, PerNeuronActivation):
+            activation, modified = activation.base, activation.modified
+        yield Prose(f"Layer {number}, {layer.n} neurons: {_described(activation)}.")
+        yield from _functions(activation, f"sigma_{number}", rf"\sigma_{{{number}}}")
+        for group in modified:
+            yield from _modified(group, number)
+    if all(layer.activation.prime_formula == ONE for layer in layers):
+        yield from _affine_map(len(layers) + 1)
+
+
+def _functions(activation: Activation, text: str, latex: str) -> Iterator[Item]:
+    yield from _equation(f"{text}(z) = {{}}", activation.formula, latex=f"{latex}(z) = {{}}")
+    name = f"{text}'(z) = {{}}" if isinstance(activation, ElementwiseActivation) else "{}"
+    name_latex = f"{latex}'(z) = {{}}" if isinstance(activation, ElementwiseActivation) else "{}"
+    yield from _equation(name, activation.prime_formula, latex=name_latex)
+
+
+def _modified(group: ModifiedNeurons, number: int) -> Iterator[Item]:
+    several = len(group.neurons) > 1
+    listed = ", ".join(map(str, group.neurons))
+    yield Prose(
+        f"Modified neuron{'s' * several} of layer {number}: {listed} use{'s' * (not several)} "
+        f"f = {_described(group.activation)}."
+    )
+    yield from _functions(group.activation, "f", "f")
+    for j in group.neurons:
+        yield Equation(
+            Formula(
+                f"a^{number}_{j} = f(z^{number}_{j}),  "
+                f"entry {j} of sigma_{number}'(z^{number}) is f'(z^{number}_{j})",
+                rf"a^{{{number}}}_{{{j}}} = f(z^{{{number}}}_{{{j}}}),\quad "
+                rf"\left[\sigma_{{{number}}}'(z^{{{number}}})\right]_{{{j}}} = "
+                rf"f'(z^{{{number}}}_{{{j}}})",
+            )
+        )
+    yield Prose("Nothing else in the four equations changes.")
+
+
+def _affine_map(depth: int) -> Iterator[Item]:
+    numbers: list[int | None] = list(range(depth, 1, -1))
+    if depth > 6:
+        numbers[2:-1] = [None]
+    product = " ".join("..." if number is None else f"w^{number}" for number in numbers)
+    latex = " ".join(r"\cdots" if number is None else f"w^{{{number}}}" for number in numbers)
+    yield Prose(
+        "All neurons are linear, so the network is one affine map of its input, and the "
+        "error of a layer is a product of transposed weights:"
+    )
+    yield Equation(
+        Formula(
+            f"a^{depth} = W x + c,  W = {product}", f"a^{{{depth}}} = W x + c,\\quad W = {latex}"
+        )
+    )
+    yield Equation(
+        Formula(
+            f"delta^l = (w^{depth} ... w^(l+1))^T delta^{depth}",
+            rf"\delta^l = (w^{{{depth}}} \cdots w^{{l+1}})^T \delta^{{{depth}}}",
+        )
+    )
+
+
+def _equation(
+    pattern: str, formula: Formula | None, tag: str = "", *, latex: str | None = None
+) -> Iterator[Item]:
+    """An equation with a plugin's formula in it, or a line that says that there is none."""
+    if formula is None:
+        yield Prose("(The plugin gives no formula for this; its docstring says what it computes.)")
+        return
+    pattern_latex = latex or re.sub(r"\^(\d+)", r"^{{\1}}", pattern.replace("delta", r"\delta"))
+    if latex is None:
+        pattern_latex = pattern_latex.replace("grad_a", r"\nabla_a")
+    yield Equation(Formula(pattern.format(formula.text), _fill(pattern_latex, formula.latex)), tag)
+
+
+def _fill(pattern: str, latex: str) -> str:
+    return pattern.replace("{{", "{").replace("}}", "}").replace("{}", latex)
+
+
+def _described(component: Component) -> str:
+    """A component as it would be written in Python, without its parts."""
+    fields = ", ".join(
+        f"{name}={value!r}"
+        for name, value in hyperparameters(component)
+        if not isinstance(value, Component) and value is not None
+    )
+    return f"{type(component).__name__}({fields})" if fields else type(component).__name__
+
+
+def _as_text(items: Iterable[Item]) -> Iterator[str]:
+    for position, item in enumerate(items):
+        if isinstance(item, Heading):
+            if position:
+                yield ""
+            yield item.text
+            yield "=" * len(item.text)
+        elif isinstance(item, Prose):
+            yield from textwrap.wrap(item.text, WIDTH)
+        else:
+            tag = f"  ({item.tag})" if item.tag else ""
+            yield f"    {item.formula.text}{tag}"
+
+
+def _as_latex(items: Iterable[Item]) -> Iterator[str]:
+    for item in items:
+        if isinstance(item, Heading):
+            yield f"\\subsection*{{{_escaped(item.text)}}}"
+        elif isinstance(item, Prose):
+            yield f"{_escaped(item.text)}"
+        else:
+            tag = f" \\tag{{{item.tag}}}" if item.tag else ""
+            yield f"\\begin{{equation*}}\n  {item.formula.latex}{tag}\n\\end{{equation*}}"
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"([_%&#$])", r"\\\1", text).replace("^", r"\^{}")

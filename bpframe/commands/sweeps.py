@@ -1,0 +1,96 @@
+"""`bpframe resume` and `bpframe report`: what is done with the folder of a sweep."""
+
+from __future__ import annotations
+
+import os
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import NoReturn
+
+from rich.console import Console
+
+from bpframe.errors import ConfigError, OutputError
+from bpframe.sweeps import ledger
+from bpframe.sweeps.objective import DIRECTIONS, Objective, implied
+from bpframe.sweeps.report import files, saved_rows, tables
+from bpframe.sweeps.session import Command
+from bpframe.sweeps.terminal import say
+
+
+def to_resume(arguments: list[str]) -> tuple[Command, Path]:
+    """The command that began a sweep, and the sweep's folder; the working directory is as then.
+
+    Raises:
+        ConfigError: the command line is wrong.
+        OutputError: there is no sweep, or its working directory has gone.
+
+    """
+    parser = _parser("resume", "finish a sweep: run what is missing, and keep what is done")
+    parser.add_argument("folder", metavar="SWEEP_DIR", type=Path)
+    parser.add_argument(
+        "overrides",
+        nargs="*",
+        metavar="hydra.KEY=VALUE",
+        help="settings of the sweeper or the launcher, such as hydra.sweeper.n_trials=100",
+    )
+    args = parser.parse_args(arguments)
+    folder = args.folder.absolute()
+    for text in args.overrides:
+        if not text.startswith("hydra."):
+            raise ConfigError(
+                f"{text}: the jobs of a sweep stay as they are; only hydra.sweeper and "
+                "hydra.launcher can be set when it is resumed"
+            )
+    head = ledger.read(folder)[0]
+    command = Command(
+        **{**head["command"], "overrides": (*head["command"]["overrides"], *args.overrides)}
+    )
+    try:
+        os.chdir(command.cwd)
+    except OSError as error:
+        raise OutputError(
+            f"{folder}: the sweep was begun in {command.cwd}, which cannot be entered: "
+            f"{error.strerror}; relative paths in its configuration start there"
+        ) from error
+    return command, folder
+
+
+def report(arguments: list[str]) -> None:
+    """Write report.html, results.png and the tables of one sweep or of several."""
+    parser = _parser("report", "write report.html, results.png and results.csv again")
+    parser.add_argument("folders", metavar="SWEEP_DIR", nargs="+", type=Path)
+    parser.add_argument("--out", metavar="FOLDER", type=Path, help="where to write (several: .)")
+    parser.add_argument("--objective", metavar="NAME", help="a column of results.csv")
+    parser.add_argument("--direction", choices=DIRECTIONS)
+    args = parser.parse_args(arguments)
+    folders = [path.absolute() for path in args.folders]
+    out = (args.out or (folders[0] if len(folders) == 1 else Path())).absolute()
+    sweeps = {folder: saved_rows.rows(folder) for folder in folders}
+    first = saved_rows.objective(folders[0], sweeps[folders[0]][0])
+    name = args.objective or first.name
+    direction = first.direction if name == first.name else implied(name)
+    objective = Objective(name, args.direction or direction)
+    columns = sorted({name for rows in sweeps.values() for row in rows for name in row.metrics})
+    if objective.name not in columns:
+        raise ConfigError(
+            f"--objective: no run has {objective.name!r}; there are {', '.join(columns)}"
+        )
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for folder, rows in sweeps.items():
+            if out == folder and objective == first:  # another view of the runs changes no table
+                tables.write(folder, rows, objective)
+        files.write(sweeps, out, objective, with_picture=True)
+    except OSError as error:
+        raise OutputError(f"{out}: cannot be written: {error.strerror}") from error
+    n = sum(map(len, sweeps.values()))
+    say(Console(), f"{n} runs in {out / files.PAGE} and {out / files.PICTURE}")
+
+
+def _parser(name: str, text: str) -> ArgumentParser:
+    def error(message: str) -> NoReturn:
+        raise ConfigError(f"command line: {message}; see bpframe {name} --help")
+
+    parser = ArgumentParser(prog=f"bpframe {name}", description=text)
+    parser.error = error
+    return parser

@@ -1,0 +1,265 @@
+"""What the words after `bpframe` do: train, and the subcommands."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import NoReturn
+
+from hydra._internal.callbacks import Callbacks
+from hydra._internal.utils import _run_hydra, get_args_parser
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobStatus, run_job
+from hydra.types import HydraContext, RunMode
+from omegaconf import DictConfig
+from rich.console import Console
+
+from bpframe.commands import console, plugins, sweeps
+from bpframe.commands.explanation import explain as explained
+from bpframe.configuration import assembly, composition, schemas
+from bpframe.configuration.plugin_settings import plugin_settings
+from bpframe.data import Data
+from bpframe.errors import ConfigError, DivergenceError, OutputError, unknown
+from bpframe.plugin_host import host
+from bpframe.plugin_host.events import PluginEvents
+from bpframe.plugin_host.registry import Registry
+from bpframe.runs import folder, loop
+from bpframe.runs.records import RunResult
+from bpframe.sweeps import objective
+from bpframe.sweeps.errors import FailedJobsError
+from bpframe.sweeps.rows import OBJECTIVES
+from bpframe.sweeps.session import Command, SweepTask
+from bpframe.sweeps.sweepers import grid
+from bpframe.training import compilation, loading
+from bpframe.training.experiment import Experiment
+
+KEEPS_A_LEDGER = "vmap"
+"""The launcher that looks after the sweep's folder itself."""
+
+
+def train(arguments: list[str]) -> None:
+    """Run one experiment, or whatever else Hydra's options ask for.
+
+    A run or a sweep is composed and checked, data included, before its folder is made; so bad
+    input leaves nothing behind. --cfg, --help, --info and completion are Hydra's own.
+    """
+    args = _parsed(_parser(), arguments)
+    if args.multirun or _may_set_the_mode(args):
+        args.overrides = grid.in_step(args.overrides)
+    registry = _registry(args)
+    other = (args.help, args.hydra_help, args.cfg, args.info, args.shell_completion)
+    if args.shell_completion:
+        _leave_subcommand_out()
+    if any(other) or args.experimental_rerun:
+        _hydra(args, registry)
+    elif args.multirun or _sweeps(args, registry):
+        _multirun(args, registry)
+    else:
+        _single(args, registry)
+
+
+def explain(arguments: list[str]) -> None:
+    """Print the algorithm as it stands for a configuration."""
+    parser = _parser()
+    parser.add_argument("--latex", action="store_true")
+    args = _parsed(parser, arguments)
+    registry = _registry(args)
+    with composition.initialised(args.config_path, args.config_dir), registry.explaining():
+        cfg = composition.compose_config(args.overrides, name=args.config_name)
+        experiment = assembly.assemble(cfg, registry)
+    print(explained(experiment, latex=args.latex))
+
+
+def resume(arguments: list[str]) -> None:
+    """Finish a sweep that was begun."""
+    command, folder = sweeps.to_resume(arguments)
+    again = [text for text in command.overrides if not text.startswith("hydra.sweep.dir=")]
+    args = _parsed(
+        _parser(), ["--multirun", *again, f"hydra.sweep.dir={composition.quoted(str(folder))}"]
+    )
+    args.config_name, args.config_dir = command.config_name, command.config_dir
+    args.config_path = Path(command.config_path) if command.config_path else None
+    _multirun(args, _registry(args), resumes=True)
+
+
+SUBCOMMANDS: Mapping[str, Callable[[list[str]], None]] = MappingProxyType(
+    {
+        "explain": explain,
+        "plugins": plugins.plugins,
+        "check": plugins.check,
+        "new-plugin": plugins.new_plugin,
+        "resume": resume,
+        "report": sweeps.report,
+    }
+)
+
+
+def _parser() -> ArgumentParser:
+    def error(message: str) -> NoReturn:
+        raise ConfigError(f"command line: {message}; see bpframe --help")
+
+    parser = get_args_parser()
+    parser.error = error
+    return parser
+
+
+def _parsed(parser: ArgumentParser, arguments: list[str]) -> Namespace:
+    args = parser.parse_args(arguments)
+    # Hydra reads a relative --config-path from the program's own folder; users mean theirs.
+    args.config_path = Path(args.config_path).absolute() if args.config_path else None
+    if args.config_dir:
+        extra = Path(args.config_dir).absolute()
+        if not extra.is_dir():
+            raise ConfigError(f"--config-dir: {extra} is not a folder")
+    return args
+
+
+def _registry(args: Namespace) -> Registry:
+    settings = plugin_settings(
+        args.overrides,
+        name=args.config_name,
+        config_path=args.config_path,
+        config_dir=args.config_dir,
+    )
+    registry = schemas.store(host.load_registry(paths=settings.paths, prefer=settings.prefer))
+    host.warn_of_faults(registry)
+    return registry
+
+
+def _may_set_the_mode(args: Namespace) -> bool:
+    """Whether more than bpframe's own config is composed, which is never a sweep."""
+    own = args.config_name is args.config_path is args.config_dir is None
+    added = any(text.startswith(("+", "hydra.mode=")) for text in args.overrides)
+    return added or not own
+
+
+def _sweeps(args: Namespace, registry: Registry) -> bool:
+    """Whether the composed config makes a sweep of it, by hydra.mode."""
+    if not _may_set_the_mode(args):
+        return False
+    with composition.initialised(args.config_path, args.config_dir), registry.explaining():
+        cfg = composition.compose_config(
+            args.overrides, name=args.config_name, mode=RunMode.MULTIRUN
+        )
+    return cfg.hydra.mode is RunMode.MULTIRUN
+
+
+def _leave_subcommand_out() -> None:
+    """Hydra completes overrides, from COMP_LINE; the subcommand before them is not one."""
+    line = os.environ.get("COMP_LINE", "")
+    words = line.split(maxsplit=2)
+    if len(words) > 1 and words[1] in SUBCOMMANDS:
+        os.environ["COMP_LINE"] = line.replace(f" {words[1]}", "", 1)
+
+
+def _single(args: Namespace, registry: Registry) -> None:
+    with composition.initialised(args.config_path, args.config_dir):
+        with registry.explaining():
+            cfg = composition.compose_config(args.overrides, name=args.config_name)
+            experiment = assembly.assemble(cfg, registry)
+        data = loading.load(experiment)
+        folder.check_unused(Path(str(cfg.hydra.run.dir)).absolute())
+        hydra = GlobalHydra.instance().hydra
+        assert hydra is not None
+        callbacks = Callbacks(cfg)
+        callbacks.on_run_start(config=cfg, config_name=args.config_name)
+        job = run_job(
+            task_function=lambda cfg: _run(
+                experiment, data, registry, plots=cfg.plots is not False
+            ),
+            config=cfg,
+            job_dir_key="hydra.run.dir",
+            job_subdir_key=None,
+            hydra_context=HydraContext(config_loader=hydra.config_loader, callbacks=callbacks),
+        )
+        callbacks.on_run_end(config=cfg, config_name=args.config_name, job_return=job)
+    if job.status is not JobStatus.COMPLETED:
+        # Not `job.return_value`, which would print a line of its own before it raises.
+        raise job._return_value
+
+
+def _multirun(args: Namespace, registry: Registry, *, resumes: bool = False) -> None:
+    path = str(args.config_path) if args.config_path else None
+    command = Command(tuple(args.overrides), args.config_name, path, args.config_dir)
+    with composition.initialised(args.config_path, args.config_dir), registry.explaining():
+        cfg = composition.compose_config(
+            args.overrides, name=args.config_name, mode=RunMode.MULTIRUN
+        )
+        if cfg.hydra.runtime.choices["hydra/launcher"] != KEEPS_A_LEDGER:
+            _check_sweep_folder(Path(str(cfg.hydra.sweep.dir)).absolute())
+        hydra = GlobalHydra.instance().hydra
+        assert hydra is not None
+        callbacks = Callbacks(cfg)
+        callbacks.on_multirun_start(config=cfg, config_name=args.config_name)
+        task = SweepTask(
+            lambda cfg: _job(cfg, registry), registry, command, callbacks=callbacks, resumes=resumes
+        )
+        with composition.translated():
+            sweeper = Plugins.instance().instantiate_sweeper(
+                config=cfg,
+                hydra_context=HydraContext(config_loader=hydra.config_loader, callbacks=callbacks),
+                task_function=task,
+            )
+            try:
+                sweeper.sweep(arguments=list(cfg.hydra.overrides.task))
+            except BaseException:
+                with contextlib.suppress(FailedJobsError):
+                    task.close()
+                raise
+        task.close()
+        callbacks.on_multirun_end(config=cfg, config_name=args.config_name)
+
+
+def _hydra(args: Namespace, registry: Registry) -> None:
+    with registry.explaining(), composition.translated():
+        _run_hydra(
+            args=args,
+            args_parser=_parser(),
+            task_function=lambda cfg: _job(cfg, registry),
+            config_path=str(args.config_path or schemas.directory()),
+            config_name=args.config_name or composition.CONFIG_NAME,
+        )
+
+
+def _job(cfg: DictConfig, registry: Registry) -> float | None:
+    """One job of a multirun that runs its jobs one after another; its objective comes back."""
+    experiment = assembly.assemble(cfg, registry)
+    name = objective.chosen(cfg.sweep).name
+    result = _run(experiment, loading.load(experiment), registry, plots=cfg.plots is True)
+    columns = {**vars(result.history), **result.history.metrics}
+    del columns["metrics"]
+    last = {key: column[-1] for key, column in columns.items()}
+    values = {**last, **result.summary.as_dict()}
+    if name not in values:
+        raise unknown("sweep.objective", name, (*OBJECTIVES, *result.history.metrics))
+    return values[name]
+
+
+def _run(experiment: Experiment, data: Data, registry: Registry, *, plots: bool) -> RunResult:
+    """Train in the folder that Hydra made for this job."""
+    output_dir = HydraConfig.get().runtime.output_dir
+    screen = Console()
+    compilation.use_cache()
+    try:
+        with console.progress(screen, experiment.training.epochs) as report:
+            events = PluginEvents(registry)
+            result = loop.run(
+                experiment, output_dir, data=data, report=report, events=events, plots=plots
+            )
+    except (DivergenceError, KeyboardInterrupt):
+        console.show_folder(screen, output_dir)
+        raise
+    console.show_result(screen, result, output_dir)
+    return result
+
+
+def _check_sweep_folder(path: Path) -> None:
+    """Refuse a folder that is in use."""
+    if path.exists() and any(path.iterdir()):
+        raise OutputError(f"{path}: is not empty; choose another hydra.sweep.dir")

@@ -1,0 +1,1 @@
+"""From overrides and config files to a checked Experiment."""

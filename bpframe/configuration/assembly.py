@@ -1,0 +1,241 @@
+"""From a composed config to a checked Experiment: the only place where names become instances."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from bpframe.component import check_fields
+from bpframe.configuration import composition, schemas
+from bpframe.contracts import Cost, ElementwiseActivation, OutputPair
+from bpframe.equations import Unpaired
+from bpframe.errors import ConfigError, unknown
+from bpframe.metrics import Metric, Monitor
+from bpframe.network import Layer, Network, PerNeuronActivation
+from bpframe.plugin_host.registry import Registry
+from bpframe.training.experiment import Experiment, Training
+
+
+def assemble(cfg: DictConfig, registry: Registry) -> Experiment:
+    """Look every name up, make the instances, and check what can be checked without data.
+
+    Raises:
+        ConfigError: an unknown name or key, a wrong type, a value out of range, or parts that
+            cannot go together.
+
+    """
+    _check_keys(cfg)
+    with composition.translated():
+        parts = {group: component(cfg[group], group, registry) for group in schemas.GROUPS}
+        network, output_name = _network(cfg.network, parts["data"], registry)
+        training = Training(
+            **schemas.values(cfg.training), shared_order=bool(cfg.sweep.shared_order)
+        )
+        cost = parts.pop("cost")
+        pair = _pair(cost, str(cfg.cost.name), network, output_name, registry)
+        experiment = Experiment(
+            **parts,
+            network=network,
+            cost=pair,
+            metrics=_metrics(cfg.metrics, registry),
+            training=training,
+            seed=cfg.seed,
+        )
+    _check_schedule(experiment, str(cfg.schedule.name), str(cfg.optimiser.name))
+    check_fields(experiment, "")
+    return experiment
+
+
+def _check_keys(cfg: DictConfig) -> None:
+    """Refuse what was added or taken away at the top with + or ~."""
+    known = {field.name for field in dataclasses.fields(schemas.Config)}
+    for key in cfg:
+        if key not in known | {"hydra"}:
+            raise unknown(str(key), key, known)
+    for key in sorted(known):
+        if key not in cfg or OmegaConf.is_missing(cfg, key):
+            raise ConfigError(f"{key}: is required; set {key}=...")
+
+
+def _merged(schema: Any, given: Any, path: str) -> DictConfig:
+    """`given` checked against a schema, with the full path in every error."""
+    typed = OmegaConf.structured(schema)
+    if not isinstance(given, DictConfig):
+        raise ConfigError(f"{path}: {given!r} is not a mapping with {', '.join(map(str, typed))}")
+    known = [str(key) for key in typed]  # `in typed` would not find required fields
+    for key in given:
+        if key not in known:
+            raise unknown(f"{path}.{key}", key, [name for name in known if name != "name"])
+        if OmegaConf.is_missing(given, key):
+            raise ConfigError(f"{path}.{key}: is required; set it")
+    try:
+        with composition.translated():
+            merged = OmegaConf.merge(typed, OmegaConf.to_container(given, resolve=True))
+    except ConfigError as error:
+        raise ConfigError(f"{path}.{str(error).removeprefix(path + '.')}") from error
+    assert isinstance(merged, DictConfig)
+    for key in merged:
+        if OmegaConf.is_missing(merged, key):
+            raise ConfigError(f"{path}.{key}: is required; set it")
+    return merged
+
+
+def component(node: Any, kind: str, registry: Registry) -> Any:
+    """The component that the node of a config group describes; see `assemble`."""
+    if not isinstance(node, DictConfig) or "name" not in node:
+        raise ConfigError(f"{kind}: {node!r} is not a component; choose one with {kind}=NAME")
+    name = str(node.name)
+    schema_type = OmegaConf.get_type(node)
+    if dataclasses.is_dataclass(schema_type) and schema_type.__name__ != name:
+        raise ConfigError(f"{kind}.name: cannot be set; choose the component with {kind}={name}")
+    cls = registry.get(kind, name, kind)
+    fields = schemas.values(_merged(schemas.schema(registry, kind, name), node, kind))
+    fields.pop("name")
+    component = cls(**fields)
+    check_fields(component, kind)
+    return component
+
+
+def _named(node: Any, kind: str, path: str, registry: Registry) -> tuple[str, Any]:
+    """A component and its name, from "relu" or {name: leaky_relu, slope: 0.1}."""
+    given = OmegaConf.create({"name": node}) if isinstance(node, str) else node
+    if not isinstance(given, DictConfig) or "name" not in given:
+        raise ConfigError(
+            f"{path}: {node!r} is not {'an' if kind == 'activation' else 'a'} {kind}; give a name, "
+            "or {name: NAME, field: value}"
+        )
+    name = str(given["name"])
+    cls = registry.get(kind, name, path)
+    merged = _merged(schemas.schema(registry, kind, name), given, path)
+    fields = schemas.values(merged)
+    fields.pop("name")
+    component = cls(**fields)
+    check_fields(component, path)
+    return name, component
+
+
+def _metrics(nodes: Any, registry: Registry) -> tuple[Monitor, ...]:
+    """The metrics with their names; each may stand once for what it is over."""
+    monitors: list[Monitor] = []
+    for index, node in enumerate(nodes):
+        path = f"metrics[{index}]"
+        name, metric = _named(node, "metric", path, registry)
+        assert isinstance(metric, Metric)
+        if any((name, metric.over) == (m.name, m.metric.over) for m in monitors):
+            raise ConfigError(
+                f"{path}: {name} over {metric.over} is chosen already; remove one, or set another "
+                "over"
+            )
+        monitors.append(Monitor(name, metric))
+    return tuple(monitors)
+
+
+def _check_schedule(experiment: Experiment, name: str, optimiser: str) -> None:
+    fields = {field.name for field in dataclasses.fields(experiment.optimiser)}
+    if not experiment.schedule.is_constant and "eta" not in fields:
+        raise ConfigError(
+            f"schedule: {name} scales optimiser.eta, and {optimiser} has no eta; set "
+            "schedule=constant, or choose another optimiser, such as sgd"
+        )
+
+
+def _network(cfg: DictConfig, data: Any, registry: Registry) -> tuple[Network, str]:
+    """The network, and the name of its output layer's activation."""
+    layers, names = [], []
+    for path, n, node in _layer_nodes(cfg, data.n_out):
+        name, activation = _named(node, "activation", path, registry)
+        if n < activation.min_neurons:
+            raise ConfigError(
+                f"{path}: {name} needs a layer of at least {activation.min_neurons} neurons, "
+                f"and this one has {n}; choose another activation, such as sigmoid"
+            )
+        layers.append(Layer(n, activation))
+        names.append(name)
+    if layers[-1].n != data.n_out:
+        raise ConfigError(
+            f"network.layers[{len(layers) - 1}].n: {layers[-1].n} output neurons; the data set has "
+            f"{data.n_out} outputs; set n to {data.n_out}"
+        )
+    network = Network(data.n_in, tuple(layers))
+    return _modified(network, names, cfg.modified_neurons, registry), names[-1]
+
+
+def _layer_nodes(cfg: DictConfig, n_out: int) -> list[tuple[str, int, Any]]:
+    """(path of the activation, n, activation) of the layers 2..L, from either way of writing."""
+    if cfg.layers is not None:
+        nodes = []
+        for index, layer in enumerate(cfg.layers):
+            path = f"network.layers[{index}]"
+            fields = _merged(schemas.LayerConfig, layer, path)
+            if fields.n < 1:
+                raise ConfigError(f"{path}.n: {fields.n} is out of range; allowed: >= 1")
+            nodes.append((f"{path}.activation", fields.n, fields.activation))
+        if not nodes:
+            raise ConfigError("network.layers: is empty; give at least the output layer")
+        return nodes
+    for index, n in enumerate(cfg.hidden):
+        if n < 1:
+            raise ConfigError(f"network.hidden[{index}]: {n} is out of range; allowed: >= 1")
+    hidden = [("network.activation", n, cfg.activation) for n in cfg.hidden]
+    return [*hidden, ("network.output_activation", n_out, cfg.output_activation)]
+
+
+def _modified(network: Network, names: list[str], nodes: Any, registry: Registry) -> Network:
+    """The network with the activations of single neurons put in."""
+    changes: dict[int, dict[int, ElementwiseActivation]] = {}
+    for index, raw in enumerate(nodes):
+        path = f"network.modified_neurons[{index}]"
+        node = _merged(schemas.ModifiedNeuronConfig, raw, path)
+        if not 2 <= node.layer <= len(network.sizes):
+            raise ConfigError(
+                f"{path}.layer: {node.layer} does not exist; allowed: 2 to {len(network.sizes)} "
+                "(the input is layer 1 and has no activation)"
+            )
+        n = network.sizes[node.layer - 1]
+        if not 0 <= node.neuron < n:
+            raise ConfigError(
+                f"{path}.neuron: {node.neuron} does not exist in layer {node.layer}; "
+                f"allowed: 0 to {n - 1}"
+            )
+        name, activation = _named(node.activation, "activation", f"{path}.activation", registry)
+        base = network.layers[node.layer - 2].activation
+        for which, candidate in ((names[node.layer - 2], base), (name, activation)):
+            if not isinstance(candidate, ElementwiseActivation):
+                raise ConfigError(
+                    f"{path}: {which} couples the neurons of its layer, so it cannot stand beside "
+                    "another activation; use elementwise ones, such as sigmoid"
+                )
+        layer = changes.setdefault(node.layer, {})
+        if node.neuron in layer:
+            raise ConfigError(
+                f"{path}: neuron {node.neuron} of layer {node.layer} is modified twice; remove one"
+            )
+        assert isinstance(activation, ElementwiseActivation)
+        layer[node.neuron] = activation
+    return network.with_modified(changes)
+
+
+def _pair(
+    cost: Cost, cost_name: str, network: Network, output_name: str, registry: Registry
+) -> OutputPair:
+    """The pair that the cost and the output layer make; checks that they can go together."""
+    output = network.layers[-1].activation
+    modified = isinstance(output, PerNeuronActivation)
+    members = output.members if isinstance(output, PerNeuronActivation) else (output,)
+    for member in members:
+        low, high = cost.domain
+        if not (low <= member.range[0] and member.range[1] <= high):
+            raise ConfigError(
+                f"cost: {cost_name} is defined for outputs from {low:g} to {high:g}, and "
+                f"{type(member).__name__} gives {member.range[0]:g} to {member.range[1]:g}; choose "
+                "another cost, or an output activation with that range, such as sigmoid"
+            )
+    if cost.needs_distribution and not output.sums_to_one:
+        raise ConfigError(
+            f"cost: {cost_name} needs outputs that sum to one, and {output_name} does not give "
+            "them; set network.output_activation=softmax, or choose another cost"
+        )
+    pair = None if modified else registry.pair(cost_name, output_name)
+    return (pair or Unpaired)(cost, output)

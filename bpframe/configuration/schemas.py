@@ -1,0 +1,219 @@
+"""Schemas for Hydra, made from the fields of the plugin classes."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import typing
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigNode, ConfigStore
+from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from bpframe.errors import PluginError
+from bpframe.plugin_host.registry import ACTIVE, KINDS, PAIRS, Registry
+
+GROUPS = tuple(kind for kind in KINDS if kind not in ("activation", "metric", PAIRS))
+"""The config groups: every kind of component that is chosen as `group=name`."""
+
+_PROVIDER = "bpframe"
+
+
+@dataclasses.dataclass
+class LayerConfig:
+    """One layer after the input: its size and its activation, a name or {name: ..., field: ...}."""
+
+    n: int = MISSING
+    activation: Any = MISSING
+
+
+@dataclasses.dataclass
+class ModifiedNeuronConfig:
+    """One neuron with an activation of its own; the input is layer 1, neurons count from 0."""
+
+    layer: int = MISSING
+    neuron: int = MISSING
+    activation: Any = MISSING
+
+
+@dataclasses.dataclass
+class NetworkConfig:
+    """The layers after the input, in short (the first three fields) or one by one (`layers`)."""
+
+    hidden: list[int] = MISSING
+    activation: Any = MISSING
+    output_activation: Any = MISSING
+    layers: list[Any] | None = MISSING  # of LayerConfig, checked one by one to name the place
+    modified_neurons: list[Any] = MISSING  # of ModifiedNeuronConfig
+
+
+@dataclasses.dataclass
+class TrainingConfig:
+    """See bpframe.training.experiment.Training."""
+
+    epochs: int = MISSING
+    batch_size: int | None = MISSING
+    dtype: str = MISSING
+    evaluate_train: bool = MISSING
+    evaluate_every: int = MISSING
+    evaluate_start: bool = MISSING
+    device: str = MISSING
+
+
+@dataclasses.dataclass
+class SweepConfig:
+    """What concerns the runs of a sweep together.
+
+    `shared_order`: see bpframe.Training. `objective` is the scalar by which runs are
+    compared, a column of results.csv, and `direction` whether more of it is better;
+    None decides by its name.
+    """
+
+    shared_order: bool = MISSING
+    objective: str = MISSING
+    direction: str | None = MISSING
+
+
+@dataclasses.dataclass
+class PluginsConfig:
+    """Where plugins are besides the installed ones, and whom to take a contested name from."""
+
+    path: list[str] = MISSING
+    prefer: list[str] = MISSING
+
+
+@dataclasses.dataclass
+class Config:
+    """The whole configuration; the groups are filled by the component that is chosen."""
+
+    seed: int = MISSING
+    data: Any = MISSING
+    network: NetworkConfig = dataclasses.field(default_factory=NetworkConfig)
+    cost: Any = MISSING
+    optimiser: Any = MISSING
+    initialiser: Any = MISSING
+    regulariser: Any = MISSING
+    learning_rule: Any = MISSING
+    schedule: Any = MISSING
+    stopping: Any = MISSING
+    metrics: list[Any] = MISSING  # names, or {name: ..., field: ...}; checked one by one
+    training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
+    plots: bool | None = MISSING
+    sweep: SweepConfig = dataclasses.field(default_factory=SweepConfig)
+    plugins: PluginsConfig = dataclasses.field(default_factory=PluginsConfig)
+
+
+def directory() -> Path:
+    """The folder of the config files: inside the package when installed, else beside it."""
+    here = Path(__file__).parents[1]
+    inside = here / "conf"
+    return inside if inside.is_dir() else here.parent / "conf"
+
+
+def store(registry: Registry) -> Registry:
+    """Put the schemas of all components into Hydra's ConfigStore, in place of earlier ones.
+
+    Returns:
+        The registry, without the plugins of which a component has a field that no config can hold.
+
+    Raises:
+        PluginError: such a plugin was given as an object.
+
+    """
+    registry = _with_schemas(registry)
+    config_store = ConfigStore.instance()
+    _remove_ours(config_store.repo)
+    config_store.store(name="bpframe_schema", node=Config, provider=_PROVIDER)
+    for group in GROUPS:
+        for name in registry.names(group):
+            node = _schema_class(registry.offers[group][name].component, name)
+            config_store.store(group=group, name=name, node=node, provider=_PROVIDER)
+    return registry
+
+
+def _with_schemas(registry: Registry) -> Registry:
+    for plugin in registry.plugins:
+        for kind, offers in plugin.offers.items():
+            for name, component in offers.items() if kind != PAIRS else ():
+                if (error := _unfit(component, name)) is not None:
+                    reason = f"{kind} {name!r} has a field that a config cannot hold: {error}"
+                    if plugin.is_given:
+                        raise PluginError(f"plugin {plugin.name}: {reason}") from error
+                    if plugin.status == ACTIVE:
+                        registry = registry.without(plugin.name, one_line(reason))
+    return registry
+
+
+@functools.cache
+def _unfit(component: type[Any], name: str) -> Exception | None:
+    """Why no config can hold a component; found once, for speed."""
+    try:
+        _structured(component, name)
+    except (OmegaConfBaseException, ValueError, TypeError) as error:
+        return error
+    return None
+
+
+def schema(registry: Registry, kind: str, name: str) -> DictConfig:
+    """The typed config of one component: its name, and its fields with their defaults."""
+    return _structured(registry.offers[kind][name].component, name)
+
+
+def _structured(component: type[Any], name: str) -> DictConfig:
+    return OmegaConf.structured(_schema_class(component, name))
+
+
+@functools.cache
+def _schema_class(component: type[Any], name: str) -> type[Any]:
+    """A dataclass with the component's name, fields and defaults; made once, for speed."""
+    fields: list[Any] = [("name", str, name)]
+    for field in dataclasses.fields(component):
+        default: Any = MISSING if field.default is dataclasses.MISSING else field.default
+        if field.default_factory is not dataclasses.MISSING:
+            default = field.default_factory()
+        if isinstance(default, tuple | list):
+            default = dataclasses.field(default_factory=lambda default=default: _lists(default))
+        fields.append((field.name, _with_lists(component.field_types()[field.name]), default))
+    return dataclasses.make_dataclass(name, fields)
+
+
+def _lists(value: Any) -> Any:
+    return [_lists(part) for part in value] if isinstance(value, tuple | list) else value
+
+
+def _with_lists(hint: Any) -> Any:
+    """A type that a config can hold: lists for tuples of any length, of anything where they nest.
+
+    OmegaConf takes no integer for a float in a list of lists; `check_fields` looks at those.
+    """
+    if typing.get_origin(hint) is not tuple or typing.get_args(hint)[-1] is not Ellipsis:
+        return hint
+    part = typing.get_args(hint)[0]
+    return list[Any if typing.get_origin(part) is tuple else part]
+
+
+def values(node: DictConfig) -> dict[str, Any]:
+    """The fields of a config node as Python values; lists become tuples."""
+    container = OmegaConf.to_container(node, resolve=True)
+    assert isinstance(container, dict)
+    return {str(key): _hashable(value) for key, value in container.items()}
+
+
+def one_line(text: str) -> str:
+    """Text of several lines as one."""
+    return "; ".join(line.strip() for line in text.splitlines() if line.strip())
+
+
+def _hashable(value: Any) -> Any:
+    return tuple(map(_hashable, value)) if isinstance(value, list) else value
+
+
+def _remove_ours(repo: dict[str, Any]) -> None:
+    for key in list(repo):
+        if isinstance(repo[key], ConfigNode):
+            if repo[key].provider == _PROVIDER:
+                del repo[key]
+        else:
+            _remove_ours(repo[key])

@@ -1,0 +1,137 @@
+"""The contract of metrics: what is measured of training, inside the compiled program.
+
+A metric's state goes in and comes out as a pytree of arrays whose structure, shapes and dtypes
+never change, and it branches on no value.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from bpframe.component import Component, hyperparameter
+from bpframe.contracts import Activation, Params, Trace
+
+STEPS = "steps"
+SPLITS = ("train", "validation", "test")
+
+
+class Observation(NamedTuple):
+    """What a metric sees of m examples: everything that backpropagation computed for them.
+
+    Floats are float32, or float64 in an experiment of that dtype.
+
+    Attributes:
+        activations: sigma of the layers 2..L.
+        params: the weights and biases at which the gradient was taken.
+        trace: z of the layers 2..L and a of the layers 1..L, each (m, n).
+        deltas: delta^(x,l) of the layers 2..L, each (m, n).
+        gradient: the mean gradient of the cost over the m examples, without the penalty.
+        y: (m, n_out) targets.
+        answer: (m,) the classes that the network answers, as integers.
+        target: (m,) the classes that are right.
+        cost: (m,) the cost of each example, without the penalty.
+
+    """
+
+    activations: tuple[Activation, ...]
+    params: tuple[Params, ...]
+    trace: Trace
+    deltas: tuple[Array, ...]
+    gradient: tuple[Params, ...]
+    y: Array
+    answer: Array
+    target: Array
+    cost: Array
+
+
+class Metric(Component, ABC):
+    """A quantity that is folded over mini-batches inside the compiled program.
+
+    Most metrics are means over examples: derive those from `MeanMetric`, and from `ParamsMetric`
+    those that look at the parameters alone. `over` says which
+    examples are seen: those of the training steps, as each mini-batch saw them ("steps"), or those
+    of a split after the epoch, with the parameters as they then are: all of them, or the `first`
+    so many, a fixed probe.
+    """
+
+    over: str = hyperparameter(default=STEPS, choices=(STEPS, *SPLITS))
+    first: int | None = hyperparameter(default=None, ge=1)
+
+    @abstractmethod
+    def start(self, seen: Observation) -> Any:
+        """The total before the first mini-batch, any pytree of arrays.
+
+        `seen` has the shapes and dtypes of an observation, and no values.
+        """
+
+    @abstractmethod
+    def add(self, total: Any, seen: Observation) -> Any:
+        """The total with one more mini-batch in it; structure, shapes and dtypes are kept."""
+
+    @abstractmethod
+    def result(self, total: Any, params: tuple[Params, ...]) -> Array | Mapping[str, Array]:
+        """One array, or one for each column; `params` are those after the last mini-batch."""
+
+
+class MeanMetric(Metric):
+    """A metric that is the mean over examples of what `measure` gives."""
+
+    @abstractmethod
+    def measure(self, seen: Observation) -> Array | Mapping[str, Array]:
+        """A value for each example, (m,) or (m, ...), or one such array for each column."""
+
+    def start(self, seen: Observation) -> Any:
+        """Sums of zero, and no examples."""
+        wide = seen.y.dtype
+        sums = jax.tree.map(
+            lambda part: jnp.zeros(part.shape[1:], wide), jax.eval_shape(self.measure, seen)
+        )
+        return sums, jnp.zeros((), wide)
+
+    def add(self, total: Any, seen: Observation) -> Any:
+        """The sums over the examples so far, and their number."""
+        sums, n = total
+        parts = jax.tree.map(lambda part: jnp.sum(part, 0, dtype=n.dtype), self.measure(seen))
+        return jax.tree.map(jnp.add, sums, parts), n + seen.y.shape[0]
+
+    def result(self, total: Any, params: tuple[Params, ...]) -> Array | Mapping[str, Array]:
+        """The sums divided by the number of examples."""
+        del params
+        sums, n = total
+        return jax.tree.map(lambda part: part / n, sums)
+
+
+class ParamsMetric(Metric):
+    """A metric that reads the parameters after the last mini-batch, and no example."""
+
+    @abstractmethod
+    def of(self, params: tuple[Params, ...]) -> Array | Mapping[str, Array]:
+        """One array, or one for each column, of the parameters of the layers 2..L."""
+
+    def start(self, seen: Observation) -> Any:
+        """Nothing."""
+        del seen
+        return ()
+
+    def add(self, total: Any, seen: Observation) -> Any:
+        """Nothing."""
+        del seen
+        return total
+
+    def result(self, total: Any, params: tuple[Params, ...]) -> Array | Mapping[str, Array]:
+        """What the parameters give."""
+        del total
+        return self.of(params)
+
+
+class Monitor(Component):
+    """A metric with the name that its columns get."""
+
+    name: str
+    metric: Metric

@@ -1,0 +1,1 @@
+"""One run: its loop, its records, its folder, and who is told of it."""

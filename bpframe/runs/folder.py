@@ -1,0 +1,124 @@
+"""The run folder: claimed once, written line by line or by atomic replacement."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import save as to_safetensors
+
+from bpframe.contracts import Params
+from bpframe.errors import OutputError
+from bpframe.runs.records import EpochRecord, RunResult, Summary
+
+METRICS, SUMMARY, PARAMS, CURVES = (
+    "metrics.jsonl",
+    "summary.json",
+    "params.safetensors",
+    "learning_curves.png",
+)
+
+
+def check_unused(path: Path) -> None:
+    """Raise an OutputError if `path` holds a run already, or cannot become a folder."""
+    check_can_be_made(path)
+    _refuse(path, METRICS, SUMMARY, PARAMS, ".hydra")
+
+
+def check_can_be_made(path: Path) -> None:
+    """Raise an OutputError if `path` is no folder and cannot become one."""
+    parent = next(folder for folder in (path, *path.parents) if folder.exists())
+    if parent != path and not (parent.is_dir() and os.access(parent, os.W_OK)):
+        raise OutputError(
+            f"{path}: cannot be made in {parent}; set hydra.run.dir, or hydra.sweep.dir of a "
+            "sweep, to a folder that can be written"
+        )
+    if path.exists() and not path.is_dir():
+        raise OutputError(f"{path}: is not a folder; choose another output folder")
+
+
+def _refuse(path: Path, *names: str) -> None:
+    held = [name for name in names if (path / name).exists()]
+    if held:
+        raise OutputError(f"{path}: holds a run already ({held[0]}); choose another output folder")
+
+
+class RunFolder:
+    """A folder that belongs to one run.
+
+    With `durable` a file is on the disk before it gets its name, so that not even a power cut
+    leaves half of one. Without, that is left to the system, which saves four waits for the disk.
+
+    Raises:
+        OutputError: it belongs to another run, or cannot be written.
+
+    """
+
+    def __init__(self, path: Path, *, durable: bool = True) -> None:
+        self.path = path
+        self._durable = durable
+        _refuse(path, METRICS, SUMMARY, PARAMS)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            # Exclusive creation decides between two runs that start at the same moment.
+            self._metrics = (path / METRICS).open("x", encoding="utf-8")
+        except FileExistsError as error:
+            raise OutputError(
+                f"{path}: holds a run already ({METRICS}); choose another output folder"
+            ) from error
+        except OSError as error:
+            raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
+
+    def release(self) -> None:
+        """Give the folder back, if the run ended before its first epoch."""
+        self._metrics.close()
+        (self.path / METRICS).unlink()
+
+    def add(self, *records: EpochRecord) -> None:
+        """Append a line for each record to metrics.jsonl."""
+        lines = [json.dumps(record.as_dict(), allow_nan=False) + "\n" for record in records]
+        self._metrics.write("".join(lines))
+        self._metrics.flush()
+
+    def finish(self, result: RunResult) -> None:
+        """Write the parameters, and last the summary: where it stands, the run is whole."""
+        self._metrics.close()
+        self.write(PARAMS, to_safetensors(named(result.params), {"format": "bpframe"}))
+        self.write(SUMMARY, summary_json(result.summary).encode())
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file whole or not at all."""
+        write_whole(self.path / name, content, durable=self._durable)
+
+
+def write_whole(path: Path, content: bytes, *, durable: bool = True) -> None:
+    """Write a file whole or not at all, replacing what is there; see RunFolder for `durable`."""
+    temporary = path.with_name(f".{path.name}.partial")
+    with temporary.open("wb") as file:
+        file.write(content)
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
+    temporary.replace(path)
+    if durable:
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def named(params: tuple[Params, ...]) -> dict[str, np.ndarray]:
+    """The parameters by the book's numbering: layer_2.w, layer_2.b, layer_3.w, ..."""
+    return {
+        f"layer_{number}.{name}": np.ascontiguousarray(array)
+        for number, layer in enumerate(params, start=2)
+        for name, array in layer._asdict().items()
+    }
+
+
+def summary_json(summary: Summary) -> str:
+    """The summary as indented JSON."""
+    return json.dumps(summary.as_dict(), indent=2, allow_nan=False) + "\n"

@@ -1,0 +1,194 @@
+"""What a run reports, in host values: no device arrays, no config objects."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from bpframe.contracts import Params
+from bpframe.training.experiment import Experiment
+
+
+@dataclasses.dataclass(frozen=True)
+class EpochRecord:
+    """One line of metrics.jsonl: what is known after an epoch that is evaluated.
+
+    Attributes:
+        epoch: counted from 1; 0 is what there is before training.
+        train_cost: the mean cost per example with its penalty R / n. By default each example
+            counts as its mini-batch saw it during the epoch, and the penalty as it is at the end.
+        validation_cost: the same over the validation set, after the epoch.
+        train_accuracy: share of examples classified rightly, counted like `train_cost`.
+        validation_accuracy: the same over the validation set.
+        seconds: wall time since the record before, evaluation included.
+        metrics: what the chosen metrics gave, by column: a number, or nested lists of numbers
+            where a metric has more than one; None in place of a number that is not finite.
+
+    """
+
+    epoch: int
+    train_cost: float
+    validation_cost: float
+    train_accuracy: float
+    validation_accuracy: float
+    seconds: float
+    metrics: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON, with the metrics' columns beside the others."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        metrics = fields.pop("metrics")
+        return {**fields, **metrics}
+
+
+@dataclasses.dataclass(frozen=True)
+class History:
+    """The records of a run as arrays, one entry an epoch; see EpochRecord for their meaning.
+
+    `metrics` holds one array a column, whose first axis is the epoch; NaN where there is no number,
+    such as over the steps before there were any.
+    """
+
+    epoch: np.ndarray
+    train_cost: np.ndarray
+    validation_cost: np.ndarray
+    train_accuracy: np.ndarray
+    validation_accuracy: np.ndarray
+    seconds: np.ndarray
+    metrics: Mapping[str, np.ndarray]
+
+    @classmethod
+    def of(cls, records: list[EpochRecord]) -> History:
+        """The records, column by column."""
+        names = [field.name for field in dataclasses.fields(cls) if field.name != "metrics"]
+        columns = {name: np.array([getattr(r, name) for r in records]) for name in names}
+        metrics = {
+            name: _column([r.metrics.get(name) for r in records])
+            for name in (records[-1].metrics if records else ())
+        }
+        return cls(**columns, metrics=metrics)
+
+
+def _column(values: list[Any]) -> np.ndarray:
+    """Numbers or nested lists of one shape as an array; NaN where an epoch has none."""
+    shape = np.shape(values[-1])
+    return np.array([np.full(shape, np.nan) if v is None else v for v in values], float)
+
+
+@dataclasses.dataclass(frozen=True)
+class Timing:
+    """Seconds: for compiling everything once, and for each record."""
+
+    compile_s: float
+    epoch_s: list[float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """summary.json: how a run ended.
+
+    Attributes:
+        status: "completed", "diverged", "interrupted" or "failed" (an error in a report, say).
+        epochs: how many epochs were finished.
+        test_accuracy: of the last parameters; None if the run was not completed.
+        test_cost: likewise.
+        best_validation_accuracy: the highest after any epoch; None if none was finished.
+        best_epoch: the first epoch with that accuracy.
+        metrics: what the chosen metrics gave in the last finished epoch, by column.
+        stopped: why training ended before its last epoch; None if it did not.
+        error: what ended a run that was not completed.
+        timing: seconds.
+        seed: the seed.
+        sizes: neurons in each layer.
+        device: the device that trained.
+        versions: of bpframe and what it runs on.
+
+    """
+
+    status: str
+    epochs: int
+    test_accuracy: float | None
+    test_cost: float | None
+    best_validation_accuracy: float | None
+    best_epoch: int | None
+    metrics: Mapping[str, Any]
+    stopped: str | None
+    error: str | None
+    timing: Timing
+    seed: int
+    sizes: tuple[int, ...]
+    device: str
+    versions: dict[str, str]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return dataclasses.asdict(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class RunResult:
+    """What `bpframe.run` returns.
+
+    Attributes:
+        history: one array a quantity, one entry an epoch.
+        params: weights and biases of the layers 2..L after the last epoch, as NumPy arrays.
+        summary: how the run ended.
+
+    """
+
+    history: History
+    params: tuple[Params, ...]
+    summary: Summary
+
+
+@dataclasses.dataclass(frozen=True)
+class RunInfo:
+    """What the event hooks are told about a run.
+
+    Attributes:
+        experiment: all parts of the run.
+        output_dir: the run folder; None if nothing is written.
+        n_train: the number of training examples.
+
+    """
+
+    experiment: Experiment
+    output_dir: Path | None
+    n_train: int
+
+
+class Events(Protocol):
+    """What happens during a run, told to whoever listens; the event hooks say what each means."""
+
+    def run_started(self, run: RunInfo) -> None:
+        """Training begins."""
+
+    def epoch_finished(self, run: RunInfo, record: EpochRecord) -> None:
+        """An epoch is over, and its line is written."""
+
+    def should_stop(self, run: RunInfo, record: EpochRecord) -> str | None:
+        """The reason to stop after this epoch, or None."""
+        ...
+
+    def run_finished(self, run: RunInfo, result: RunResult) -> None:
+        """The run is over, however it ended, and its folder is written."""
+
+
+class NoEvents:
+    """No one listens."""
+
+    def run_started(self, run: RunInfo) -> None:
+        """Nothing."""
+
+    def epoch_finished(self, run: RunInfo, record: EpochRecord) -> None:
+        """Nothing."""
+
+    def should_stop(self, run: RunInfo, record: EpochRecord) -> str | None:
+        """No reason."""
+
+    def run_finished(self, run: RunInfo, result: RunResult) -> None:
+        """Nothing."""

@@ -1,0 +1,1 @@
+"""What a sweep has of Hydra: composed jobs, their files and logs, callbacks."""

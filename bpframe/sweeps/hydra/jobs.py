@@ -1,0 +1,296 @@
+"""From the overrides of a job to all that it needs: composed once for many, then patched.
+
+Hydra takes a tenth of a second to compose a config. Jobs that differ only in values of the same
+keys get one composed config, in which those values are set as Hydra itself would set them.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import functools
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.config_loader_impl import get_overrides_dirname
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, OverrideType, ValueType
+from omegaconf import DictConfig, Node, OmegaConf, open_dict
+
+from bpframe.component import check_fields
+from bpframe.configuration import assembly, composition, schemas
+from bpframe.plugin_host.registry import Registry
+from bpframe.training.experiment import Experiment
+
+_NUMBERED = tuple(group for group in schemas.GROUPS if group not in ("data", "cost"))
+"""The groups whose component stands in the Experiment as it is, under the group's name."""
+
+_INTERPOLATION = re.compile(r"\$\{[^}]*\}?")
+_OF_THE_FOLDER = {
+    f"${{hydra{sign}{name}}}" for sign in ".:" for name in ("runtime.output_dir", "job.name")
+}
+_NUMBER = "${hydra.job.num}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One combination of a sweep, composed and assembled.
+
+    Attributes:
+        num: counted from 0.
+        overrides: what was swept and what was given for all, as texts.
+        settings: the same by key, as values.
+        experiment: what to run.
+        plots: whether to draw its learning curves.
+        folder: its run folder.
+        subdir: the same, relative to the folder of the sweep.
+        config: the composed config, with its interpolations.
+        hydra: the node `hydra` that belongs to it.
+        logging: Hydra's `job_logging`, resolved.
+        hash: tells whether two jobs are the same, of the resolved config.
+
+    """
+
+    num: int
+    overrides: tuple[str, ...]
+    settings: Mapping[str, Any]
+    experiment: Experiment
+    plots: bool
+    folder: Path
+    subdir: str
+    config: Mapping[str, Any]
+    hydra: Mapping[str, Any]
+    logging: Mapping[str, Any]
+    hash: str
+
+
+class JobComposer:
+    """Makes the jobs of one sweep.
+
+    `master` is the config of the sweep, `folder` its folder.
+    """
+
+    def __init__(
+        self, master: DictConfig, loader: ConfigLoader, registry: Registry, folder: Path
+    ) -> None:
+        self._master = master
+        self._loader = loader
+        self._registry = registry
+        self._folder = folder
+        self._templates: dict[Any, _Template] = {}
+        self._parsed = functools.cache(self._parse)
+        self._is_group = functools.cache(
+            lambda key: bool(loader.get_group_options(key, results_filter=ObjectType.CONFIG))
+        )
+
+    def job(self, num: int, overrides: Sequence[str]) -> Job:
+        """The job with these overrides.
+
+        Raises:
+            ConfigError: it cannot be composed or assembled.
+
+        """
+        with self._registry.explaining(), composition.composing(overrides):
+            parsed = [self._parsed(text) for text in overrides]
+            values = self._patched(parsed)
+            static = tuple(t for t, p in zip(overrides, parsed, strict=True) if p not in values)
+            key = (static, tuple(override.key_or_group for override in values))
+            if key not in self._templates:
+                self._templates[key] = self._template(overrides)
+            return self._templates[key].job(num, overrides, parsed, values)
+
+    def _parse(self, text: str) -> Override:
+        return OverridesParser.create(self._loader).parse_override(text)
+
+    def _patched(self, overrides: Sequence[Override]) -> list[Override]:
+        """The overrides that set a value, not a part of it, and on which no other one bears."""
+        keys = [o.key_or_group for o in overrides if not self._is_group(o.key_or_group)]
+        return [
+            override
+            for override in overrides
+            if override.type is OverrideType.CHANGE
+            and override.value_type is ValueType.ELEMENT
+            and not isinstance(override.value(), dict)
+            and "${" not in str(override.input_line)
+            and not override.is_hydra_override()
+            and not self._is_group(override.key_or_group)
+            and not any(_bears_on(key, override.key_or_group) for key in keys)
+            and keys.count(override.key_or_group) == 1
+        ]
+
+    def _template(self, overrides: Sequence[str]) -> _Template:
+        cfg = self._loader.load_sweep_config(self._master, list(overrides))
+        return _Template(cfg, self._registry, self._folder)
+
+
+class _Template:
+    """A composed config, to be patched for every job of the same static overrides.
+
+    OmegaConf checks and converts the values that are set; the containers that a job keeps are
+    copied only along the paths that change, for a container of the whole takes a millisecond.
+    """
+
+    def __init__(self, cfg: DictConfig, registry: Registry, folder: Path) -> None:
+        self._cfg = cfg
+        self._registry = registry
+        self._folder = folder
+        self._task = _without_hydra(cfg)
+        self._config = _container(self._task)
+        self._hydra = _container(cfg.hydra)
+        self._interpolates = "${" in repr(self._config)
+        # These two alone are resolved for every job.
+        used = set(_INTERPOLATION.findall(repr(self._hydra["job_logging"])))
+        self._numbered_only = used <= _OF_THE_FOLDER and self._hydra["sweep"]["subdir"] == _NUMBER
+        with open_dict(cfg.hydra):
+            cfg.hydra.runtime.output_dir = str(folder)
+        HydraConfig.instance().cfg = cfg  # pyright: ignore[reportAttributeAccessIssue]
+        self._logging = _container(cfg.hydra.job_logging, resolve=True)
+        self._bases: dict[str, Experiment] = {}
+        self._components: dict[str, Any] = {}
+
+    def job(
+        self,
+        num: int,
+        overrides: Sequence[str],
+        parsed: Sequence[Override],
+        values: Sequence[Override],
+    ) -> Job:
+        raw = self._config
+        for override in values:
+            key = override.key_or_group
+            OmegaConf.update(self._task, key, override.value(), merge=True)
+            raw = _with(raw, key.split("."), _plain(self._task, key))
+        experiment = self._experiment(values)
+        hydra, logging = self._hydra_of(num, overrides, parsed, values)
+        folder = Path(hydra["runtime"]["output_dir"])
+        return Job(
+            num=num,
+            overrides=tuple(overrides),
+            settings={o.get_key_element(): o.value() for o in parsed if not o.is_hydra_override()},
+            experiment=experiment,
+            plots=self._task.plots is True,
+            folder=folder,
+            subdir=folder.relative_to(self._folder).as_posix(),
+            config=raw,
+            hydra=hydra,
+            logging=logging,
+            hash=_hash(_container(self._task, resolve=True) if self._interpolates else raw),
+        )
+
+    def _hydra_of(
+        self,
+        num: int,
+        overrides: Sequence[str],
+        parsed: Sequence[Override],
+        values: Sequence[Override],
+    ) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        """The node `hydra` of a job, and its job_logging with all interpolations resolved."""
+        names = self._hydra["job"]["config"]["override_dirname"]
+        dirname = get_overrides_dirname(
+            overrides=[override for override in parsed if not override.is_hydra_override()], **names
+        )
+        job = {**self._hydra["job"], "id": str(num), "num": num, "override_dirname": dirname}
+        own = {**self._hydra["overrides"], "task": list(overrides)}
+        if self._numbered_only:
+            folder = self._folder / str(num)
+            logging = moved(self._logging, str(self._folder), str(folder))
+        else:
+            cfg = self._cfg
+            for override in values:
+                OmegaConf.update(cfg, override.key_or_group, override.value(), merge=True)
+            with open_dict(cfg.hydra):
+                cfg.hydra.job.id, cfg.hydra.job.num = str(num), num
+                cfg.hydra.job.override_dirname = dirname
+                cfg.hydra.overrides.task = list(overrides)
+                # Not by set_config, which copies everything; `${hydra:...}` reads it from here.
+                HydraConfig.instance().cfg = cfg  # pyright: ignore[reportAttributeAccessIssue]
+                folder = self._folder / str(cfg.hydra.sweep.subdir)
+                cfg.hydra.runtime.output_dir = str(folder)
+            logging = _container(cfg.hydra.job_logging, resolve=True)
+        runtime = {**self._hydra["runtime"], "output_dir": str(folder)}
+        return {**self._hydra, "job": job, "overrides": own, "runtime": runtime}, logging
+
+    def _experiment(self, values: Sequence[Override]) -> Experiment:
+        """The experiment, made from the parts that an earlier job has made where it can be."""
+        if self._interpolates:
+            return assembly.assemble(self._task, self._registry)
+        changes: dict[str, Any] = {}
+        rest: list[Any] = []
+        for override in values:
+            group, _, field = override.key_or_group.partition(".")
+            if group in _NUMBERED and "." not in field:
+                changes[group] = None
+            elif override.key_or_group != "seed":
+                rest.append((override.key_or_group, override.value()))
+        base = self._bases.get(repr(rest))
+        if base is None:
+            base = self._bases[repr(rest)] = assembly.assemble(self._task, self._registry)
+        for group in changes:
+            changes[group] = self._component(group)
+        experiment = dataclasses.replace(base, seed=self._task.seed, **changes)
+        check_fields(experiment, "")
+        return experiment
+
+    def _component(self, group: str) -> Any:
+        node = self._task[group]
+        key = f"{group} {OmegaConf.to_container(node)!r}"
+        if key not in self._components:
+            self._components[key] = assembly.component(node, group, self._registry)
+        return self._components[key]
+
+
+def _bears_on(key: str, other: str) -> bool:
+    return key != other and (key.startswith(f"{other}.") or other.startswith(f"{key}."))
+
+
+def _container(node: DictConfig, *, resolve: bool = False) -> dict[str, Any]:
+    container = OmegaConf.to_container(node, resolve=resolve, enum_to_str=True)
+    assert isinstance(container, dict)
+    return container  # pyright: ignore[reportReturnType]
+
+
+def _plain(task: DictConfig, key: str) -> Any:
+    """The value at a key, as a container holds it."""
+    parent, _, last = key.rpartition(".")
+    node = OmegaConf.select(task, parent) if parent else task
+    assert isinstance(node, DictConfig)
+    value = node._get_node(last)
+    assert isinstance(value, Node)
+    return OmegaConf.to_container(value) if OmegaConf.is_config(value) else value._value()
+
+
+def _with(container: Mapping[str, Any], path: Sequence[str], value: Any) -> dict[str, Any]:
+    """A copy in which the value at a path is another."""
+    first, *rest = path
+    return {**container, first: _with(container[first], rest, value) if rest else value}
+
+
+def moved(tree: Any, old: str, new: str) -> Any:
+    """A copy of nested containers, with `new` for `old` in all texts."""
+    if isinstance(tree, dict):
+        return {key: moved(part, old, new) for key, part in tree.items()}
+    if isinstance(tree, list):
+        return [moved(part, old, new) for part in tree]
+    return tree.replace(old, new) if isinstance(tree, str) else tree
+
+
+def _without_hydra(cfg: DictConfig) -> DictConfig:
+    hydra = cfg.hydra
+    with open_dict(cfg):
+        del cfg["hydra"]
+        task = copy.deepcopy(cfg)
+        cfg["hydra"] = hydra
+    OmegaConf.set_struct(task, True)
+    return task
+
+
+def _hash(resolved: Any) -> str:
+    text = json.dumps(resolved, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,1 @@
+"""Runs of one structure, trained together as lanes of one compiled program."""

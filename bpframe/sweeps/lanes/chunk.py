@@ -1,0 +1,309 @@
+"""Training a chunk of jobs as lanes, and writing the run folder of each."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import time
+from collections.abc import Callable, Container, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import jax
+import numpy as np
+
+from bpframe.errors import OutputError
+from bpframe.runs.bookkeeping import Ending, Recorder, epoch_record
+from bpframe.runs.folder import RunFolder
+from bpframe.runs.records import EpochRecord, Events, NoEvents, RunInfo
+from bpframe.sweeps.hydra import files
+from bpframe.sweeps.hydra.jobs import Job
+from bpframe.sweeps.hydra.logs import JobLog, LogFiles
+from bpframe.sweeps.lanes.epochs import LaneEpoch
+from bpframe.sweeps.lanes.programs import LanePrograms, by_lane
+from bpframe.sweeps.ledger import unwritable
+from bpframe.sweeps.rows import COMPLETED, DIVERGED, FAILED, Row
+from bpframe.training import divergence
+from bpframe.training.metric_folds import Totals
+from bpframe.training.orders import epoch_orders
+from bpframe.training.precision import precision
+
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+"""Errors of the disk itself, with which another job will fare no better."""
+
+Progress = Callable[[int, int], None]
+
+
+class Chunk:
+    """Jobs of one structure on their way through the epochs, one lane each.
+
+    A lane ends when its job does: after its last epoch, when its stopping rule or a plugin says so,
+    or when it diverges. Its state is frozen then, and the others go on. Only the jobs of `wanted`
+    are run; the others keep their places, so that the program and its numbers are the same.
+    """
+
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        programs: LanePrograms,
+        events: Callable[[], Events],
+        versions: dict[str, str],
+        wanted: Container[int],
+    ) -> None:
+        self.jobs = tuple(jobs)
+        self._programs = programs
+        self._lanes = [
+            _Lane(job, place, programs, events(), versions)
+            for place, job in enumerate(jobs)
+            if job.num in wanted
+        ]
+        self._experiments = programs.stack([job.experiment for job in jobs])
+        self._states: Any = None
+        self._parked: Any = None
+        self._epoch = 0
+
+    @property
+    def active(self) -> list[Job]:
+        """The jobs that have not ended."""
+        return [lane.job for lane in self._lanes if lane.ending is None]
+
+    def start(self) -> None:
+        """Make the run folders while the programs are compiled, and draw the initial states."""
+        with ThreadPoolExecutor(1) as pool:
+            compiling = pool.submit(self._programs.compile)
+            for lane in self._lanes:
+                lane.start()
+            compiling.result()
+        experiments = [job.experiment for job in self.jobs]
+        exact = self._programs.stack_exact(experiments)
+        self._states = self._programs.initial(self._experiments, exact)
+        if self._programs.experiment.training.evaluate_start:
+            self._evaluate_start()
+
+    def advance(self, last: int, check: Callable[[], None], progress: Progress) -> None:
+        """Train up to and with epoch `last`, unless all lanes end before.
+
+        `check` is called between evaluated epochs and may raise; `progress` with the number of
+        epochs that the jobs made together, and the last of them.
+        """
+        while self._epoch < last and self.active:
+            check()
+            active, before = len(self.active), self._epoch
+            training = self._programs.experiment.training
+            self._epoch = min(training.next_evaluated(before), last)
+            self._train(range(before + 1, self._epoch + 1))
+            progress(active * (self._epoch - before), self._epoch)
+
+    def end(self, status: str, error: str | None, nums: Container[int] | None = None) -> None:
+        """End the jobs that are still active, or those of `nums`, with this status."""
+        for lane in self._lanes:
+            if lane.ending is None and (nums is None or lane.job.num in nums):
+                lane.ending = Ending(status, (), error)
+
+    def finish(self) -> list[Row]:
+        """Write the run folders of the jobs that have ended, which then leave the chunk."""
+        ended = [lane for lane in self._lanes if lane.ending is not None]
+        self._lanes = [lane for lane in self._lanes if lane.ending is None]
+        params = test = None
+        if ended and self._states is not None:
+            with precision(self._programs.experiment.training.dtype):
+                params = by_lane(self._states.params)
+                if any(lane.ending and lane.ending.status == COMPLETED for lane in ended):
+                    test = by_lane(self._programs.test(self._experiments, self._states))
+        elif ended and self._parked is not None:
+            params = self._parked.params
+        with LogFiles() as logs:
+            return [lane.finish(lane.own(params), lane.own(test), logs) for lane in ended]
+
+    def park(self) -> None:
+        """Take the states from the devices, to make room for other chunks."""
+        if self._states is not None:
+            self._parked, self._states = by_lane(self._states), None
+
+    def resume(self) -> None:
+        """Put the states on the devices again."""
+        if self._parked is not None:
+            self._states = jax.tree.map(self._programs.place, self._parked)
+            self._parked = None
+
+    def record(self, num: int) -> EpochRecord:
+        """The last record of an active job."""
+        return next(lane.last for lane in self._lanes if lane.job.num == num)
+
+    def best(self, num: int) -> float:
+        """The best validation accuracy of an active job so far."""
+        return next(lane.best for lane in self._lanes if lane.job.num == num)
+
+    @classmethod
+    def compacted(
+        cls, chunks: Sequence[Chunk], kept: Container[int], programs: LanePrograms
+    ) -> Chunk:
+        """Parked chunks of a group as one that holds the jobs of `kept` alone."""
+        places = [
+            (chunk, place)
+            for chunk in chunks
+            for place, job in enumerate(chunk.jobs)
+            if job.num in kept
+        ]
+        self = cls([chunk.jobs[place] for chunk, place in places], programs, NoEvents, {}, ())
+        states = [
+            jax.tree.map(lambda leaf, place=place: leaf[place], chunk._parked)
+            for chunk, place in places
+        ]
+        self._parked = jax.tree.map(lambda *rows: np.stack(rows), *states)
+        self._epoch = max(chunk._epoch for chunk in chunks)
+        lanes = {lane.job.num: lane for chunk in chunks for lane in chunk._lanes}
+        for place, job in enumerate(self.jobs):
+            if job.num in lanes:
+                self._lanes.append(lanes[job.num].moved(place, programs))
+        return self
+
+    def _evaluate_start(self) -> None:
+        """Note what there is before training, as epoch 0."""
+        started = time.perf_counter()
+        found = by_lane(self._programs.evaluated(self._experiments, self._states))
+        self._note(found, range(0), started)
+
+    def _train(self, epochs: range) -> None:
+        """Train some epochs, of which the last is evaluated."""
+        started = time.perf_counter()
+        lanes = [lane for lane in self._lanes if lane.ending is None]
+        active = np.zeros(self._programs.layout.lanes, bool)
+        active[[lane.place for lane in lanes]] = True
+        states, self._states = self._states, None  # an epoch uses them up, even if it fails
+        self._states, found = self._programs.epoch(
+            self._experiments, states, active, self._orders(lanes, epochs)
+        )
+        self._note(by_lane(found), epochs, started)
+
+    def _note(self, found: LaneEpoch, epochs: range, started: float) -> None:
+        """Tell the active lanes what an evaluation gave, of epoch 0 where there are no epochs."""
+        lanes = [lane for lane in self._lanes if lane.ending is None]
+        seconds = (time.perf_counter() - started) / max(1, len(lanes))
+        for lane in lanes:
+            one = lane.own(found)
+            if one.finite:
+                lane.add(epochs[-1] if epochs else 0, one, seconds)
+            else:
+                self._diverged(lane, epochs)
+
+    def _orders(self, lanes: Sequence[_Lane], epochs: range) -> np.ndarray:
+        n = self._programs.data.sizes["train"]
+        if self._programs.experiment.training.shared_order:
+            return epoch_orders(self._programs.experiment, epochs, n)
+        orders = np.zeros((self._programs.layout.lanes, len(epochs), n), np.int32)
+        for lane in lanes:
+            orders[lane.place] = epoch_orders(lane.job.experiment, epochs, n)
+        return orders
+
+    def _diverged(self, lane: _Lane, epochs: range) -> None:
+        """End a lane whose epochs were not finite; its state is the one before them."""
+        block = divmod(lane.place, self._programs.layout.width)
+        state = jax.tree.map(lambda leaf: leaf[block], self._states)
+        n = self._programs.data.sizes["train"]
+        orders = epoch_orders(lane.job.experiment, epochs, n)
+        state, train = jax.device_get((state, self._programs.data.sets["train"]))
+        numbered = dict(zip(epochs, orders, strict=True))
+        found = divergence.locate(lane.job.experiment, state, train, numbered)
+        lane.ending = Ending(DIVERGED, jax.device_get(found.params), str(found.error))
+
+
+class _Lane:
+    """One job of a chunk, and how it ended: `ending` is None until then."""
+
+    def __init__(
+        self,
+        job: Job,
+        place: int,
+        programs: LanePrograms,
+        events: Events,
+        versions: dict[str, str],
+    ) -> None:
+        self.job = job
+        self.place = place
+        self.ending: Ending | None = None
+        self._programs = programs
+        self._log = JobLog()
+        info = RunInfo(job.experiment, job.folder, programs.data.sizes["train"])
+        self._recorder = Recorder(info, None, events, versions=versions, plots=job.plots)
+
+    def own(self, tree: Any) -> Any:
+        """What belongs to this lane of arrays with all lanes."""
+        return jax.tree.map(lambda leaf: leaf[self.place], tree)
+
+    @property
+    def last(self) -> EpochRecord:
+        """The record of the last epoch."""
+        return self._recorder.records[-1]
+
+    @property
+    def best(self) -> float:
+        """The best validation accuracy so far."""
+        return max(record.validation_accuracy for record in self._recorder.records)
+
+    def moved(self, place: int, programs: LanePrograms) -> _Lane:
+        """The lane, in another place of other programs from now on."""
+        self.place, self._programs = place, programs
+        return self
+
+    def start(self) -> None:
+        """Make the run folder, with Hydra's files; what an earlier attempt has left goes."""
+        try:
+            if self.job.folder.exists():
+                shutil.rmtree(self.job.folder)
+            files.write(self.job)
+        except OSError as error:
+            self._unwritable(error)
+            return
+        with self._log.listening():
+            self._recorder.started()
+
+    def add(self, epoch: int, found: LaneEpoch, seconds: float) -> None:
+        """Note an epoch, which may be the last."""
+        sizes = self._programs.data.sizes
+        record = epoch_record(
+            epoch, found.train, found.validation, found.columns, sizes=sizes, seconds=seconds
+        )
+        with self._log.listening():
+            stopped = self._recorder.add(record, stop=bool(found.stop))
+        if stopped or epoch == self.job.experiment.training.epochs:
+            self.ending = Ending(COMPLETED, (), stopped=stopped)
+
+    def finish(self, params: Any, test: Totals | None, logs: LogFiles) -> Row:
+        """Write the run folder, with the parameters as they were when the lane ended."""
+        ending = self.ending
+        assert ending is not None
+        if ending.status == COMPLETED:
+            ending = ending._replace(test=test)
+        if not ending.params:
+            ending = ending._replace(params=params or ())
+        try:
+            return self._written(ending, logs)
+        except OSError as error:
+            self._unwritable(error)
+        except OutputError as error:
+            if isinstance(error.__cause__, OSError):
+                self._unwritable(error.__cause__)
+            else:
+                self.ending = Ending(FAILED, (), str(error))
+        assert self.ending is not None
+        return Row.without_run(self.job, FAILED, str(self.ending.error))
+
+    def _written(self, ending: Ending, logs: LogFiles) -> Row:
+        folder = RunFolder(self.job.folder, durable=False)
+        folder.add(*self._recorder.records)
+        self._recorder.folder = folder
+        with self._log.listening():
+            result = self._recorder.finish(
+                ending,
+                n_test=self._programs.data.sizes["test"],
+                compile_s=self._programs.seconds,
+                device=str(self._programs.device(self.place)),
+            )
+        logs.write(self.job, self._log)
+        return Row.of(self.job, result.summary, self._recorder.records)
+
+    def _unwritable(self, error: OSError) -> None:
+        if error.errno in _DISK:
+            raise unwritable(self.job.folder.parent, error) from error
+        self.ending = Ending(FAILED, (), f"{self.job.folder}: cannot be written: {error.strerror}")

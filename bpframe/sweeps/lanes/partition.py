@@ -1,0 +1,108 @@
+"""Which jobs share a program, and how many of them are trained at a time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+
+from bpframe.sweeps.hydra.jobs import Job
+from bpframe.sweeps.lanes.programs import Layout, layout, widest_block
+from bpframe.training import devices, evaluation, initial_state
+from bpframe.training.devices import Device
+from bpframe.training.experiment import Experiment
+from bpframe.training.precision import precision
+
+# How much of the memory lanes may take: of a GPU or a TPU, and of the computer, which others use.
+SHARE_OF_DEVICE, SHARE_OF_COMPUTER = 0.6, 0.25
+
+
+class ChunkPlan(NamedTuple):
+    """The jobs that are trained together, by number, and how they are laid out."""
+
+    nums: tuple[int, ...]
+    layout: Layout
+
+    def as_entry(self) -> Mapping[str, Any]:
+        """For the ledger."""
+        return {"jobs": list(self.nums), "layout": list(self.layout)}
+
+    @classmethod
+    def of(cls, entry: Mapping[str, Any]) -> ChunkPlan:
+        """From the ledger."""
+        return cls(tuple(entry["jobs"]), Layout(*entry["layout"]))
+
+
+def devices_of(experiment: Experiment) -> list[Device]:
+    """All devices of the platform that the experiment asks for.
+
+    Raises:
+        ConfigError: there is none.
+
+    """
+    name = experiment.training.device
+    devices.on_device(name)
+    return jax.devices(None if name == "auto" else name)
+
+
+def groups(jobs: Iterable[Job]) -> list[list[Job]]:
+    """The jobs that can share a program: equal structure, equal data."""
+    found: dict[Any, list[Job]] = {}
+    for job in jobs:
+        experiment = job.experiment
+        # A float of a data set is a leaf like any other, but it makes other examples.
+        key = (jax.tree.structure(experiment), experiment.data)
+        found.setdefault(key, []).append(job)
+    return list(found.values())
+
+
+def chunks(
+    jobs: Sequence[Job], devices: Sequence[Device], sizes: Mapping[str, int], most: int | None
+) -> list[ChunkPlan]:
+    """The jobs of a group in chunks that fit the memory, of at most `most` jobs."""
+    experiment = jobs[0].experiment
+    widest = widest_block(experiment, devices)
+    fitting = _fitting(experiment, devices, sizes, min(widest, len(jobs)))
+    n = max(1, min(fitting, most or len(jobs)))
+    number = -(-len(jobs) // n)
+    size = -(-len(jobs) // number)
+    cut = [jobs[start : start + size] for start in range(0, len(jobs), size)]
+    return [_plan([job.num for job in part], len(devices), widest) for part in cut]
+
+
+def halves(plan: ChunkPlan, experiment: Experiment, devices: Sequence[Device]) -> list[ChunkPlan]:
+    """A chunk as two of half its size."""
+    middle = (len(plan.nums) + 1) // 2
+    widest = min(widest_block(experiment, devices), max(1, plan.layout.width // 2))
+    return [_plan(nums, len(devices), widest) for nums in (plan.nums[:middle], plan.nums[middle:])]
+
+
+def _plan(nums: Sequence[int], devices: int, widest: int) -> ChunkPlan:
+    return ChunkPlan(tuple(nums), layout(len(nums), devices, widest))
+
+
+def _fitting(
+    experiment: Experiment, devices: Sequence[Device], sizes: Mapping[str, int], width: int
+) -> int:
+    """How many lanes fit the memory, by an estimate that halving corrects where it is wrong."""
+    with precision(experiment.training.dtype):
+        exact = initial_state.exact(experiment)
+        state = jax.eval_shape(initial_state.draw_state, experiment, exact)
+    state_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
+    n_out = sum(experiment.network.sizes)
+    evaluated = 8 * n_out * min(evaluation.EVALUATION_CHUNK, max(sizes.values()))
+    # The state before and after an epoch and a gradient; orders of the examples, here and there.
+    lane = 4 * state_bytes + 8 * sizes["train"] * experiment.training.next_evaluated(0)
+    free = _memory(devices) - len(devices) * width * evaluated
+    return max(1, int(free // lane))
+
+
+def _memory(devices: Sequence[Device]) -> float:
+    """Bytes that lanes may take on all devices together."""
+    is_cpu, stats = devices[0].platform == "cpu", [device.memory_stats() for device in devices]
+    share = SHARE_OF_COMPUTER if is_cpu else SHARE_OF_DEVICE
+    if is_cpu and not all(stats):
+        return share * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return share * sum((one or {}).get("bytes_limit", 2**33) for one in stats)

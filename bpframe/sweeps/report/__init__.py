@@ -1,0 +1,1 @@
+"""What a sweep tells of its runs: tables, a page and a picture."""

@@ -1,0 +1,77 @@
+"""report.html and results.png, from the folders of one sweep or of several."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bpframe.runs.folder import METRICS, write_whole
+from bpframe.sweeps.objective import Objective
+from bpframe.sweeps.report import page
+from bpframe.sweeps.report.page import ReportRun
+from bpframe.sweeps.rows import Row
+
+PAGE, PICTURE = "report.html", "results.png"
+
+
+def write(
+    sweeps: Mapping[Path, Sequence[Row]],
+    folder: Path,
+    objective: Objective,
+    *,
+    with_picture: bool = False,
+) -> None:
+    """Write the page about all runs of some sweeps, and the picture, into `folder`.
+
+    Raises:
+        OSError: it cannot be written.
+
+    """
+    names = [_name(sweep) for sweep in sweeps]
+    found = [
+        run
+        for name, (sweep, rows) in zip(names, sweeps.items(), strict=True)
+        for run in _runs(f"{name}/" if len(sweeps) > 1 else "", sweep, rows, folder)
+    ]
+    title = ", ".join(names)
+    written = page.page(title, found, objective.name, objective.direction)
+    write_whole(folder / PAGE, written.encode("utf-8", "replace"), durable=False)
+    if with_picture:
+        from bpframe.sweeps.report.picture import picture  # matplotlib takes a while to import
+
+        drawn = picture(title, found, objective.name, objective.direction)
+        write_whole(folder / PICTURE, drawn, durable=False)
+
+
+def _name(sweep: Path) -> str:
+    """Its last part, with the one before it where that is a date, as Hydra has it."""
+    parts = sweep.absolute().parts[-2:]
+    return "/".join(parts if parts[0][:2].isdigit() else parts[1:])
+
+
+def _runs(prefix: str, sweep: Path, rows: Sequence[Row], folder: Path) -> Iterator[ReportRun]:
+    """The runs of a sweep with their learning curves, for a report in `folder`."""
+    for row in rows:
+        place = Path(os.path.relpath(sweep / row.folder, folder)).as_posix()
+        yield ReportRun(
+            f"{prefix}{row.num}",
+            dataclasses.replace(row, folder=place),
+            _curves(sweep / row.folder),
+        )
+
+
+def _curves(run: Path) -> dict[str, list[Any]]:
+    """The columns of a run's metrics.jsonl that are numbers."""
+    try:
+        lines = [json.loads(line) for line in (run / METRICS).read_bytes().splitlines()]
+    except OSError:
+        return {}  # a job that could not be written has none
+    return {
+        name: [line[name] for line in lines]
+        for name, first in (lines[0] if lines else {}).items()
+        if name not in ("epoch", "seconds") and (first is None or isinstance(first, int | float))
+    }

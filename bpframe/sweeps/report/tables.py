@@ -1,0 +1,87 @@
+"""The files of a sweep that tell of all its jobs: results.csv, results.jsonl, best.yaml."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import OmegaConf
+
+from bpframe.configuration import schemas
+from bpframe.errors import ConfigError
+from bpframe.runs.folder import write_whole
+from bpframe.sweeps.objective import Objective
+from bpframe.sweeps.rows import Row
+
+CSV, JSONL, BEST = "results.csv", "results.jsonl", "best.yaml"
+
+
+def write(folder: Path, rows: Sequence[Row], objective: Objective) -> None:
+    """Write the results of a sweep into its folder, in place of earlier ones.
+
+    Raises:
+        OSError: they cannot be written.
+
+    """
+    lines = [json.dumps(row.as_dict(), default=str) + "\n" for row in rows]
+    write_whole(folder / JSONL, "".join(lines).encode(), durable=False)
+    write_whole(folder / CSV, _csv(rows).encode(), durable=False)
+    best = objective.best(rows)
+    config = folder / best.folder / ".hydra" / "config.yaml" if best else None
+    if best and config and config.is_file():
+        write_whole(folder / BEST, _best(best, objective, config).encode(), durable=False)
+    else:
+        (folder / BEST).unlink(missing_ok=True)
+
+
+def _csv(rows: Sequence[Row]) -> str:
+    """A line for each job; a column for each setting, metric and time that any of them has."""
+    settings, metrics, timing = (
+        dict.fromkeys(key for row in rows for key in getattr(row, part))
+        for part in ("settings", "metrics", "timing")
+    )
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    own = ("num", "folder", "status")
+    last = ("epochs", "stopped", "error")
+    writer.writerow([*own, *settings, *metrics, *timing, *last])
+    for row in rows:
+        writer.writerow(
+            [
+                *(getattr(row, name) for name in own),
+                *(_cell(row.settings[key]) if key in row.settings else "" for key in settings),
+                *(_cell(row.metrics.get(key)) for key in metrics),
+                *(_cell(row.timing.get(key)) for key in timing),
+                *(getattr(row, name) for name in last),
+            ]
+        )
+    return buffer.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    return json.dumps(value) if isinstance(value, list | dict | bool) else value
+
+
+def _best(row: Row, objective: Objective, path: Path) -> str:
+    """The config of a job as a primary config, which needs nothing but bpframe's own."""
+    config = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
+    if not isinstance(config, dict):
+        raise ConfigError(f"{path}: is not a configuration")
+    groups = [{f"override {group}": config[group]["name"]} for group in schemas.GROUPS]
+    values = {
+        key: {field: part for field, part in value.items() if field != "name"}
+        if key in schemas.GROUPS
+        else value
+        for key, value in config.items()
+    }
+    values = {key: value for key, value in values.items() if value != {}}
+    head = {"defaults": ["config", *groups, "_self_"]}
+    return (
+        f"# Job {row.num}: {objective.name} {objective.of(row)}, the best of its sweep.\n"
+        + yaml.safe_dump({**head, **values}, sort_keys=False, allow_unicode=True)
+    )

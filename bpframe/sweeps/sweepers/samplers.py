@@ -1,0 +1,149 @@
+"""Who suggests the trials of a search: Optuna's samplers, one for each generation.
+
+A generation's sampler is made anew, from the seed and the number of its first trial. So what it
+suggests depends on these and on the trials before, and on nothing that a process remembers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import math
+import warnings
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from optuna.distributions import CategoricalDistribution
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import (
+    BaseSampler,
+    CmaEsSampler,
+    GridSampler,
+    RandomSampler,
+    TPESampler,
+)
+
+from bpframe.errors import ConfigError, unknown
+from bpframe.sweeps.lanes.halving import Halving
+from bpframe.sweeps.sweepers.spaces import Axis
+
+Axes = Mapping[str, Axis]
+
+N_TRIALS = 64
+"""How many trials a search makes that does not say, but for a grid, which makes all."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SearchSettings:
+    """How a space is searched: the node hydra.sweeper.
+
+    Attributes:
+        sampler: a name in SAMPLERS.
+        n_trials: how many there are to be, with those of a search that is resumed; None: see
+            `total`.
+        batch: the trials of a generation.
+        seed: of the whole search.
+        halving: how trials are given up on the way, if they are.
+
+    """
+
+    sampler: str
+    n_trials: int | None
+    batch: int
+    seed: int
+    halving: Halving | None
+
+    @classmethod
+    def of(cls, node: Mapping[str, Any]) -> SearchSettings:
+        """The settings of a node.
+
+        Raises:
+            ConfigError: a setting is out of range, or the sampler is unknown or missing.
+
+        """
+        for name, least in (("n_trials", 1), ("batch", 1), ("seed", 0)):
+            if node[name] is not None and node[name] < least:
+                raise ConfigError(
+                    f"hydra.sweeper.{name}: {node[name]} is out of range; allowed: >= {least}"
+                )
+        if node["sampler"] not in SAMPLERS:
+            raise unknown("hydra.sweeper.sampler", node["sampler"], SAMPLERS)
+        if node["sampler"] == "cmaes" and importlib.util.find_spec("cmaes") is None:
+            raise ConfigError(
+                "hydra.sweeper.sampler: cmaes needs the package cmaes, which is not installed; "
+                "pip install cmaes"
+            )
+        first, factor = node["halving"]["first"], node["halving"]["factor"]
+        halving = Halving(first, factor) if first else None
+        return cls(node["sampler"], node["n_trials"], node["batch"], node["seed"], halving)
+
+    def check(self, axes: Axes) -> None:
+        """Raise a ConfigError if the sampler cannot search there."""
+        for key, axis in axes.items():
+            if self.sampler == "grid" and axis.values() is None:
+                raise ConfigError(
+                    f"{key}: an interval has no end of values, and hydra.sweeper.sampler=grid "
+                    "takes all; give choices or a range, or another sampler"
+                )
+            if self.sampler == "cmaes" and isinstance(axis.distribution, CategoricalDistribution):
+                raise ConfigError(
+                    f"{key}: hydra.sweeper.sampler=cmaes has no use for choices; give intervals "
+                    "or ranges, or another sampler"
+                )
+
+    def total(self, axes: Axes) -> int:
+        """How many trials the search makes: `n_trials`, but no more than a grid has."""
+        if self.sampler != "grid":
+            return self.n_trials or N_TRIALS
+        size = math.prod(len(axis.values() or ()) for axis in axes.values())
+        return min(self.n_trials or size, size)
+
+    def generation(self, axes: Axes, first: int) -> BaseSampler:
+        """The sampler of the generation whose first trial has the number `first`."""
+        return SAMPLERS[self.sampler](self, axes, first)
+
+    def _seed(self, first: int) -> int:
+        return int(np.random.SeedSequence((self.seed, first)).generate_state(1)[0])
+
+
+def _tpe(settings: SearchSettings, axes: Axes, first: int) -> BaseSampler:
+    """The tree-structured Parzen estimator; Bergstra et al. (2011).
+
+    Trials of a generation that are still to be trained count as bad ones, so that it spreads.
+    """
+    del axes
+    return TPESampler(seed=settings._seed(first))
+
+
+def _random(settings: SearchSettings, axes: Axes, first: int) -> BaseSampler:
+    del axes
+    return RandomSampler(settings._seed(first))
+
+
+def _grid(settings: SearchSettings, axes: Axes, first: int) -> BaseSampler:
+    """Every combination once. The seed shuffles them, and so is that of the whole search."""
+    del first
+    return GridSampler({key: axis.values() or [] for key, axis in axes.items()}, seed=settings.seed)
+
+
+def _cmaes(settings: SearchSettings, axes: Axes, first: int) -> BaseSampler:
+    """The covariance matrix adaptation evolution strategy; Hansen and Ostermeier (2001).
+
+    After a random generation, each one of the search is one of the strategy.
+    """
+    del axes
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return CmaEsSampler(
+            seed=settings._seed(first),
+            popsize=max(settings.batch, 4),
+            consider_pruned_trials=settings.halving is not None,
+            warn_independent_sampling=False,
+        )
+
+
+SAMPLERS: Mapping[str, Callable[[SearchSettings, Axes, int], BaseSampler]] = MappingProxyType(
+    {"tpe": _tpe, "random": _random, "grid": _grid, "cmaes": _cmaes}
+)

@@ -1,0 +1,57 @@
+"""What the terminal shows of a sweep at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra.core.override_parser.types import Override
+from rich.console import Console
+from rich.table import Table
+
+from bpframe.sweeps.objective import Objective
+from bpframe.sweeps.rows import Row
+
+MOST_ROWS = 20
+"""How many jobs the table of failures names; results.csv has them all."""
+
+
+def show_end(
+    console: Console,
+    rows: Sequence[Row],
+    failed: Sequence[Row],
+    objective: Objective,
+    folder: Path,
+) -> None:
+    """A table of the jobs that failed, the best job of all, and where the results are."""
+    if failed:
+        show_failures(console, [(row.num, text(row), row.status, row.error) for row in failed])
+    if best := objective.best(rows):
+        reached = f"{objective.name} {objective.of(best):.4g}"
+        say(console, f"best: job {best.num}, {reached} with {text(best)}")
+    say(console, f"written to {folder} (report.html, results.csv)")
+
+
+def show_failures(console: Console, failures: Sequence[tuple[int, str, str, str | None]]) -> None:
+    """A table of (number, overrides, status, error)."""
+    table = Table(title="jobs that did not complete", title_justify="left")
+    table.add_column("job", justify="right")
+    for name in ("overrides", "status", "error"):
+        table.add_column(name, overflow="fold")
+    for num, overrides, status, error in failures[:MOST_ROWS]:
+        table.add_row(str(num), overrides, status, error or "")
+    console.print(table, markup=False)
+    if len(failures) > MOST_ROWS:
+        say(console, f"and {len(failures) - MOST_ROWS} more")
+
+
+def text(row: Row) -> str:
+    """The settings of a job as overrides."""
+    return " ".join(
+        f"{key}={Override._get_value_element_as_str(value)}" for key, value in row.settings.items()
+    )
+
+
+def say(console: Console, line: str) -> None:
+    """A line that may be as long as it is."""
+    console.print(line, highlight=False, soft_wrap=True, markup=False)

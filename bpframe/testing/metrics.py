@@ -1,0 +1,166 @@
+"""Checks of metrics: folds over mini-batches, whose totals keep their shape."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bpframe import equations
+from bpframe.metrics import Observation
+from bpframe.network import Layer, Network
+from bpframe.plugin_host.registry import Registry
+from bpframe.testing import components
+from bpframe.testing.expect import (
+    expect,
+    expect_arrays,
+    expect_finite,
+    expect_same_shapes,
+    expect_trees_close,
+)
+from bpframe.testing.outcome import Check, CheckFailedError
+from bpframe.testing.parameters import some_params
+from bpframe.testing.subjects import Subject
+from bpframe.testing.tracing import run_traced, shape_of
+from bpframe.testing.training import built_in
+
+SIZES = (5, 6, 3)
+
+
+def observation(registry: Registry, m: int, seed: int, dtype: str = "float64") -> Observation:
+    """What a metric sees of m examples in a small network."""
+    sigmoid = built_in(registry, "activation", "sigmoid")
+    return _observation(sigmoid, built_in(registry, "cost", "quadratic"), m, seed, dtype)
+
+
+@functools.lru_cache(maxsize=32)
+def _observation(sigmoid: Any, cost: Any, m: int, seed: int, dtype: str) -> Observation:
+    network = Network(5, tuple(Layer(n, sigmoid) for n in SIZES[1:]))
+    rng = np.random.default_rng(seed)
+    x = jnp.asarray(rng.normal(size=(m, 5)), dtype)
+    labels = rng.integers(0, 3, m)
+    y = jnp.asarray(np.eye(3)[labels], dtype)
+    params = some_params(6, dtype, SIZES)
+    found = jax.jit(equations.gradient)(network, cost, params, x, y)
+    answer = np.argmax(np.asarray(found.trace.a[-1]), axis=1)
+    return Observation(
+        activations=tuple(layer.activation for layer in network.layers),
+        params=params,
+        trace=found.trace,
+        deltas=found.deltas,
+        gradient=found.mean,
+        y=y,
+        answer=jnp.asarray(answer, jnp.int32),
+        target=jnp.asarray(labels, jnp.int32),
+        cost=0.5 * jnp.sum((found.trace.a[-1] - y) ** 2, axis=1),
+    )
+
+
+def metric_probe(registry: Registry) -> Callable[[Any], Any]:
+    """The columns that a metric gives for two mini-batches."""
+
+    def compute(metric: Any) -> Any:
+        return _measured(metric, [observation(registry, 4, seed) for seed in (1, 2)])
+
+    return compute
+
+
+def _shapes(seen: Observation) -> Observation:
+    return jax.eval_shape(lambda seen: seen, seen)
+
+
+def _measured(metric: Any, batches: list[Observation]) -> Any:
+    total = metric.start(_shapes(batches[0]))
+    for seen in batches:
+        total = metric.add(total, seen)
+    return metric.result(total, batches[-1].params)
+
+
+def start_needs_shapes_alone(subject: Subject) -> None:
+    """`start` works from shapes, and gives arrays."""
+    for metric in subject.instances:
+        seen = _shapes(observation(subject.registry, 4, 1))
+        try:
+            total = metric.start(seen)
+        except Exception as error:
+            raise CheckFailedError(
+                f"start fails when it is given shapes without values: {error}",
+                expected="jnp.zeros of shapes and dtypes that `seen` has",
+            ) from error
+        expect_arrays(total, "the total", "start")
+
+
+def total_keeps_its_shape(subject: Subject) -> None:
+    """`add` keeps the structure, shapes and dtypes of the total, also for a short mini-batch."""
+    for metric in subject.instances:
+        for dtype in ("float32", "float64"):
+            batches = [observation(subject.registry, m, 1, dtype) for m in (4, 3)]
+            start = shape_of(lambda s, m=metric: m.start(_shapes(s)), batches[0])
+            for seen in batches:
+                expect_same_shapes(shape_of(metric.add, start, seen), start, "the total")
+
+
+def columns_are_finite_arrays(subject: Subject) -> None:
+    """`result` gives an array, or arrays by column, and they are finite."""
+    for metric in subject.instances:
+        result = _measured(metric, [observation(subject.registry, 4, s) for s in (1, 2)])
+        columns = result if isinstance(result, Mapping) else {"": result}
+        for name, column in columns.items():
+            expect(
+                isinstance(name, str) and (not isinstance(result, Mapping) or name.isidentifier()),
+                "a column has no name like layer_2",
+                found=name,
+            )
+            expect(
+                isinstance(column, jax.Array | np.ndarray),
+                f"column {name!r} is no array" if name else "the result is no array",
+                found=type(column).__name__,
+                expected="a jax.Array",
+            )
+            what = f"column {name!r}" if name else "the result"
+            expect_finite(column, f"{what} is not finite", "eight examples, a network 5-6-3")
+
+
+def mean_is_over_examples(subject: Subject) -> None:
+    """A mean metric gives the same however the examples are cut into mini-batches."""
+    measured = jax.jit(_measured)
+    for metric in subject.instances:
+        one = observation(subject.registry, 4, 1)
+
+        def rows(part: slice, one: Observation = one) -> Observation:
+            def cut(tree: Any) -> Any:
+                return jax.tree.map(lambda leaf: leaf[part], tree)
+
+            return one._replace(
+                trace=cut(one.trace),
+                deltas=cut(one.deltas),
+                y=cut(one.y),
+                answer=cut(one.answer),
+                target=cut(one.target),
+                cost=cut(one.cost),
+            )
+
+        expect_trees_close(
+            run_traced(measured, metric, [rows(slice(0, 3)), rows(slice(3, 4))]),
+            run_traced(measured, metric, [one]),
+            "the mean over the examples depends on how they are cut into mini-batches",
+            given="four examples as three and one, and at once",
+        )
+
+
+def _is_mean(subject: Subject) -> bool:
+    return hasattr(subject.component, "measure")
+
+
+METRIC_CHECKS = (
+    *components.PURE,
+    Check("start needs shapes alone", start_needs_shapes_alone, "start"),
+    Check("total keeps its shape", total_keeps_its_shape, "add/measure"),
+    Check("columns are finite arrays", columns_are_finite_arrays, "result/measure"),
+    Check("mean is over examples", mean_is_over_examples, "measure", applies=_is_mean),
+    *components.COMPILED,
+)

@@ -1,0 +1,76 @@
+"""Examples on the device where they are trained on, and which device that is."""
+
+from __future__ import annotations
+
+import contextlib
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.sharding import Sharding
+
+from bpframe.data import Examples
+from bpframe.errors import ConfigError
+from bpframe.training.experiment import Experiment
+from bpframe.training.precision import wide_dtype
+
+Device: TypeAlias = Any
+"""A jax.Device, which is a variable to type checkers."""
+
+
+class DeviceExamples(NamedTuple):
+    """`Examples` on the device: x (n, n_in), y labels (n,) or targets (n, n_out)."""
+
+    x: Array
+    y: Array
+    scale: Array
+
+
+def on_device(name: str) -> AbstractContextManager[None]:
+    """The context in which arrays go to a platform's first device; "auto" changes nothing.
+
+    Raises:
+        ConfigError: there is none.
+
+    """
+    try:
+        device = jax.devices(None if name == "auto" else name)[0]
+    except (RuntimeError, AssertionError) as error:  # JAX asserts if JAX_PLATFORMS names no device
+        platforms = jax.config.values["jax_platforms"]
+        allowed = f" with JAX_PLATFORMS={platforms}" if platforms else ""
+        raise ConfigError(
+            f"training.device: JAX has no device for {name!r} here{allowed}; set "
+            "training.device=auto or cpu, or install the JAX that supports the device"
+        ) from error
+    return contextlib.nullcontext() if name == "auto" else jax.default_device(device)
+
+
+def to_device(
+    examples: Examples, dtype: str, device: Device | Sharding | None = None
+) -> DeviceExamples:
+    """Copy examples to the device: bytes stay bytes, the rest takes the dtype of the parameters."""
+    wide = wide_dtype(dtype)
+    x = examples.x if examples.x.dtype == np.uint8 else examples.x.astype(wide)
+    y = examples.y.astype(np.int32 if examples.y.ndim == 1 else wide)
+    arrays = DeviceExamples(x, y, np.asarray(examples.scale, wide))  # pyright: ignore[reportArgumentType]
+    return jax.tree.map(lambda array: jnp.asarray(array, device=device), arrays)
+
+
+def take(examples: DeviceExamples, rows: Array) -> DeviceExamples:
+    """The examples of some rows, which may have any shape: it replaces the axis n."""
+    x, y, scale = examples
+    return DeviceExamples(
+        x.at[rows].get(mode="promise_in_bounds"), y.at[rows].get(mode="promise_in_bounds"), scale
+    )
+
+
+def floats(experiment: Experiment, examples: DeviceExamples) -> tuple[Array, Array]:
+    """X (..., n_in) and one-hot or float targets y (..., n_out), in the dtype of the products."""
+    dtype = experiment.training.dtype
+    x, y, scale = examples
+    if jnp.issubdtype(y.dtype, jnp.integer):
+        y = jax.nn.one_hot(y, experiment.network.layers[-1].n, dtype=dtype)
+    return x.astype(dtype) * scale.astype(dtype), y.astype(dtype)

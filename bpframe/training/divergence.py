@@ -1,0 +1,144 @@
+"""Where training met the first value that is not finite, found by running the epoch again.
+
+A healthy run pays nothing for this: an epoch only says at its end whether all is finite. If not,
+it is run once more, step by step, from the parameters before it.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from bpframe.contracts import Params
+from bpframe.errors import DivergenceError
+from bpframe.training.devices import DeviceExamples, take
+from bpframe.training.experiment import Experiment
+from bpframe.training.step import State, train_step
+
+
+class Divergence(NamedTuple):
+    """The first value that is not finite.
+
+    Attributes:
+        epoch: the epoch in which it was met; 0 before training.
+        step: the mini-batch of the epoch, counted from 1; None if no step of it was to blame,
+            but the evaluation after it.
+        layer: its layer, numbered as in the book.
+        quantity: what it is: "z", "the cost", "delta" or "the step".
+        params: the last parameters that are finite.
+
+    """
+
+    epoch: int
+    step: int | None
+    layer: int
+    quantity: str
+    params: tuple[Params, ...]
+
+    @property
+    def error(self) -> DivergenceError:
+        """The error that tells of it."""
+        batch = f", mini-batch {self.step}" if self.step else ""
+        return DivergenceError(
+            f"training diverged in epoch {self.epoch}{batch}: {self.quantity} is not finite "
+            f"in layer {self.layer}; try a smaller optimiser.eta, or training.dtype=float64",
+            epoch=self.epoch,
+            layer=self.layer,
+        )
+
+
+def locate(
+    experiment: Experiment, state: State, examples: DeviceExamples, orders: Mapping[int, np.ndarray]
+) -> Divergence:
+    """Run some epochs again from `state`, and stop before the first step that is not finite.
+
+    `orders` are those of the epochs, by their number.
+    """
+    for epoch, order in orders.items():
+        steps, state, bad = _epoch_again(experiment, state, examples, order)
+        if np.any(bad):
+            return _described(experiment, epoch, steps, state, bad)
+    last = max(orders, default=0)
+    return Divergence(last, None, len(experiment.network.sizes), "the cost", state.params)
+
+
+def _epoch_again(
+    experiment: Experiment, state: State, examples: DeviceExamples, order: np.ndarray
+) -> tuple[int, State, np.ndarray]:
+    """How many steps were made, the state before the bad one if there is one, and its flags."""
+    n = len(order)
+    m = experiment.training.m(n)
+    done = n // m * m
+    whole, rest = order[:done].reshape(-1, m), order[done:]
+    steps, state, bad = _until_bad(experiment, state, examples, whole, n)
+    if not np.any(bad) and rest.size:
+        steps, (state, bad) = steps + 1, _one_step(experiment, state, examples, rest, n)
+    return int(steps), state, np.asarray(bad)
+
+
+def _described(
+    experiment: Experiment, epoch: int, step: int, state: State, bad: np.ndarray
+) -> Divergence:
+    # Forward from layer 2 to L, then the cost, then backward from L to 2, then the step.
+    depth = len(experiment.network.layers)
+    forward, cost, backward, update = np.split(bad, [depth, depth + 1, -depth])
+    quantity, layer = next(
+        (name, layer)
+        for name, flags, layers in (
+            ("z", forward, range(2, depth + 2)),
+            ("the cost", cost, [depth + 1]),
+            ("delta", backward[::-1], range(depth + 1, 1, -1)),
+            ("the step", update, range(2, depth + 2)),
+        )
+        for flag, layer in zip(flags, layers, strict=True)
+        if flag
+    )
+    return Divergence(epoch, step, layer, quantity, state.params)
+
+
+@functools.partial(jax.jit, static_argnames="n")
+def _until_bad(
+    experiment: Experiment, state: State, examples: DeviceExamples, rows: Array, n: int
+) -> tuple[Array, State, Array]:
+    """How many steps were made, the state before the bad one if there is one, and its flags."""
+    flags = jax.eval_shape(_flagged_step, experiment, state, examples, rows[0], n)[1]
+
+    def go_on(carry: tuple[Array, State, Array]) -> Array:
+        step, _, bad = carry
+        return (step < rows.shape[0]) & ~jnp.any(bad)
+
+    def one_more(carry: tuple[Array, State, Array]) -> tuple[Array, State, Array]:
+        step, state, _ = carry
+        return step + 1, *_flagged_step(experiment, state, examples, rows[step], n)
+
+    start = (jnp.zeros((), jnp.int32), state, jnp.zeros(flags.shape, flags.dtype))
+    return jax.lax.while_loop(go_on, one_more, start)
+
+
+def _flagged_step(
+    experiment: Experiment, state: State, examples: DeviceExamples, rows: Array, n: int
+) -> tuple[State, Array]:
+    """The state after a step, or as it was if the step is bad; and what of it is not finite."""
+    step = train_step(experiment, state, take(examples, rows), n)
+    quantities = [
+        *step.gradient.trace.z,
+        step.totals.cost,
+        *step.gradient.deltas,
+        *step.state.params,
+    ]
+    bad = jnp.stack([_not_finite(quantity) for quantity in quantities])
+    kept = jax.tree.map(lambda old, new: jnp.where(jnp.any(bad), old, new), state, step.state)
+    return kept, bad
+
+
+_one_step = jax.jit(_flagged_step, static_argnames="n")
+
+
+def _not_finite(quantity: Array | Params) -> Array:
+    return jnp.any(jnp.stack([jnp.any(~jnp.isfinite(leaf)) for leaf in jax.tree.leaves(quantity)]))

@@ -1,0 +1,94 @@
+"""Cost, accuracy and metrics over whole splits, in chunks of examples."""
+
+from __future__ import annotations
+
+import functools
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from bpframe import equations
+from bpframe.contracts import Params
+from bpframe.metrics import Observation
+from bpframe.products import neurons_first
+from bpframe.training import metric_folds
+from bpframe.training.devices import DeviceExamples, floats, take
+from bpframe.training.epoch import blocks
+from bpframe.training.experiment import Experiment
+from bpframe.training.metric_folds import Portion, Totals, observation, summed
+from bpframe.training.precision import cast, cast_floats
+from bpframe.training.step import State, narrow, score, train_step
+
+EVALUATION_CHUNK = 2_000
+
+
+@jax.jit
+def evaluate(
+    experiment: Experiment, params: tuple[Params, ...], examples: DeviceExamples, n_train: Array
+) -> Totals:
+    """Cost and correct answers over `examples`, in chunks; the penalty is that of training."""
+    network, _ = narrow(experiment)
+    narrow_params = cast(params, experiment.training.dtype)
+
+    def example(xy: tuple[Array, Array]) -> Totals:
+        x, y = floats(experiment, DeviceExamples(*xy, examples.scale))
+        trace = equations.forward(network, narrow_params, x, neurons_first)
+        return score(experiment, trace.z[-1], trace.a[-1], y)
+
+    scores = jax.lax.map(example, (examples.x, examples.y), batch_size=EVALUATION_CHUNK)
+    totals = summed(scores)
+    penalty = experiment.regulariser.cost(params) / n_train
+    return Totals(totals.cost / examples.x.shape[0] + penalty, totals.correct)
+
+
+@functools.partial(jax.jit, static_argnames="over")
+def measure(
+    experiment: Experiment, state: State, examples: DeviceExamples, over: str
+) -> Mapping[str, Array]:
+    """What the metrics over one split measure, by column, in chunks of examples."""
+    found: OrderedDict[str, Array] = OrderedDict()  # a dict would leave jit in sorted order
+    for portion in metric_folds.portions(experiment, over):
+        x, y, scale = examples
+        seen = DeviceExamples(x[: portion.first], y[: portion.first], scale)
+        found.update(_measured(experiment, state, seen, portion))
+    return found
+
+
+def _measured(
+    experiment: Experiment, state: State, examples: DeviceExamples, portion: Portion
+) -> Mapping[str, Array]:
+    network, pair = narrow(experiment)
+    params = cast(state.params, experiment.training.dtype)
+    states = cast_floats(state.rule, experiment.training.dtype)
+
+    def add(measured: Any, rows: Array) -> tuple[Any, None]:
+        x, y = floats(experiment, take(examples, rows))
+        carry = experiment.learning_rule.carry
+        found = equations.gradient(network, pair, params, x, y, carry, states)
+        seen = observation(experiment, state.params, found, y)
+        return metric_folds.add(experiment, portion, measured, seen), None
+
+    n = examples.x.shape[0]
+    chunk = min(EVALUATION_CHUNK, n)
+    measured = nothing_measured(experiment, portion, state, take(examples, jnp.arange(chunk)))
+    for rows in blocks(jnp.arange(n), chunk, 1):
+        measured, _ = jax.lax.scan(add, measured, rows[:, 0])
+    return metric_folds.columns(experiment, portion, measured, state.params)
+
+
+def nothing_measured(
+    experiment: Experiment, portion: Portion, state: State, batch: DeviceExamples
+) -> tuple[Any, ...]:
+    """The totals of the metrics over a portion before any mini-batch, which are like `batch`."""
+    if portion not in metric_folds.portions(experiment, portion.over):
+        return ()
+
+    def seen(state: State, batch: DeviceExamples) -> Observation:
+        step = train_step(experiment, state, batch, batch.x.shape[0])
+        return observation(experiment, state.params, step.gradient, step.y)
+
+    return metric_folds.start(experiment, portion, jax.eval_shape(seen, state, batch))

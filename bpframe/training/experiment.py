@@ -1,0 +1,68 @@
+"""An experiment: every part of a training run, assembled and checked."""
+
+from __future__ import annotations
+
+from bpframe.component import Component, hyperparameter
+from bpframe.contracts import (
+    Dataset,
+    InitialCondition,
+    Initialiser,
+    LearningRule,
+    Optimiser,
+    OutputPair,
+    Regulariser,
+)
+from bpframe.metrics import Monitor
+from bpframe.network import Network
+from bpframe.schedules import Schedule, Stopping
+
+DTYPES = ("float32", "float64", "bfloat16")
+DEVICES = ("auto", "cpu", "gpu", "tpu")
+
+
+class Training(Component):
+    """How long, in which portions and how precisely to train.
+
+    With `bfloat16`, products and activations are computed in bfloat16 while sums over examples,
+    parameters and optimiser state stay in float32. `device` is where to compute; "auto" leaves
+    the choice to JAX, which prefers a TPU or a GPU to the CPU. With `shared_order` the order of
+    the examples is that of seed 0 whatever the seed, so that the runs of a sweep see the same.
+
+    Without a `batch_size` a mini-batch is the whole training set: full-batch gradient descent.
+    A run is evaluated, recorded and steered every `evaluate_every` epochs, and after the last;
+    with `evaluate_start` it is evaluated and recorded before the first as well, as epoch 0.
+    """
+
+    epochs: int = hyperparameter(ge=1)
+    batch_size: int | None = hyperparameter(ge=1)
+    dtype: str = hyperparameter(choices=DTYPES)
+    evaluate_train: bool = False
+    device: str = hyperparameter(default="auto", choices=DEVICES)
+    shared_order: bool = False
+    evaluate_every: int = hyperparameter(default=1, ge=1)
+    evaluate_start: bool = False
+
+    def m(self, n: int) -> int:
+        """The size of a mini-batch, of n training examples."""
+        return n if self.batch_size is None else self.batch_size
+
+    def next_evaluated(self, epoch: int) -> int:
+        """The first epoch after this one that is evaluated."""
+        return min((epoch // self.evaluate_every + 1) * self.evaluate_every, self.epochs)
+
+
+class Experiment(Component):
+    """All parts of a run. Floats inside are pytree leaves, the rest is structure."""
+
+    data: Dataset
+    network: Network
+    cost: OutputPair
+    optimiser: Optimiser
+    initialiser: Initialiser | InitialCondition
+    regulariser: Regulariser
+    learning_rule: LearningRule
+    schedule: Schedule
+    stopping: Stopping
+    metrics: tuple[Monitor, ...]
+    training: Training
+    seed: int = hyperparameter(default=0, ge=0, lt=2**31, leaf=True)

@@ -1,0 +1,82 @@
+"""The state that training starts from: parameters, drawn or exact, and what goes with them."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bpframe.contracts import InitialCondition, Params
+from bpframe.errors import DataError
+from bpframe.training.compilation import SHORT_COMPILATION
+from bpframe.training.experiment import Experiment
+from bpframe.training.precision import cast_floats, wide_dtype
+from bpframe.training.steering import Steering
+from bpframe.training.step import State
+
+Exact: TypeAlias = tuple[Params, ...] | None
+"""The exact parameters of an initial condition, on the host; None where they are drawn."""
+
+
+def exact(experiment: Experiment) -> Exact:
+    """What the experiment's initial condition loads, checked, in the dtype of the parameters.
+
+    Raises:
+        ConfigError: the initial condition does not fit the network.
+        DataError: a file is missing, or parameters are not of the network's sizes or not finite.
+
+    """
+    condition, network = experiment.initialiser, experiment.network
+    if not isinstance(condition, InitialCondition):
+        return None
+    loaded = condition.load(network.sizes, experiment.seed)
+    name = type(condition).__name__
+    shapes = [((n_out, n_in), (n_out,)) for n_in, n_out in network.shapes]
+    found = [(np.shape(w), np.shape(b)) for w, b in loaded]
+    if found != shapes:
+        raise DataError(
+            f"initialiser: {name} has parameters of the shapes {_shown(found)}; the network "
+            f"{'-'.join(map(str, network.sizes))} needs {_shown(shapes)}"
+        )
+    if not all(np.isfinite(part).all() for layer in loaded for part in layer):
+        raise DataError(f"initialiser: {name} has parameters that are not finite")
+    wide = wide_dtype(experiment.training.dtype)
+    return jax.tree.map(lambda part: np.asarray(part, wide), tuple(loaded))
+
+
+def _shown(shapes: list[tuple[tuple[int, ...], tuple[int, ...]]]) -> str:
+    return ", ".join(f"w {w} b {b}" for w, b in shapes)
+
+
+def draw_state(experiment: Experiment, exact: Exact = None) -> State:
+    """The exact parameters or fresh ones, drawn with the experiment's seed, and fresh states.
+
+    Parameters are drawn in float32 whatever the dtype, so that runs which differ in nothing but
+    the dtype start at the same point.
+    """
+    wide = wide_dtype(experiment.training.dtype)
+    layers_key, rule_key = jax.random.split(jax.random.key(experiment.seed))
+    params = _drawn(experiment, layers_key) if exact is None else exact
+    params = jax.tree.map(lambda p: p.astype(wide), params)
+    return State(
+        params,
+        experiment.optimiser.init(params),
+        experiment.learning_rule.init(rule_key, params),
+        Steering(experiment.schedule.init(wide), experiment.stopping.init(wide)),
+        jnp.zeros((), jnp.int32),
+    )
+
+
+def _drawn(experiment: Experiment, key: jax.Array) -> tuple[Params, ...]:
+    keys = jax.random.split(key, len(experiment.network.layers))
+    initialiser = cast_floats(experiment.initialiser, "float32")
+    with jax.enable_x64(False):
+        return tuple(
+            initialiser(key, n_in, n_out)
+            for key, (n_in, n_out) in zip(keys, experiment.network.shapes, strict=True)
+        )
+
+
+initial_state = jax.jit(draw_state, compiler_options=SHORT_COMPILATION)

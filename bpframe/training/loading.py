@@ -1,0 +1,73 @@
+"""The data of an experiment, loaded and checked against it."""
+
+from __future__ import annotations
+
+from bpframe.contracts import Dataset
+from bpframe.data import Data
+from bpframe.errors import ConfigError, DataError
+from bpframe.metrics import STEPS
+from bpframe.training import devices, initial_state
+from bpframe.training.experiment import Experiment
+
+
+def load(experiment: Experiment) -> Data:
+    """The experiment's data, cut to `data.train_size` and checked against the experiment.
+
+    What the experiment needs besides of this machine, its device and the file of an exact initial
+    condition, is looked for as well.
+
+    Raises:
+        ConfigError: `data.train_size` or `training.batch_size` is larger than the training set, or
+            `training.device` is not there.
+        DataError: a file is missing or corrupt, or the data do not have the promised sizes.
+
+    """
+    data = loaded(experiment.data)
+    check(experiment, data)
+    return data
+
+
+def loaded(dataset: Dataset) -> Data:
+    """The data of a data set, cut to its `train_size`; see `load`."""
+    data = dataset.load()
+    if not isinstance(data, Data):
+        raise DataError(
+            f"data: {type(dataset).__name__}.load returned {type(data).__name__}; expected "
+            "bpframe.Data(train, validation, test)"
+        )
+    for split, examples in data._asdict().items():
+        if not len(examples):
+            raise DataError(f"data: the {split} set of {type(dataset).__name__} is empty")
+        if (examples.n_in, examples.n_out) != (dataset.n_in, dataset.n_out):
+            raise DataError(
+                f"data: the {split} set of {type(dataset).__name__} has {examples.n_in} inputs and "
+                f"{examples.n_out} outputs; promised were {dataset.n_in} and {dataset.n_out}"
+            )
+    n, k = len(data.train), dataset.train_size
+    if k is not None and k > n:
+        raise ConfigError(f"data.train_size: {k} is out of range; allowed: 1 to {n} for this data")
+    return data if k is None else data._replace(train=data.train.first(k))
+
+
+def check(experiment: Experiment, data: Data) -> None:
+    """Look for what the experiment needs besides its data, and whether it fits them; see `load`."""
+    devices.on_device(experiment.training.device)
+    n = len(data.train)
+    if (m := experiment.training.m(n)) > n:
+        raise ConfigError(
+            f"training.batch_size: {m} is out of range; allowed: 1 to {n}, the training set"
+        )
+    _check_probes(experiment, data)
+    initial_state.exact(experiment)
+
+
+def _check_probes(experiment: Experiment, data: Data) -> None:
+    """Refuse a metric over the first so many examples of a split that has fewer."""
+    for index, monitor in enumerate(experiment.metrics):
+        metric = monitor.metric
+        n = len(getattr(data, metric.over)) if metric.over != STEPS else 0
+        if metric.first is not None and metric.first > n:
+            allowed = f"1 to {n}, the {metric.over} set" if n else "none over the steps; set over"
+            raise ConfigError(
+                f"metrics[{index}].first: {metric.first} is out of range; allowed: {allowed}"
+            )

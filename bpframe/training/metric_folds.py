@@ -1,0 +1,101 @@
+"""The metrics of an experiment, folded over mini-batches inside the compiled program."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from bpframe.contracts import Params
+from bpframe.equations import BatchGradient
+from bpframe.metrics import Metric, Observation
+from bpframe.training.experiment import Experiment
+from bpframe.training.precision import cast, wide_dtype
+
+
+class Portion(NamedTuple):
+    """Which examples some metrics are over: all of `over`, or the `first` so many of a split."""
+
+    over: str
+    first: int | None = None
+
+
+class Totals(NamedTuple):
+    """A cost, and how many examples were classified rightly."""
+
+    cost: Array
+    correct: Array
+
+
+def observation(
+    experiment: Experiment, params: tuple[Params, ...], found: BatchGradient, y: Array
+) -> Observation:
+    """What metrics see of a mini-batch with targets y (m, n_out), in wide precision."""
+    dtype = experiment.training.dtype
+    wide, pair = wide_dtype(dtype), cast(experiment.cost, dtype)
+    z, a = found.trace.z[-1], found.trace.a[-1]
+    answer, target = (jax.vmap(answered)(outputs).astype(jnp.int32) for outputs in (a, y))
+    return Observation(
+        activations=cast(tuple(layer.activation for layer in experiment.network.layers), wide),
+        params=params,
+        trace=cast(found.trace, wide),
+        deltas=cast(found.deltas, wide),
+        gradient=found.mean,
+        y=y.astype(wide),
+        answer=answer,
+        target=target,
+        cost=jax.vmap(pair.cost)(z, a, y).astype(wide),
+    )
+
+
+def answered(a: Array) -> Array:
+    """The largest output; of a single output, whether it lies nearer to 1 than to 0."""
+    return a[0] > 0.5 if a.shape[0] == 1 else jnp.argmax(a)
+
+
+def portions(experiment: Experiment, over: str) -> list[Portion]:
+    """The portions of `over` that any metric is over, in the order in which they are measured."""
+    metrics = [monitor.metric for monitor in experiment.metrics if monitor.metric.over == over]
+    return list(dict.fromkeys(Portion(metric.over, metric.first) for metric in metrics))
+
+
+def start(experiment: Experiment, portion: Portion, seen: Observation) -> tuple[Any, ...]:
+    """The totals of the metrics over a portion before the first mini-batch."""
+    return tuple(metric.start(seen) for _, metric in _metrics(experiment, portion))
+
+
+def add(
+    experiment: Experiment, portion: Portion, totals: tuple[Any, ...], seen: Observation
+) -> tuple[Any, ...]:
+    """The totals with one more mini-batch in them."""
+    pairs = zip(_metrics(experiment, portion), totals, strict=True)
+    return tuple(metric.add(total, seen) for (_, metric), total in pairs)
+
+
+def columns(
+    experiment: Experiment, portion: Portion, totals: tuple[Any, ...], params: tuple[Params, ...]
+) -> Mapping[str, Array]:
+    """The results by column: NAME.OVER, or NAME.OVER.KEY where a metric has several."""
+    found: OrderedDict[str, Array] = OrderedDict()  # a dict would leave jit in sorted order
+    for (name, metric), total in zip(_metrics(experiment, portion), totals, strict=True):
+        result = metric.result(total, params)
+        if isinstance(result, Mapping):
+            found.update((f"{name}.{portion.over}.{key}", value) for key, value in result.items())
+        else:
+            found[f"{name}.{portion.over}"] = result
+    return found
+
+
+def _metrics(experiment: Experiment, portion: Portion) -> Iterator[tuple[str, Metric]]:
+    for monitor in experiment.metrics:
+        if (monitor.metric.over, monitor.metric.first) == portion:
+            yield monitor.name, monitor.metric
+
+
+def summed(totals: Totals) -> Totals:
+    """The sums over a leading axis of examples or mini-batches."""
+    return jax.tree.map(lambda leaf: jnp.sum(leaf, dtype=leaf.dtype), totals)

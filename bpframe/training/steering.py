@@ -1,0 +1,67 @@
+"""How the schedule and the stopping rule steer training: eta at each step, and when to end."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from bpframe.contracts import Optimiser
+from bpframe.schedules import EpochResult, Progress
+from bpframe.training.experiment import Experiment
+from bpframe.training.metric_folds import Totals
+from bpframe.training.precision import wide_dtype
+
+
+class Steering(NamedTuple):
+    """The states of the schedule and of the stopping rule, which change after an epoch."""
+
+    schedule: Any
+    stopping: Any
+
+
+def scheduled(experiment: Experiment, steering: Steering, step: Array, n: int) -> Optimiser:
+    """The optimiser with its eta as the schedule has it at this step."""
+    optimiser: Any = experiment.optimiser
+    if experiment.schedule.is_constant:
+        return optimiser
+    factor = experiment.schedule.factor(steering.schedule, progress(experiment, step, n))
+    return dataclasses.replace(optimiser, eta=optimiser.eta * factor)
+
+
+def progress(experiment: Experiment, step: Array, n: int) -> Progress:
+    """How far training has come before the given step, with n training examples."""
+    wide = wide_dtype(experiment.training.dtype)
+    steps_per_epoch = -(-n // experiment.training.m(n))
+    return Progress(step.astype(wide) / steps_per_epoch, float(experiment.training.epochs))
+
+
+@functools.partial(jax.jit, static_argnames=("n_train", "n_validation"))
+def after_epoch(
+    experiment: Experiment,
+    steering: Steering,
+    step: Array,
+    train: Totals,
+    validation: Totals,
+    n_train: int,
+    n_validation: int,
+) -> tuple[Steering, Array]:
+    """The states once schedule and stopping rule have seen an epoch, and whether to stop."""
+    wide = wide_dtype(experiment.training.dtype)
+    now = progress(experiment, step, n_train)
+    result = EpochResult(
+        epoch=jnp.round(now.epoch).astype(jnp.int32),
+        train_cost=train.cost,
+        validation_cost=validation.cost,
+        train_accuracy=train.correct.astype(wide) / n_train,
+        validation_accuracy=validation.correct.astype(wide) / n_validation,
+        factor=jnp.ones((), wide),
+    )
+    schedule = experiment.schedule.update(steering.schedule, result)
+    factor = jnp.asarray(experiment.schedule.factor(schedule, now), wide)
+    stopping, stop = experiment.stopping.update(steering.stopping, result._replace(factor=factor))
+    return Steering(schedule, stopping), stop

@@ -1,0 +1,76 @@
+"""The state of training, and one step of it: a mini-batch, its gradient, its update."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from bpframe import equations
+from bpframe.contracts import Params
+from bpframe.equations import BatchGradient
+from bpframe.training.devices import DeviceExamples, floats
+from bpframe.training.experiment import Experiment
+from bpframe.training.metric_folds import Totals, answered, summed
+from bpframe.training.precision import cast, cast_floats, wide_dtype
+from bpframe.training.steering import Steering, scheduled
+
+
+class State(NamedTuple):
+    """What changes during training, and the fixed state of the learning rule.
+
+    `step` counts the steps since the start.
+    """
+
+    params: tuple[Params, ...]
+    optimiser: Any
+    rule: tuple[Any, ...]
+    steering: Steering
+    step: Array
+
+
+class Step(NamedTuple):
+    """One step: the state after it, the gradient that made it, and what the batch gave.
+
+    `y` are the targets of the mini-batch, (m, n_out), in the dtype of the products.
+    """
+
+    state: State
+    gradient: BatchGradient
+    totals: Totals
+    y: Array
+
+
+def train_step(experiment: Experiment, state: State, batch: DeviceExamples, n: int) -> Step:
+    """One step on the examples of a mini-batch, out of n in the training set."""
+    network, pair = narrow(experiment)
+    x, y = floats(experiment, batch)
+    params = cast(state.params, experiment.training.dtype)
+    rule = experiment.learning_rule
+    states = cast_floats(state.rule, experiment.training.dtype)
+    found = equations.gradient(network, pair, params, x, y, rule.carry, states)
+    penalty = experiment.regulariser.gradient(state.params)
+    gradient = jax.tree.map(lambda g, p: g + p / n, found.mean, penalty)
+    optimiser = scheduled(experiment, state.steering, state.step, n)
+    new_params, optimiser_state = optimiser.update(gradient, state.optimiser, state.params)
+    scores = jax.vmap(score, in_axes=(None, 0, 0, 0))(
+        experiment, found.trace.z[-1], found.trace.a[-1], y
+    )
+    totals = summed(scores)
+    state = state._replace(params=new_params, optimiser=optimiser_state, step=state.step + 1)
+    return Step(state, found, totals, y)
+
+
+def score(experiment: Experiment, z: Array, a: Array, y: Array) -> Totals:
+    """The cost of one example in wide precision, and 1 if its answer is right, else 0."""
+    _, pair = narrow(experiment)
+    cost = pair.cost(z, a, y).astype(wide_dtype(experiment.training.dtype))
+    return Totals(cost, (answered(a) == answered(y)).astype(jnp.int32))
+
+
+def narrow(experiment: Experiment) -> tuple[Any, Any]:
+    """The network and the output pair with their hyperparameters in the dtype of the products."""
+    dtype = experiment.training.dtype
+    return cast(experiment.network, dtype), cast(experiment.cost, dtype)

@@ -1,0 +1,83 @@
+"""conf/experiment: every study is a sweep over seeds, and a config of one's own can be one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import test_cli
+import yaml
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from test_cli import Main
+
+from bpframe.configuration import assembly, composition, schemas
+from bpframe.plugin_host import host
+from bpframe.sweeps.sweepers import grid
+
+main = test_cli.main
+
+ROOT = Path(__file__).parents[2]
+NAMES = sorted(path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml"))
+WITHOUT_CHANCE = {"cost_functions": "nothing in it is drawn"}
+DOCS = (ROOT / "docs" / "sweeps.md").read_text(encoding="utf-8")
+
+
+def composed(name: str, mode: RunMode) -> DictConfig:
+    return composition.compose_config([f"+experiment={name}"], mode=mode)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_study_is_a_sweep_of_experiments_that_fit_together(name: str) -> None:
+    registry = schemas.store(host.load_registry())
+    with composition.initialised(), registry.explaining():
+        cfg = composed(name, RunMode.MULTIRUN)
+        assert cfg.hydra.mode is RunMode.MULTIRUN
+        params = [f"{key}={value}" for key, value in cfg.hydra.sweeper.params.items()]
+        hydra = GlobalHydra.instance().hydra
+        assert hydra is not None
+        parser = OverridesParser.create(hydra.config_loader)
+        jobs = grid.combinations(parser.parse_overrides(grid.in_step(params)))
+        seeds = {text for job in jobs for text in job if text.startswith("seed=")}
+        assert len(seeds) >= 10 or name in WITHOUT_CHANCE
+        first = [job for job in jobs if not seeds or "seed=0" in job]
+        for job in (first[0], first[-1]):
+            one = composition.compose_config([f"+experiment={name}", *job])
+            assembly.assemble(one, registry)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_study_has_its_folder(name: str) -> None:
+    folder = ROOT / "experiments" / name
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    assert f"bpframe +experiment={name}" in text
+    assert f"{name}.png" in text
+    assert (folder / "study.py").is_file()
+
+
+def test_every_study_has_its_config() -> None:
+    studies = {path.parent.name for path in (ROOT / "experiments").glob("*/study.py")}
+    assert studies - {"reproduction"} == set(NAMES)
+
+
+@pytest.mark.slow
+def test_a_config_of_ones_own_is_a_sweep(main: Main, tmp_path: Path) -> None:
+    """Slow: a sweep and a run, each compiled."""
+    block = DOCS.split("```yaml\n")[1].split("```")[0]
+    assert yaml.safe_load(block)["hydra"]["mode"] == "MULTIRUN"
+    folder = tmp_path / "my_configs" / "experiment"
+    folder.mkdir(parents=True)
+    (folder / "etas.yaml").write_text(block)
+    chosen = ("-cd", "my_configs", "+experiment=etas", "training.epochs=1", "data.train_size=20")
+    swept = main(*chosen, "seed=0,1", "hydra.sweep.dir=swept")
+    assert swept.status == 0, swept.err
+    assert {path.name for path in (tmp_path / "swept").iterdir()} >= {"0", "3", "results.csv"}
+    single = main(*chosen, "hydra.mode=RUN", "hydra.run.dir=single")
+    assert single.status == 0, single.err
+    assert (tmp_path / "single" / "summary.json").is_file()
+    wrong = main("-cd", "my_configs", "+experiment=etas", "optimiser.etta=1")
+    assert wrong.status == 1
+    assert "optimiser.etta" in wrong.err
+    assert len(wrong.err.strip().splitlines()) == 1

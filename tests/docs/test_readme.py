@@ -1,0 +1,63 @@
+"""The README's code runs, and what it says is printed is printed."""
+
+import importlib
+import re
+import shlex
+from pathlib import Path
+
+import jax
+import pytest
+
+import bpframe
+from bpframe.commands.explanation import explain
+
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+PYTHON = re.findall(r"```python\n(.*?)```", README, re.S)
+CONSOLE = re.findall(r"```console\n(.*?)```", README, re.S)
+
+
+@pytest.fixture
+def as_users_have_it():
+    """JAX as it is out of the box, instead of as the other tests set it."""
+    with (
+        jax.enable_x64(False),
+        jax.numpy_dtype_promotion("standard"),
+        jax.numpy_rank_promotion("allow"),
+    ):
+        yield
+
+
+def test_first_lines_are_the_two_commands():
+    first, second = README.split("```sh\n")[1].split("```")[0].strip().splitlines()
+    assert first == "python3 -m venv .venv && .venv/bin/pip install -e . && .venv/bin/bpframe"
+    assert second == ".venv/bin/pip install -e '.[test]' && .venv/bin/pytest"
+    assert README.split("```sh\n")[0].strip() == "# bpframe"
+
+
+@pytest.mark.usefixtures("as_users_have_it")
+def test_plugin_in_ten_lines_runs(tmp_path, monkeypatch, capsys):
+    plugin, use = PYTHON[0], PYTHON[1]
+    assert len([line for line in plugin.splitlines() if line.strip()]) <= 10
+    (tmp_path / "sine.py").write_text(plugin)
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.invalidate_caches()
+    exec(use, {})
+    assert float(capsys.readouterr().out.rstrip("%\n")) > 90
+
+
+@pytest.mark.usefixtures("as_users_have_it")
+def test_deltas_can_be_looked_at(capsys):
+    exec(PYTHON[2], {})
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(" (")[0] for line in lines[:3]] == ["2", "3", "4"]
+    assert lines[3] == "(30, 64)"
+
+
+@pytest.mark.parametrize("block", CONSOLE)
+def test_explanations_are_printed_as_quoted(block):
+    command, *quoted = block.strip().splitlines()
+    _, program, word, *overrides = shlex.split(command)
+    assert (program, word) == ("bpframe", "explain")
+    printed = explain(bpframe.compose(overrides))
+    for part in "\n".join(quoted).split("...\n"):
+        assert part.removesuffix("\n...").strip("\n") in printed

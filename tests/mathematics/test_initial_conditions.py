@@ -1,0 +1,173 @@
+"""Exact initial conditions: from a file, from a plugin, in runs and in lanes."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+from test_runs import composed, equal, lines
+from test_sweep_lanes import assert_as_alone, sweep
+
+import bpframe
+from bpframe import BpframeError, DataError, InitialCondition, Params, hookimpl
+from bpframe.training import initial_state, loading
+from bpframe.training.precision import precision
+
+pytestmark = pytest.mark.usefixtures("short_compilation")
+
+SIZES = ("data.train_size=25", "network.hidden=[4]", "training.epochs=2")
+
+
+@pytest.fixture(autouse=True)
+def logging_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sweep sets logging up, and that closes the stream that pytest captures."""
+    monkeypatch.setattr(logging, "shutdown", lambda handlers=(): None)
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    bpframe.run(composed("seed=4"), folder)
+    return folder / "params.safetensors"
+
+
+def test_a_run_starts_where_another_has_ended(file: Path, tmp_path: Path) -> None:
+    start = ("initialiser=file", f"initialiser.path={file}", "training.evaluate_start=true")
+    bpframe.run(composed(*start), tmp_path)
+    first, before = lines(tmp_path)[0], lines(file.parent)[-1]
+    assert first["validation_cost"] == pytest.approx(before["validation_cost"], rel=1e-6)
+
+
+def test_a_file_that_changes_is_read_again(file: Path, tmp_path: Path) -> None:
+    path, arrays = tmp_path / "start.safetensors", load_file(file)
+    chosen = composed("initialiser=file", f"initialiser.path={path}", "optimiser.eta=1e-30")
+    for factor in (1.0, 2.0):
+        scaled = {name: factor * array for name, array in arrays.items()}
+        save_file(scaled, path)
+        result = bpframe.run(chosen)
+        np.testing.assert_allclose(result.params[0].w, scaled["layer_2.w"], rtol=1e-6)
+
+
+def test_float64_keeps_every_digit(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    shapes = {"layer_2.w": (4, 3), "layer_2.b": (4,), "layer_3.w": (2, 4), "layer_3.b": (2,)}
+    arrays = {name: rng.normal(size=shape) for name, shape in shapes.items()}
+    save_file(arrays, tmp_path / "exact.safetensors")
+    experiment = composed(
+        "initialiser=file",
+        f"initialiser.path={tmp_path / 'exact.safetensors'}",
+        "training.dtype=float64",
+    )
+    with precision("float64"):
+        params = initial_state.initial_state(experiment, initial_state.exact(experiment)).params
+    assert params[0].w.tolist() == arrays["layer_2.w"].tolist()
+    assert params[1].b.tolist() == arrays["layer_3.b"].tolist()
+
+
+def _broken(tmp_path: Path, name: str) -> Path:
+    path = tmp_path / f"{name}.safetensors"
+    good = {"layer_2.w": (4, 3), "layer_2.b": (4,), "layer_3.w": (2, 4), "layer_3.b": (2,)}
+    arrays: dict[str, Any] = {key: np.ones(shape, np.float32) for key, shape in good.items()}
+    if name == "short":
+        del arrays["layer_3.b"]
+    elif name == "long":
+        arrays["layer_4.w"] = np.ones((2, 2), np.float32)
+    elif name == "wide":
+        arrays["layer_2.w"] = np.ones((5, 3), np.float32)
+    elif name == "nan":
+        arrays["layer_2.b"][1] = np.nan
+    if name == "text":
+        path.write_text("no tensors")
+    elif name != "missing":
+        save_file(arrays, path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("missing", "is missing; set it to the params.safetensors of a run"),
+        ("text", "cannot be read"),
+        ("short", "the network needs layer_2.b, layer_2.w, layer_3.b, layer_3.w"),
+        ("long", "holds layer_2.b, layer_2.w, layer_3.b, layer_3.w, layer_4.w"),
+        ("wide", "has parameters of the shapes w (5, 3) b (4,), w (2, 4) b (2,)"),
+        ("nan", "has parameters that are not finite"),
+    ],
+)
+def test_a_file_that_does_not_fit_is_one_line(tmp_path: Path, name: str, text: str) -> None:
+    path = _broken(tmp_path, name)
+    with pytest.raises(DataError) as raised:
+        loading.load(composed("initialiser=file", f"initialiser.path={path}"))
+    message = str(raised.value)
+    assert message.startswith("initialiser")
+    assert text in message
+    assert "\n" not in message
+
+
+def test_one_value_everywhere_to_every_digit() -> None:
+    chosen = ("initialiser=constant", "initialiser.w=0.7", "initialiser.b=-0.1")
+    experiment = composed(*chosen, "training.dtype=float64")
+    with precision("float64"):
+        params = initial_state.initial_state(experiment, initial_state.exact(experiment)).params
+    assert {float(w) for layer in params for w in layer.w.ravel()} == {0.7}
+    assert {float(b) for layer in params for b in layer.b} == {-0.1}
+
+
+class Spread(InitialCondition):
+    """w_jk = (j - k) gain, b = seed / 10."""
+
+    gain: float = 1.0
+
+    def load(self, sizes: tuple[int, ...], seed: int) -> tuple[Params, ...]:
+        def layer(n_in: int, n_out: int) -> Any:
+            w = np.subtract.outer(np.arange(n_out), np.arange(n_in)) * self.gain
+            return Params(w, np.full(n_out, seed / 10))  # pyright: ignore[reportArgumentType]
+
+        return tuple(layer(*pair) for pair in itertools.pairwise(sizes))
+
+
+class Plugin:
+    """The initial condition by its name."""
+
+    @hookimpl
+    def bpframe_initialisers(self) -> dict[str, Any]:
+        return {"spread": Spread}
+
+
+@pytest.mark.slow
+def test_lanes_start_each_from_its_own_condition(tmp_path: Path) -> None:
+    """Slow: lanes are compiled, and a single run beside them."""
+    static = (*SIZES, "initialiser=spread", "optimiser.eta=1e-30", "training.evaluate_start=true")
+    jobs = [["seed=3", "initialiser.gain=0.5"], ["seed=7"], ["seed=8", "initialiser.gain=2"]]
+    swept = sweep(tmp_path / "sweep", static, *jobs, plugins=[Plugin()])
+    for num, (seed, gain) in enumerate([(3, 0.5), (7, 1.0), (8, 2.0)]):
+        expected = Spread(gain=gain).load((64, 4, 10), seed)
+        params = swept.params(num)
+        np.testing.assert_allclose(params["layer_2.w"], expected[0].w, rtol=1e-6)
+        np.testing.assert_allclose(params["layer_3.b"], expected[1].b, rtol=1e-6)
+    single = bpframe.compose([*static, "seed=7"], plugins=[Plugin()])
+    assert equal(bpframe.run(single).params, bpframe.run(single).params)
+
+
+@pytest.mark.slow
+def test_lanes_start_from_a_file_as_alone(tmp_path: Path) -> None:
+    """Slow: lanes are compiled, and a single run beside them."""
+    bpframe.run(bpframe.compose([*SIZES, "seed=9"]), tmp_path / "before")
+    path = tmp_path / "before" / "params.safetensors"
+    static = (*SIZES, "initialiser=file", f"initialiser.path={path}")
+    swept = sweep(tmp_path / "sweep", static, ["seed=1"], ["seed=2"], ["optimiser.eta=0.1"])
+    for num in range(3):
+        assert_as_alone(swept, num, tmp_path / f"alone{num}")
+
+
+def test_a_sweep_without_its_file_trains_nothing(tmp_path: Path) -> None:
+    static = (*SIZES, "initialiser=file", f"initialiser.path={tmp_path / 'none.safetensors'}")
+    with pytest.raises(BpframeError) as raised:
+        sweep(tmp_path / "sweep", static, ["seed=1"], ["seed=2"])
+    assert "none.safetensors is missing" in str(raised.value)
+    assert not (tmp_path / "sweep").exists()
