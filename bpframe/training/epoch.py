@@ -21,6 +21,7 @@ from bpframe.training.devices import DeviceExamples, take
 from bpframe.training.evaluation import nothing_measured
 from bpframe.training.experiment import Experiment
 from bpframe.training.metric_folds import Portion, Totals, observation, summed
+from bpframe.training.orders import blocks
 from bpframe.training.precision import wide_dtype
 from bpframe.training.step import State, train_step
 
@@ -110,22 +111,3 @@ def train_epochs(
 
 
 epochs = jax.jit(train_epochs, compiler_options=EPOCH_OPTIONS)
-
-
-def blocks(order: Array, m: int, longest: int) -> list[Array]:
-    """The rows of an epoch, cut into arrays (blocks, mini-batches of a block, m).
-
-    The first holds nearly all of them, in blocks of at most `longest` mini-batches and more than
-    half of that. Then come the mini-batches that fill no block, which are as few as can be, and
-    the short mini-batch that is left, where there are any.
-    """
-    k = order.shape[0] // m
-    longest = max(1, min(k, longest))
-    b = min(range(longest, longest // 2, -1), key=lambda length: k % length)
-    whole, full = k // b * b * m, k * m
-    parts = (
-        order[:whole].reshape(-1, b, m),
-        order[whole:full].reshape(1, -1, m),
-        order[full:].reshape(1, 1, -1),
-    )
-    return [rows for rows in parts if rows.size]

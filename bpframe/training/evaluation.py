@@ -17,9 +17,9 @@ from bpframe.metrics import Observation
 from bpframe.products import neurons_first
 from bpframe.training import metric_folds
 from bpframe.training.devices import DeviceExamples, floats, take
-from bpframe.training.epoch import blocks
 from bpframe.training.experiment import Experiment
 from bpframe.training.metric_folds import Portion, Totals, observation, summed
+from bpframe.training.orders import blocks
 from bpframe.training.precision import cast, cast_floats
 from bpframe.training.step import State, narrow, score, train_step
 

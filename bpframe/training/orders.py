@@ -1,8 +1,9 @@
-"""The order in which the training examples are seen, drawn on the host."""
+"""The order in which examples are seen, and how it is cut into blocks of mini-batches."""
 
 from __future__ import annotations
 
 import numpy as np
+from jax import Array
 
 from bpframe.training.experiment import Experiment
 
@@ -20,3 +21,22 @@ def epoch_orders(experiment: Experiment, epochs: range, n: int) -> np.ndarray:
     """The orders of some epochs, (epochs, n); see `epoch_order`."""
     orders = [epoch_order(experiment, epoch, n) for epoch in epochs]
     return np.array(orders, np.int32).reshape(-1, n)
+
+
+def blocks(order: Array, m: int, longest: int) -> list[Array]:
+    """The rows of an epoch, cut into arrays (blocks, mini-batches of a block, m).
+
+    The first holds nearly all of them, in blocks of at most `longest` mini-batches and more than
+    half of that. Then come the mini-batches that fill no block, which are as few as can be, and
+    the short mini-batch that is left, where there are any.
+    """
+    k = order.shape[0] // m
+    longest = max(1, min(k, longest))
+    b = min(range(longest, longest // 2, -1), key=lambda length: k % length)
+    whole, full = k // b * b * m, k * m
+    parts = (
+        order[:whole].reshape(-1, b, m),
+        order[whole:full].reshape(1, -1, m),
+        order[full:].reshape(1, 1, -1),
+    )
+    return [rows for rows in parts if rows.size]

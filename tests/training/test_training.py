@@ -19,7 +19,8 @@ import bpframe
 from bpframe import ConfigError, Dataset, Examples, products
 from bpframe.training import devices, evaluation, initial_state, loading
 from bpframe.training.devices import DeviceExamples
-from bpframe.training.epoch import BLOCK_BYTES, blocks, epochs, train_epoch
+from bpframe.training.epoch import BLOCK_BYTES, epochs, train_epoch
+from bpframe.training.orders import blocks
 from bpframe.training.precision import precision
 from bpframe.training.step import train_step
 
