@@ -128,7 +128,7 @@ def _files(package: NewPackage) -> dict[str, str]:
         "component": package.component,
         "Class": package.class_name,
         "Title": f"The {package.kind.replace('_', ' ')} {package.component}",
-        "entry_point": package.module + (":plugin" if package.kind == "event" else ""),
+        "entry_point": package.module,
         "bpframe_version": importlib.metadata.version("bpframe"),
         "licence_lines": _licence_lines(package),
         "author": author,

@@ -1,23 +1,44 @@
-"""Telling plugins what happens during a run."""
+"""Telling plugins what happens during one run."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 from bpframe.errors import PluginWarning, described
-from bpframe.plugin_host.registry import ACTIVE, Plugin, Registry
+from bpframe.plugin_host.registry import ACTIVE, LISTENER, Plugin, Registry
+from bpframe.runs.listeners import Listener
 from bpframe.runs.records import EpochRecord, RunInfo, RunResult
 
 
 class PluginEvents:
-    """Tells the plugins with event hooks what happens; one that fails is told nothing more."""
+    """Tells the plugins with event hooks what happens in one run.
+
+    A plugin that fails is told nothing more.
+    """
 
     def __init__(self, registry: Registry) -> None:
         self._listening = {plugin.name: plugin for plugin in registry.plugins if _listens(plugin)}
+        self._listeners: dict[str, Listener] = {}
+
+    @property
+    def follows_epochs(self) -> bool:
+        """Whether a plugin that does not come with bpframe is told of epochs."""
+        hooks = {LISTENER, "bpframe_epoch_finished", "bpframe_should_stop"}
+        return any(
+            plugin.distribution != "bpframe" and hooks & plugin.listeners.keys()
+            for plugin in self._listening.values()
+        )
 
     def run_started(self, run: RunInfo) -> None:
-        """Call bpframe_run_started."""
+        """Make the listeners of this run, and call bpframe_run_started."""
+        for plugin, listener in self._tell(LISTENER, run=run):
+            if isinstance(listener, Listener):
+                self._listeners[plugin.name] = listener
+            else:
+                reason = f"hook {LISTENER} returned {listener!r}; expected a bpframe.Listener"
+                self._disable(plugin, reason)
         self._tell("bpframe_run_started", run=run)
 
     def epoch_finished(self, run: RunInfo, record: EpochRecord) -> None:
@@ -45,14 +66,22 @@ class PluginEvents:
         """What each plugin's hook returned, but for None."""
         answers = []
         for plugin in list(self._listening.values()):
-            if hook in plugin.listeners:
-                try:
-                    results = plugin.listeners[hook](**arguments)
-                except (Exception, SystemExit) as error:
-                    self._disable(plugin, f"hook {hook} raised {described(error)}")
-                    continue
-                answers += [(plugin, result) for result in results]  # pluggy leaves None out
+            try:
+                results = self._called(plugin, hook, arguments)
+            except (Exception, SystemExit) as error:
+                self._disable(plugin, f"hook {hook} raised {described(error)}")
+                continue
+            answers += [(plugin, result) for result in results]
         return answers
+
+    def _called(self, plugin: Plugin, hook: str, arguments: Mapping[str, Any]) -> list[Any]:
+        """What a plugin's hook returned, and its listener of this run, but for None."""
+        results = plugin.listeners[hook](**arguments) if hook in plugin.listeners else []
+        if listener := self._listeners.get(plugin.name):
+            own = {name: value for name, value in arguments.items() if name != "run"}
+            answer = getattr(listener, hook.removeprefix("bpframe_"))(**own)
+            results = [*results, *([] if answer is None else [answer])]
+        return results
 
     def _disable(self, plugin: Plugin, reason: str) -> None:
         del self._listening[plugin.name]

@@ -22,6 +22,7 @@ from bpframe.contracts import (
     Regulariser,
 )
 from bpframe.metrics import Metric
+from bpframe.runs.listeners import Listener
 from bpframe.runs.records import EpochRecord, RunInfo, RunResult
 from bpframe.schedules import Schedule, Stopping
 
@@ -89,6 +90,11 @@ def bpframe_schedules() -> Mapping[str, type[Schedule]]:  # pyright: ignore[repo
 @hookspec
 def bpframe_stopping() -> Mapping[str, type[Stopping]]:  # pyright: ignore[reportReturnType]
     """Stopping rules, chosen as `stopping=NAME`."""
+
+
+@hookspec
+def bpframe_listener(run: RunInfo) -> Listener | None:
+    """An object that is told of this run alone, made when it starts; None not to listen to it."""
 
 
 @hookspec

@@ -48,7 +48,9 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "stopping": Kind("bpframe_stopping", schedules.Stopping),
     }
 )
+LISTENER = "bpframe_listener"
 EVENTS = (
+    LISTENER,
     "bpframe_run_started",
     "bpframe_epoch_finished",
     "bpframe_should_stop",

@@ -1,4 +1,7 @@
-"""What one run has recorded so far, its folder, and who is told of it."""
+"""What follows a turn of one run: its record, its files, its listeners, and whether it ends here.
+
+A single run and a lane of a sweep go through the same code.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,21 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from bpframe.contracts import Params
+from bpframe.errors import DivergenceError
 from bpframe.runs.curves import learning_curves
 from bpframe.runs.folder import CURVES, RunFolder
-from bpframe.runs.records import EpochRecord, Events, History, RunInfo, RunResult, Summary, Timing
+from bpframe.runs.listeners import Events
+from bpframe.runs.records import EpochRecord, History, RunInfo, RunResult, Summary, Timing
+from bpframe.training import divergence
+from bpframe.training.devices import DeviceExamples
 from bpframe.training.metric_folds import Totals
+from bpframe.training.orders import epoch_orders
+from bpframe.training.step import State
+from bpframe.training.turn import Outcome
 
 Report = Callable[[EpochRecord], None]
 
@@ -21,14 +32,18 @@ class Ending(NamedTuple):
     """How a run ended: `status`, `error` and `stopped` as in Summary; `test` if completed."""
 
     status: str
-    params: tuple[Params, ...]
+    params: tuple[Params, ...] = ()
     error: str | None = None
     stopped: str | None = None
     test: Totals | None = None
+    cause: DivergenceError | None = None
 
 
 class Recorder:
-    """The records of one run, on their way to its folder and to the plugins."""
+    """The records of one run, on their way to its folder and to the plugins.
+
+    With `buffered` lines are kept until `flush`, unless someone may read the file meanwhile.
+    """
 
     def __init__(
         self,
@@ -39,6 +54,7 @@ class Recorder:
         versions: dict[str, str],
         report: Report | None = None,
         plots: bool = True,
+        buffered: bool = False,
     ) -> None:
         self.info = info
         self.folder = folder
@@ -47,16 +63,62 @@ class Recorder:
         self._report = report
         self._plots = plots
         self._versions = versions
+        self._buffered = buffered
+        self._unwritten: list[EpochRecord] = []
 
     def started(self) -> None:
         """Training begins."""
         self._events.run_started(self.info)
 
-    def add(self, record: EpochRecord, *, stop: bool) -> str | None:
+    def take(
+        self,
+        epochs: range,
+        outcome: Outcome,
+        seconds: float,
+        *,
+        sets: Mapping[str, DeviceExamples],
+        before: Callable[[], State],
+    ) -> Ending | None:
+        """Note what a turn of these epochs gave; how the run ends, if it does so here.
+
+        Args:
+            epochs: what was trained; none for epoch 0, the evaluation before training.
+            outcome: what came of it, on the host.
+            seconds: how long it took.
+            sets: the examples of every split.
+            before: gives the state before the turn, in which a value that is not finite is sought.
+
+        """
+        if not outcome.finite:
+            return self._diverged(epochs, sets["train"], before())
+        sizes = {split: examples.x.shape[0] for split, examples in sets.items()}
+        epoch = epochs[-1] if epochs else 0
+        record = epoch_record(epoch, outcome, sizes=sizes, seconds=seconds)
+        stopped = self._add(record, stop=bool(outcome.stop))
+        if stopped or epoch == self.info.experiment.training.epochs:
+            return Ending("completed", stopped=stopped)
+        return None
+
+    def flush(self) -> None:
+        """Write the lines that are kept."""
+        if self.folder and self._unwritten:
+            self.folder.add(*self._unwritten)
+        self._unwritten.clear()
+
+    def _diverged(self, epochs: range, train: DeviceExamples, before: State) -> Ending:
+        experiment = self.info.experiment
+        orders = epoch_orders(experiment, epochs, self.info.n_train)
+        numbered = dict(zip(epochs, orders, strict=True))
+        found = divergence.locate(experiment, before, train, numbered)
+        params = jax.device_get(found.params)
+        return Ending("diverged", params, str(found.error), cause=found.error)
+
+    def _add(self, record: EpochRecord, *, stop: bool) -> str | None:
         """Note an epoch; the reason to end training here, if the rule or a plugin has one."""
         self.records.append(record)
-        if self.folder:
-            self.folder.add(record)
+        self._unwritten.append(record)
+        if not self._buffered or self._events.follows_epochs:
+            self.flush()
         if self._report:
             self._report(record)
         self._events.epoch_finished(self.info, record)
@@ -89,6 +151,7 @@ class Recorder:
             versions=self._versions,
         )
         result = RunResult(history, ending.params, summary)
+        self.flush()
         if self.folder:
             if self.records and self._plots:
                 self.folder.write(CURVES, learning_curves(history))
@@ -98,23 +161,17 @@ class Recorder:
 
 
 def epoch_record(
-    epoch: int,
-    train: Totals,
-    validation: Totals,
-    columns: Mapping[str, Any],
-    *,
-    sizes: Mapping[str, int],
-    seconds: float,
+    epoch: int, outcome: Outcome, *, sizes: Mapping[str, int], seconds: float
 ) -> EpochRecord:
     """The record of an epoch from host values; `sizes` are the examples in each split."""
     return EpochRecord(
         epoch=epoch,
-        train_cost=float(train.cost),
-        validation_cost=float(validation.cost),
-        train_accuracy=int(train.correct) / sizes["train"],
-        validation_accuracy=int(validation.correct) / sizes["validation"],
+        train_cost=float(outcome.train.cost),
+        validation_cost=float(outcome.validation.cost),
+        train_accuracy=int(outcome.train.correct) / sizes["train"],
+        validation_accuracy=int(outcome.validation.correct) / sizes["validation"],
         seconds=seconds,
-        metrics={name: _plain(column) for name, column in columns.items()},
+        metrics={name: _plain(np.asarray(column)) for name, column in outcome.columns.items()},
     )
 
 

@@ -48,22 +48,25 @@ def _refuse(path: Path, *names: str) -> None:
 class RunFolder:
     """A folder that belongs to one run.
 
-    With `durable` a file is on the disk before it gets its name, so that not even a power cut
-    leaves half of one. Without, that is left to the system, which saves four waits for the disk.
+    A file is on the disk before it gets its name, so that not even a power cut leaves half of one.
+    For a run that is `one_of_many` that is left to the system, which saves four waits for the disk,
+    and metrics.jsonl is not kept open.
 
     Raises:
         OutputError: it belongs to another run, or cannot be written.
 
     """
 
-    def __init__(self, path: Path, *, durable: bool = True) -> None:
+    def __init__(self, path: Path, *, one_of_many: bool = False) -> None:
         self.path = path
-        self._durable = durable
+        self._one_of_many = one_of_many
         _refuse(path, METRICS, SUMMARY, PARAMS)
         try:
             path.mkdir(parents=True, exist_ok=True)
             # Exclusive creation decides between two runs that start at the same moment.
             self._metrics = (path / METRICS).open("x", encoding="utf-8")
+            if one_of_many:
+                self._metrics.close()
         except FileExistsError as error:
             raise OutputError(
                 f"{path}: holds a run already ({METRICS}); choose another output folder"
@@ -79,8 +82,12 @@ class RunFolder:
     def add(self, *records: EpochRecord) -> None:
         """Append a line for each record to metrics.jsonl."""
         lines = [json.dumps(record.as_dict(), allow_nan=False) + "\n" for record in records]
-        self._metrics.write("".join(lines))
-        self._metrics.flush()
+        if self._one_of_many:
+            with (self.path / METRICS).open("a", encoding="utf-8") as metrics:
+                metrics.write("".join(lines))
+        else:
+            self._metrics.write("".join(lines))
+            self._metrics.flush()
 
     def finish(self, result: RunResult) -> None:
         """Write the parameters, and last the summary: where it stands, the run is whole."""
@@ -90,7 +97,7 @@ class RunFolder:
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file whole or not at all."""
-        write_whole(self.path / name, content, durable=self._durable)
+        write_whole(self.path / name, content, durable=not self._one_of_many)
 
 
 def write_whole(path: Path, content: bytes, *, durable: bool = True) -> None:

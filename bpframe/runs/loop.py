@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 
 from bpframe.component import check_fields
 from bpframe.data import Data
-from bpframe.errors import DivergenceError
-from bpframe.runs.bookkeeping import Ending, Recorder, Report, epoch_record
+from bpframe.runs.bookkeeping import Ending, Recorder, Report
 from bpframe.runs.folder import RunFolder
+from bpframe.runs.listeners import Events, NoEvents
 from bpframe.runs.provenance import versions
-from bpframe.runs.records import EpochRecord, Events, NoEvents, RunInfo, RunResult
-from bpframe.training import devices, divergence
-from bpframe.training.epoch import Epoch
+from bpframe.runs.records import RunInfo, RunResult
+from bpframe.training import devices
 from bpframe.training.experiment import Experiment
 from bpframe.training.loading import load
 from bpframe.training.orders import epoch_orders
@@ -82,86 +76,52 @@ class _Run:
         self.experiment = programs.experiment
         self.recorder = recorder
         self.state = programs.initial
-        self.sizes = {split: examples.x.shape[0] for split, examples in programs.sets.items()}
 
     def train(self) -> RunResult:
         try:
             self.recorder.started()
-            stopped = self._epochs()
+            ending = self._epochs()
         except KeyboardInterrupt:
-            self._finish("interrupted", error="interrupted by the user")
-            raise
-        except DivergenceError as error:
-            self._finish("diverged", error=str(error))
+            self._finish(Ending("interrupted", error="interrupted by the user"))
             raise
         except Exception as error:
-            self._finish("failed", error=f"{type(error).__name__}: {error}")
+            self._finish(Ending("failed", error=f"{type(error).__name__}: {error}"))
             raise
-        return self._finish("completed", stopped=stopped)
+        result = self._finish(ending)
+        if ending.cause:
+            raise ending.cause
+        return result
 
-    def _epochs(self) -> str | None:
-        """Train epoch by epoch; the reason if training stops before the last one."""
+    def _epochs(self) -> Ending:
+        """Train until the run ends."""
         training, epoch = self.experiment.training, 0
-        if training.evaluate_start:
-            record, _ = self._epochs_to(0, range(0))
-            if reason := self.recorder.add(record, stop=False):
-                return reason
-        while epoch < training.epochs:
+        ending = self._turn(range(0)) if training.evaluate_start else None
+        while ending is None:
             first, epoch = epoch + 1, training.next_evaluated(epoch)
-            record, stop = self._epochs_to(epoch, range(first, epoch + 1))
-            if reason := self.recorder.add(record, stop=stop):
-                return reason
-        return None
+            ending = self._turn(range(first, epoch + 1))
+        return ending
 
-    def _epochs_to(self, epoch: int, epochs: range) -> tuple[EpochRecord, bool]:
-        """Train `epochs`, evaluate the last, `epoch`; its record, and whether the rule stops it.
-
-        Without epochs to train, this is epoch 0: what there is before training.
-        """
+    def _turn(self, epochs: range) -> Ending | None:
+        """Train these epochs, or none, and note what came of them."""
         started = time.perf_counter()
+        before = self.state
         orders = epoch_orders(self.experiment, epochs, self.programs.n_train)
-        state, train, finite, columns = self._trained(orders)
-        validation = self.programs.evaluate("validation", state.params)
-        columns = OrderedDict(columns, **self.programs.measure(state))
-        stop: Any = False
-        if epochs:
-            state, stop = self.programs.after_epoch(state, train, validation)
-        train, validation, finite, columns, stop = jax.device_get(
-            (train, validation, finite, columns, stop)
-        )
-        if not (finite and np.isfinite(train.cost) and np.isfinite(validation.cost)):
-            self._diverged(dict(zip(epochs, orders, strict=True)))
-        self.state = state
+        state, outcome = self.programs.turn(before, orders)
+        outcome = jax.device_get(outcome)
+        if outcome.finite:
+            self.state = state
         seconds = time.perf_counter() - started
-        record = epoch_record(epoch, train, validation, columns, sizes=self.sizes, seconds=seconds)
-        return record, bool(stop)
+        sets = self.programs.sets
+        return self.recorder.take(epochs, outcome, seconds, sets=sets, before=lambda: before)
 
-    def _trained(self, orders: np.ndarray) -> Epoch:
-        if len(orders) == 0:
-            train = self.programs.evaluate("train", self.state.params)
-            return Epoch(self.state, train, jnp.ones((), bool), {})
-        found = self.programs.train(self.state, orders)
-        if self.experiment.training.evaluate_train:
-            train = self.programs.evaluate("train", found.state.params)
-            return found._replace(totals=train)
-        return found
-
-    def _diverged(self, orders: Mapping[int, np.ndarray]) -> None:
-        train = self.programs.sets["train"]
-        found = divergence.locate(self.experiment, self.state, train, orders)
-        self.state = self.state._replace(params=found.params)
-        raise found.error
-
-    def _finish(
-        self, status: str, *, error: str | None = None, stopped: str | None = None
-    ) -> RunResult:
-        params = self.state.params
-        test = None
-        if status == "completed":
-            test = jax.device_get(self.programs.evaluate("test", params))
+    def _finish(self, ending: Ending) -> RunResult:
+        params = ending.params or jax.device_get(self.state.params)
+        sets, test = self.programs.sets, None
+        if ending.status == "completed":
+            test = jax.device_get(self.programs.test(params))
         return self.recorder.finish(
-            Ending(status, jax.device_get(params), error, stopped, test),
-            n_test=self.sizes["test"],
+            ending._replace(params=params, test=test),
+            n_test=sets["test"].x.shape[0],
             compile_s=self.programs.seconds,
-            device=str(self.programs.sets["train"].x.device),
+            device=str(sets["train"].x.device),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -159,36 +159,3 @@ class RunInfo:
     experiment: Experiment
     output_dir: Path | None
     n_train: int
-
-
-class Events(Protocol):
-    """What happens during a run, told to whoever listens; the event hooks say what each means."""
-
-    def run_started(self, run: RunInfo) -> None:
-        """Training begins."""
-
-    def epoch_finished(self, run: RunInfo, record: EpochRecord) -> None:
-        """An epoch is over, and its line is written."""
-
-    def should_stop(self, run: RunInfo, record: EpochRecord) -> str | None:
-        """The reason to stop after this epoch, or None."""
-        ...
-
-    def run_finished(self, run: RunInfo, result: RunResult) -> None:
-        """The run is over, however it ended, and its folder is written."""
-
-
-class NoEvents:
-    """No one listens."""
-
-    def run_started(self, run: RunInfo) -> None:
-        """Nothing."""
-
-    def epoch_finished(self, run: RunInfo, record: EpochRecord) -> None:
-        """Nothing."""
-
-    def should_stop(self, run: RunInfo, record: EpochRecord) -> str | None:
-        """No reason."""
-
-    def run_finished(self, run: RunInfo, result: RunResult) -> None:
-        """Nothing."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Container, Mapping, Sequence
 
 from bpframe.errors import BpframeError, ConfigError, OutputError, PluginWarning, described, unknown
 from bpframe.runs.folder import SUMMARY
-from bpframe.runs.records import Events
+from bpframe.runs.listeners import Events
 from bpframe.sweeps import ledger
 from bpframe.sweeps.backends import messages
 from bpframe.sweeps.backends.backend import Backend

@@ -23,6 +23,16 @@ def epoch_orders(experiment: Experiment, epochs: range, n: int) -> np.ndarray:
     return np.array(orders, np.int32).reshape(-1, n)
 
 
+def padded(orders: np.ndarray, epochs: int) -> np.ndarray:
+    """Orders (..., epochs, n) with rows of zeros after them, up to so many epochs.
+
+    The last turn may have fewer epochs than the others, and runs the same program.
+    """
+    missing = epochs - orders.shape[-2]
+    unused = np.zeros((*orders.shape[:-2], missing, orders.shape[-1]), orders.dtype)
+    return np.concatenate([orders, unused], axis=-2)
+
+
 def blocks(order: Array, m: int, longest: int) -> list[Array]:
     """The rows of an epoch, cut into arrays (blocks, mini-batches of a block, m).
 

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import jax
 import numpy as np
-from jax import Array
 
 from bpframe.contracts import Params
 from bpframe.data import Data
-from bpframe.metrics import SPLITS
-from bpframe.training import devices, epoch, evaluation, initial_state, metric_folds, steering
-from bpframe.training.epoch import Epoch
+from bpframe.training import devices, evaluation, initial_state
+from bpframe.training.compilation import EPOCH_OPTIONS
 from bpframe.training.experiment import Experiment
 from bpframe.training.metric_folds import Totals
+from bpframe.training.orders import padded
 from bpframe.training.precision import wide_dtype
 from bpframe.training.step import State
+from bpframe.training.turn import Outcome, turn
+
+_turn = jax.jit(turn, compiler_options=EPOCH_OPTIONS)
 
 
 class Programs:
@@ -35,66 +37,38 @@ class Programs:
             split: devices.to_device(examples, dtype) for split, examples in data._asdict().items()
         }
         self._n = np.asarray(self.n_train, wide_dtype(dtype))
+        self._most = experiment.training.next_evaluated(0)
         started = time.perf_counter()
         self.initial = initial_state.initial_state(experiment, initial_state.exact(experiment))
-        self._compile()
+        self._compiled = self._compile()
         self.seconds = time.perf_counter() - started
 
-    def train(self, state: State, orders: np.ndarray) -> Epoch:
-        """The epochs up to the next one that is evaluated, in `orders` (epochs, n).
+    def turn(self, state: State, orders: np.ndarray) -> tuple[State, Outcome]:
+        """The epochs up to the next one that is evaluated, in `orders` (epochs, n); see `turn`."""
+        count = len(orders)
+        name = "turn" if count else "start"
+        rows = padded(orders, self._most) if count else orders
+        return self._compiled[name](self.experiment, state, rows, count, self.sets)
 
-        See `training.train_epochs`.
-        """
-        unused = np.zeros((self._most - len(orders), self.n_train), np.int32)
-        filled = np.concatenate([orders, unused])
-        return self._train(self.experiment, state, self.sets["train"], filled, len(orders))
+    def test(self, params: tuple[Params, ...]) -> Totals:
+        """Cost and right answers over the test set; see `evaluation.evaluate`."""
+        return self._compiled["test"](self.experiment, params, self.sets["test"], self._n)
 
-    def evaluate(self, split: str, params: tuple[Params, ...]) -> Totals:
-        """Cost and right answers over a split; see `training.evaluate`."""
-        return self._evaluate[split](self.experiment, params, self.sets[split], self._n)
-
-    def measure(self, state: State) -> Mapping[str, Array]:
-        """The columns of all metrics over splits; see `training.measure`."""
-        columns: OrderedDict[str, Array] = OrderedDict()  # a dict would be sorted on its way
-        for split, program in self._measure.items():
-            columns.update(program(self.experiment, state, self.sets[split]))
-        return columns
-
-    def after_epoch(self, state: State, train: Totals, validation: Totals) -> tuple[State, Array]:
-        """The state once schedule and stopping rule have seen the epoch, and whether to stop."""
-        steered, stop = self._after_epoch(
-            self.experiment, state.steering, state.step, train, validation
-        )
-        return state._replace(steering=steered), stop
-
-    def _compile(self) -> None:
-        experiment, state, sets = self.experiment, self.initial, self.sets
-        self._most = experiment.training.next_evaluated(0)
-        orders = np.zeros((self._most, self.n_train), np.int32)
-        self._train: Callable[..., Any] = epoch.epochs.lower(
-            experiment, state, sets["train"], orders, self._most
-        ).compile()
-        asked = experiment.training.evaluate_train or experiment.training.evaluate_start
-        evaluated = SPLITS if asked else ("validation", "test")
-        self._evaluate = {
-            split: evaluation.evaluate.lower(
-                experiment, state.params, sets[split], self._n
-            ).compile()
-            for split in evaluated
+    def _compile(self) -> dict[str, Any]:
+        """All programs, compiled at the same time."""
+        experiment, state = self.experiment, self.initial
+        lowered = {
+            "turn": self._lowered_turn(self._most),
+            "test": evaluation.evaluate.lower(experiment, state.params, self.sets["test"], self._n),
         }
-        self._measure = {
-            split: evaluation.measure.lower(experiment, state, sets[split], over=split).compile()
-            for split in SPLITS
-            if metric_folds.portions(experiment, split)
-        }
-        wide = wide_dtype(experiment.training.dtype)
-        totals = Totals(np.zeros((), wide), np.zeros((), np.int32))  # pyright: ignore[reportArgumentType]
-        self._after_epoch: Callable[..., Any] = steering.after_epoch.lower(
-            experiment,
-            state.steering,
-            state.step,
-            totals,
-            totals,
-            n_train=self.n_train,
-            n_validation=sets["validation"].x.shape[0],
-        ).compile()
+        if experiment.training.evaluate_start:
+            lowered["start"] = self._lowered_turn(0)
+        turn = lowered.pop("turn")
+        with ThreadPoolExecutor(len(lowered)) as pool:
+            compiling = {name: pool.submit(one.compile) for name, one in lowered.items()}
+            compiled = {"turn": turn.compile()}
+        return compiled | {name: future.result() for name, future in compiling.items()}
+
+    def _lowered_turn(self, epochs: int) -> Any:
+        orders = np.zeros((epochs, self.n_train), np.int32)
+        return _turn.lower(self.experiment, self.initial, orders, epochs, self.sets)

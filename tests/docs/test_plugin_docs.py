@@ -55,12 +55,14 @@ def test_every_hook_has_a_section_with_an_example() -> None:
     assert {hook for code in EXAMPLES for hook in hooks_of(code)} == set(host.HOOKS)
 
 
-def test_every_hook_has_a_built_in_user() -> None:
+def test_every_hook_has_a_user_that_is_shipped() -> None:
+    """A built-in plugin, or the template of `bpframe new-plugin`."""
     registry = load_registry()
     used = {
         KINDS[kind].hook for p in registry.plugins for kind, offers in p.offers.items() if offers
     }
     used |= {hook for plugin in registry.plugins for hook in plugin.listeners}
+    used |= set(hooks_of((ROOT / "bpframe/templates/kinds/event.template").read_text()))
     assert used == set(host.HOOKS)
 
 

@@ -72,7 +72,7 @@ def refusing(
     [
         (LanePrograms, "compile", MemoryError("no more")),
         pytest.param(LanePrograms, "initial", EXHAUSTED, marks=pytest.mark.slow),
-        pytest.param(LanePrograms, "epoch", EXHAUSTED, marks=pytest.mark.slow),
+        pytest.param(LanePrograms, "turn", EXHAUSTED, marks=pytest.mark.slow),
         pytest.param(LanePrograms, "test", EXHAUSTED, marks=pytest.mark.slow),
         pytest.param(Chunk, "start", MemoryError("no more"), marks=pytest.mark.slow),
     ],

@@ -194,7 +194,7 @@ def test_a_run_takes_eta_times_the_factor_and_new_values_do_not_recompile(
         compiled(caplog, lambda experiment=experiment: results.append(bpframe.run(experiment)))
         for experiment in experiments
     ]
-    assert programs[0].count("train_epochs") == 1
+    assert programs[0].count("turn") == 1
     assert programs[1] == []
     for experiment, result, fields in zip(experiments, results, etas.values(), strict=True):
         if name == "halve":

@@ -115,7 +115,7 @@ def test_a_run_ends_early_and_other_values_do_not_recompile(
         found[patience, epochs] = bpframe.run(experiment, folder)
 
     first = compiled(caplog, lambda: run(3, 0.0, 20, tmp_path))
-    assert first.count("train_epochs") == 1
+    assert first.count("turn") == 1
     assert compiled(caplog, lambda: run(5, 0.25, 20)) == []
     result = found[3, 20]
     stopped = result.summary

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from bpframe.runs.records import Events
+from bpframe.runs.listeners import Events
 from bpframe.sweeps.backends.backend import Backend
 from bpframe.sweeps.backends.messages import TOO_LARGE, WRITTEN, UnitResult
 from bpframe.sweeps.hydra.jobs import Job

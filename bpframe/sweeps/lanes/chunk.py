@@ -13,23 +13,27 @@ import jax
 import numpy as np
 
 from bpframe.errors import OutputError
-from bpframe.runs.bookkeeping import Ending, Recorder, epoch_record
+from bpframe.runs.bookkeeping import Ending, Recorder
 from bpframe.runs.folder import RunFolder
-from bpframe.runs.records import EpochRecord, Events, NoEvents, RunInfo
+from bpframe.runs.listeners import Events, NoEvents
+from bpframe.runs.records import EpochRecord, RunInfo
 from bpframe.sweeps.hydra import files
 from bpframe.sweeps.hydra.jobs import Job
 from bpframe.sweeps.hydra.logs import JobLog, LogFiles
-from bpframe.sweeps.lanes.epochs import LaneEpoch
 from bpframe.sweeps.lanes.programs import LanePrograms, by_lane
 from bpframe.sweeps.ledger import unwritable
-from bpframe.sweeps.rows import COMPLETED, DIVERGED, FAILED, Row
-from bpframe.training import divergence
+from bpframe.sweeps.rows import COMPLETED, FAILED, Row
 from bpframe.training.metric_folds import Totals
 from bpframe.training.orders import epoch_orders
 from bpframe.training.precision import precision
+from bpframe.training.step import State
+from bpframe.training.turn import Outcome
 
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 """Errors of the disk itself, with which another job will fare no better."""
+
+FLUSH_S = 1.0
+"""Seconds after which lines of metrics.jsonl are written that no listener has asked for."""
 
 Progress = Callable[[int, int], None]
 
@@ -61,6 +65,7 @@ class Chunk:
         self._states: Any = None
         self._parked: Any = None
         self._epoch = 0
+        self._flushed = time.monotonic()
 
     @property
     def active(self) -> list[Job]:
@@ -74,11 +79,15 @@ class Chunk:
             for lane in self._lanes:
                 lane.start()
             compiling.result()
+        for lane in self._lanes:
+            lane.started()
         experiments = [job.experiment for job in self.jobs]
         exact = self._programs.stack_exact(experiments)
         self._states = self._programs.initial(self._experiments, exact)
         if self._programs.experiment.training.evaluate_start:
-            self._evaluate_start()
+            started = time.perf_counter()
+            outcomes = by_lane(self._programs.start(self._experiments, self._states))
+            self._take(outcomes, range(0), started)
 
     def advance(self, last: int, check: Callable[[], None], progress: Progress) -> None:
         """Train up to and with epoch `last`, unless all lanes end before.
@@ -158,12 +167,6 @@ class Chunk:
                 self._lanes.append(lanes[job.num].moved(place, programs))
         return self
 
-    def _evaluate_start(self) -> None:
-        """Note what there is before training, as epoch 0."""
-        started = time.perf_counter()
-        found = by_lane(self._programs.evaluated(self._experiments, self._states))
-        self._note(found, range(0), started)
-
     def _train(self, epochs: range) -> None:
         """Train some epochs, of which the last is evaluated."""
         started = time.perf_counter()
@@ -171,21 +174,21 @@ class Chunk:
         active = np.zeros(self._programs.layout.lanes, bool)
         active[[lane.place for lane in lanes]] = True
         states, self._states = self._states, None  # an epoch uses them up, even if it fails
-        self._states, found = self._programs.epoch(
+        self._states, outcomes = self._programs.turn(
             self._experiments, states, active, self._orders(lanes, epochs)
         )
-        self._note(by_lane(found), epochs, started)
+        self._take(by_lane(outcomes), epochs, started)
 
-    def _note(self, found: LaneEpoch, epochs: range, started: float) -> None:
-        """Tell the active lanes what an evaluation gave, of epoch 0 where there are no epochs."""
+    def _take(self, outcomes: Outcome, epochs: range, started: float) -> None:
+        """Tell each active lane what a turn gave it; write lines that have waited long enough."""
         lanes = [lane for lane in self._lanes if lane.ending is None]
         seconds = (time.perf_counter() - started) / max(1, len(lanes))
         for lane in lanes:
-            one = lane.own(found)
-            if one.finite:
-                lane.add(epochs[-1] if epochs else 0, one, seconds)
-            else:
-                self._diverged(lane, epochs)
+            lane.take(epochs, lane.own(outcomes), seconds, lambda lane=lane: self._state(lane))
+        if time.monotonic() - self._flushed > FLUSH_S:
+            for lane in lanes:
+                lane.flush()
+            self._flushed = time.monotonic()
 
     def _orders(self, lanes: Sequence[_Lane], epochs: range) -> np.ndarray:
         n = self._programs.data.sizes["train"]
@@ -196,16 +199,10 @@ class Chunk:
             orders[lane.place] = epoch_orders(lane.job.experiment, epochs, n)
         return orders
 
-    def _diverged(self, lane: _Lane, epochs: range) -> None:
-        """End a lane whose epochs were not finite; its state is the one before them."""
+    def _state(self, lane: _Lane) -> State:
+        """The state of a lane; of one that diverged it is the one before the turn."""
         block = divmod(lane.place, self._programs.layout.width)
-        state = jax.tree.map(lambda leaf: leaf[block], self._states)
-        n = self._programs.data.sizes["train"]
-        orders = epoch_orders(lane.job.experiment, epochs, n)
-        state, train = jax.device_get((state, self._programs.data.sets["train"]))
-        numbered = dict(zip(epochs, orders, strict=True))
-        found = divergence.locate(lane.job.experiment, state, train, numbered)
-        lane.ending = Ending(DIVERGED, jax.device_get(found.params), str(found.error))
+        return jax.device_get(jax.tree.map(lambda leaf: leaf[block], self._states))
 
 
 class _Lane:
@@ -225,7 +222,9 @@ class _Lane:
         self._programs = programs
         self._log = JobLog()
         info = RunInfo(job.experiment, job.folder, programs.data.sizes["train"])
-        self._recorder = Recorder(info, None, events, versions=versions, plots=job.plots)
+        self._recorder = Recorder(
+            info, None, events, versions=versions, plots=job.plots, buffered=True
+        )
 
     def own(self, tree: Any) -> Any:
         """What belongs to this lane of arrays with all lanes."""
@@ -252,22 +251,41 @@ class _Lane:
             if self.job.folder.exists():
                 shutil.rmtree(self.job.folder)
             files.write(self.job)
+            self._recorder.folder = RunFolder(self.job.folder, one_of_many=True)
         except OSError as error:
             self._unwritable(error)
-            return
-        with self._log.listening():
-            self._recorder.started()
+        except OutputError as error:
+            self._unusable(error)
 
-    def add(self, epoch: int, found: LaneEpoch, seconds: float) -> None:
-        """Note an epoch, which may be the last."""
-        sizes = self._programs.data.sizes
-        record = epoch_record(
-            epoch, found.train, found.validation, found.columns, sizes=sizes, seconds=seconds
-        )
+    def started(self) -> None:
+        """Tell the listeners, now that the programs are compiled."""
+        if self.ending is None:
+            with self._log.listening():
+                self._recorder.started()
+
+    def take(
+        self, epochs: range, outcome: Outcome, seconds: float, before: Callable[[], State]
+    ) -> None:
+        """Note what a turn gave; see `Recorder.take`."""
+        sets = jax.device_get(self._programs.data.sets) if not outcome.finite else None
         with self._log.listening():
-            stopped = self._recorder.add(record, stop=bool(found.stop))
-        if stopped or epoch == self.job.experiment.training.epochs:
-            self.ending = Ending(COMPLETED, (), stopped=stopped)
+            try:
+                self.ending = self._recorder.take(
+                    epochs,
+                    outcome,
+                    seconds,
+                    sets=sets or self._programs.data.sets,
+                    before=before,
+                )
+            except OSError as error:
+                self._unwritable(error)
+
+    def flush(self) -> None:
+        """Write the lines that are kept."""
+        try:
+            self._recorder.flush()
+        except OSError as error:
+            self._unwritable(error)
 
     def finish(self, params: Any, test: Totals | None, logs: LogFiles) -> Row:
         """Write the run folder, with the parameters as they were when the lane ended."""
@@ -282,17 +300,11 @@ class _Lane:
         except OSError as error:
             self._unwritable(error)
         except OutputError as error:
-            if isinstance(error.__cause__, OSError):
-                self._unwritable(error.__cause__)
-            else:
-                self.ending = Ending(FAILED, (), str(error))
+            self._unusable(error)
         assert self.ending is not None
         return Row.without_run(self.job, FAILED, str(self.ending.error))
 
     def _written(self, ending: Ending, logs: LogFiles) -> Row:
-        folder = RunFolder(self.job.folder, durable=False)
-        folder.add(*self._recorder.records)
-        self._recorder.folder = folder
         with self._log.listening():
             result = self._recorder.finish(
                 ending,
@@ -302,6 +314,12 @@ class _Lane:
             )
         logs.write(self.job, self._log)
         return Row.of(self.job, result.summary, self._recorder.records)
+
+    def _unusable(self, error: OutputError) -> None:
+        if isinstance(error.__cause__, OSError):
+            self._unwritable(error.__cause__)
+        else:
+            self.ending = Ending(FAILED, (), str(error))
 
     def _unwritable(self, error: OSError) -> None:
         if error.errno in _DISK:

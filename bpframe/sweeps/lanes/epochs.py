@@ -1,39 +1,23 @@
-"""What lanes compute: epochs of training, and evaluation, over the blocks of one device."""
+"""What lanes compute: the turns of a single run, over the blocks of one device."""
 
 from __future__ import annotations
 
 import functools
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
 from bpframe.contracts import Params
-from bpframe.metrics import SPLITS
-from bpframe.training import evaluation, metric_folds, steering
+from bpframe.training import evaluation
 from bpframe.training.devices import DeviceExamples
-from bpframe.training.epoch import Epoch, train_epochs
 from bpframe.training.experiment import Experiment
 from bpframe.training.metric_folds import Totals
 from bpframe.training.precision import wide_dtype
 from bpframe.training.step import State
-
-
-class LaneEpoch(NamedTuple):
-    """What an epoch gives for one lane, besides its new state.
-
-    `finite` says whether the parameters and both costs are; if not, the lane's state is still the
-    one before the epoch. `stop` is the stopping rule's answer.
-    """
-
-    train: Totals
-    validation: Totals
-    finite: Array
-    columns: Mapping[str, Array]
-    stop: Array
+from bpframe.training.turn import Outcome, turn
 
 
 def over_blocks(program: Callable[..., Any], *trees: Any) -> Any:
@@ -48,7 +32,7 @@ def _over_lanes(program: Callable[..., Any], *block: Any) -> Any:
     return jax.tree.map(lambda leaf: leaf[None], result)
 
 
-def epochs(
+def turns(
     experiments: Experiment,
     states: State,
     active: Array,
@@ -56,24 +40,25 @@ def epochs(
     count: Array,
     sets: Mapping[str, DeviceExamples],
     *,
-    sizes: Mapping[str, int],
     shared: bool,
-) -> tuple[State, LaneEpoch]:
-    """Some epochs of the lanes of one device."""
+) -> tuple[State, Outcome]:
+    """A turn of each of the lanes of one device; see `training.turn`.
+
+    A lane that is not active, or whose values are not finite, keeps the state before.
+    """
     own = (experiments, states, active, *(() if shared else (orders,)))
 
     def lane(
         experiment: Experiment, state: State, active: Array, orders: Array = orders
-    ) -> tuple[State, LaneEpoch]:
-        found = train_epochs(experiment, state, sets["train"], orders, count)
-        new, epoch = _steered(experiment, found, sets, sizes)
-        keep = active & epoch.finite
-        return jax.tree.map(lambda old, new: jnp.where(keep, new, old), state, new), epoch
+    ) -> tuple[State, Outcome]:
+        new, outcome = turn(experiment, state, orders, count, sets)
+        keep = active & outcome.finite
+        return jax.tree.map(lambda old, new: jnp.where(keep, new, old), state, new), outcome
 
     # A jit of its own, so that it is traced once for its shapes and for its use.
     train = jax.jit(functools.partial(_over_lanes, lane))
 
-    def block(own: tuple[Any, ...]) -> tuple[State, LaneEpoch]:
+    def block(own: tuple[Any, ...]) -> tuple[State, Outcome]:
         nothing = jax.tree.map(
             lambda info: jnp.zeros(info.shape, info.dtype), jax.eval_shape(train, *own)[1]
         )
@@ -82,68 +67,14 @@ def epochs(
     return jax.lax.map(block, own)
 
 
-def start(
-    experiments: Experiment,
-    states: State,
-    sets: Mapping[str, DeviceExamples],
-    *,
-    sizes: Mapping[str, int],
-) -> LaneEpoch:
-    """What there is of the lanes of one device before training."""
+def start(experiments: Experiment, states: State, sets: Mapping[str, DeviceExamples]) -> Outcome:
+    """Evaluate the lanes of one device before training: a turn without epochs."""
+    no_orders = jnp.zeros((0, sets["train"].x.shape[0]), jnp.int32)
 
-    def lane(experiment: Experiment, state: State) -> LaneEpoch:
-        n = _n_train(experiment, sizes)
-        train = evaluation.evaluate(experiment, state.params, sets["train"], n)
-        found = Epoch(state, train, jnp.ones((), bool), {})
-        return _evaluated(experiment, found, sets, sizes)
+    def lane(experiment: Experiment, state: State) -> Outcome:
+        return turn(experiment, state, no_orders, jnp.zeros((), jnp.int32), sets)[1]
 
     return over_blocks(lane, experiments, states)
-
-
-def _steered(
-    experiment: Experiment,
-    found: Epoch,
-    sets: Mapping[str, DeviceExamples],
-    sizes: Mapping[str, int],
-) -> tuple[State, LaneEpoch]:
-    """A lane after an epoch: its evaluation and what follows from it, as in a single run."""
-    if experiment.training.evaluate_train:
-        n = _n_train(experiment, sizes)
-        train = evaluation.evaluate(experiment, found.state.params, sets["train"], n)
-        found = found._replace(totals=train)
-    epoch = _evaluated(experiment, found, sets, sizes)
-    steered, stop = steering.after_epoch(
-        experiment,
-        found.state.steering,
-        found.state.step,
-        epoch.train,
-        epoch.validation,
-        n_train=sizes["train"],
-        n_validation=sizes["validation"],
-    )
-    return found.state._replace(steering=steered), epoch._replace(stop=stop)
-
-
-def _evaluated(
-    experiment: Experiment,
-    found: Epoch,
-    sets: Mapping[str, DeviceExamples],
-    sizes: Mapping[str, int],
-) -> LaneEpoch:
-    """What is measured of a lane, over the validation set and by metrics over splits."""
-    n = _n_train(experiment, sizes)
-    validation = evaluation.evaluate(experiment, found.state.params, sets["validation"], n)
-    columns = OrderedDict(found.columns)
-    for split in SPLITS:
-        if metric_folds.portions(experiment, split):
-            columns.update(evaluation.measure(experiment, found.state, sets[split], over=split))
-    train = found.totals
-    finite = found.finite & jnp.isfinite(train.cost) & jnp.isfinite(validation.cost)
-    return LaneEpoch(train, validation, finite, columns, jnp.zeros((), bool))
-
-
-def _n_train(experiment: Experiment, sizes: Mapping[str, int]) -> Array:
-    return jnp.asarray(sizes["train"], wide_dtype(experiment.training.dtype))
 
 
 def test(

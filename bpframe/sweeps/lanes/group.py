@@ -9,8 +9,8 @@ import jax
 
 from bpframe.data import Data
 from bpframe.errors import BpframeError
+from bpframe.runs.listeners import Events
 from bpframe.runs.provenance import versions
-from bpframe.runs.records import Events
 from bpframe.sweeps.hydra.jobs import Job
 from bpframe.sweeps.interruption import SweepInterruptedError
 from bpframe.sweeps.lanes.chunk import Chunk, Progress

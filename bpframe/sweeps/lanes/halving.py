@@ -15,7 +15,7 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from typing import NamedTuple
 
 from bpframe.errors import ConfigError
-from bpframe.runs.records import Events
+from bpframe.runs.listeners import Events
 from bpframe.sweeps.hydra.jobs import Job
 from bpframe.sweeps.lanes import partition
 from bpframe.sweeps.lanes.chunk import Chunk, Progress

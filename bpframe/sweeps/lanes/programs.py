@@ -20,15 +20,16 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from bpframe.data import Data
 from bpframe.sweeps.lanes import epochs
-from bpframe.sweeps.lanes.epochs import LaneEpoch
 from bpframe.training import compilation, initial_state
 from bpframe.training.compilation import EPOCH_OPTIONS
 from bpframe.training.devices import Device, to_device
 from bpframe.training.experiment import Experiment
 from bpframe.training.initial_state import Exact
 from bpframe.training.metric_folds import Totals
+from bpframe.training.orders import padded
 from bpframe.training.precision import wide_dtype
 from bpframe.training.step import State
+from bpframe.training.turn import Outcome
 
 _LANES = "lanes"
 
@@ -115,7 +116,7 @@ class LanePrograms:
     @property
     def columns(self) -> list[str]:
         """The columns of the metrics that are scalars."""
-        columns = self._traced["epoch"].out_info[1].columns
+        columns = self._traced["turn"].out_info[1].columns
         return [name for name, info in columns.items() if len(info.shape) == 2]
 
     def compile(self) -> None:
@@ -136,24 +137,23 @@ class LanePrograms:
         """The initial states of the stacked experiments; see `stack_exact` for `exact`."""
         return self._compiled["initial"](experiments, exact)
 
-    def evaluated(self, experiments: Experiment, states: State) -> LaneEpoch:
-        """What there is before training."""
+    def start(self, experiments: Experiment, states: State) -> Outcome:
+        """Evaluate before training; see `epochs.start`."""
         return self._compiled["start"](experiments, states, self.data.sets)
 
-    def epoch(
+    def turn(
         self, experiments: Experiment, states: State, active: np.ndarray, orders: np.ndarray
-    ) -> tuple[State, LaneEpoch]:
+    ) -> tuple[State, Outcome]:
         """Some epochs of the active lanes; the others stay as they are, and give anything.
 
         `states` is used up. `orders` is (lanes, epochs, n), or (epochs, n) if the lanes share it.
         """
-        count, n = orders.shape[-2:]
-        unused = np.zeros((*orders.shape[:-2], self._most - count, n), np.int32)
-        orders = np.concatenate([orders, unused], axis=-2)
+        count = orders.shape[-2]
+        orders = padded(orders, self._most)
         if not self._shares_inputs and orders.ndim == 2:
             orders = np.broadcast_to(orders, (self.layout.lanes, *orders.shape))
         placed = orders if self._shares_inputs else self.place(orders)
-        return self._compiled["epoch"](
+        return self._compiled["turn"](
             experiments, states, self.place(active), placed, np.int32(count), self.data.sets
         )
 
@@ -204,12 +204,12 @@ class LanePrograms:
             experiments, exact
         )
         states = jax.tree.map(self._shape, initial.out_info)
-        epoch = functools.partial(epochs.epochs, sizes=sizes, shared=shared)
+        turns = functools.partial(epochs.turns, shared=shared)
         test = functools.partial(epochs.test, n_train=sizes["train"])
         traced = {
             "initial": initial,
-            "epoch": jax.jit(
-                sharded(epoch, lanes, lanes, lanes, whole if shared else lanes, whole, whole),
+            "turn": jax.jit(
+                sharded(turns, lanes, lanes, lanes, whole if shared else lanes, whole, whole),
                 donate_argnums=1,
                 compiler_options=EPOCH_OPTIONS,
             ).lower(
@@ -225,7 +225,7 @@ class LanePrograms:
             ),
         }
         if self.experiment.training.evaluate_start:
-            start = sharded(functools.partial(epochs.start, sizes=sizes), lanes, lanes, whole)
+            start = sharded(epochs.start, lanes, lanes, whole)
             traced["start"] = jax.jit(start).lower(experiments, states, self.data.sets)
         return traced
 

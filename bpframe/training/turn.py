@@ -1,0 +1,94 @@
+"""One turn of training: some epochs, and all that is found out at the end of the last of them.
+
+A single run compiles `turn` for itself, a sweep vmaps it over lanes: there is no other way through
+an epoch.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax import Array
+
+from bpframe.metrics import SPLITS
+from bpframe.training import metric_folds, steering
+from bpframe.training.devices import DeviceExamples
+from bpframe.training.epoch import Epoch, train_epochs
+from bpframe.training.evaluation import evaluate, measure
+from bpframe.training.experiment import Experiment
+from bpframe.training.metric_folds import Totals
+from bpframe.training.precision import wide_dtype
+from bpframe.training.step import State
+
+
+class Outcome(NamedTuple):
+    """What a turn gives besides the new state.
+
+    Attributes:
+        train: cost and right answers over the training set, as `training.evaluate_train` has it.
+        validation: the same over the validation set, after the last epoch.
+        columns: what the metrics measured, by column.
+        finite: whether the parameters and both costs are.
+        stop: whether the stopping rule ends training here.
+
+    """
+
+    train: Totals
+    validation: Totals
+    columns: Mapping[str, Array]
+    finite: Array
+    stop: Array
+
+
+def turn(
+    experiment: Experiment,
+    state: State,
+    orders: Array,
+    count: Array,
+    sets: Mapping[str, DeviceExamples],
+) -> tuple[State, Outcome]:
+    """Train, evaluate, measure and steer.
+
+    Args:
+        experiment: what to train.
+        state: the state before.
+        orders: (epochs, n) the orders of the training examples, one row an epoch, of which the
+            first `count` are used. Without any row nothing is trained, and the outcome is that of
+            epoch 0: the training set is evaluated, and there are no columns over the steps.
+        count: how many epochs to train.
+        sets: the examples of every split, on the device.
+
+    """
+    trains = orders.shape[0] > 0
+    n_train, n_validation = sets["train"].x.shape[0], sets["validation"].x.shape[0]
+    n = jnp.asarray(n_train, wide_dtype(experiment.training.dtype))
+    if trains:
+        found = train_epochs(experiment, state, sets["train"], orders, count)
+    else:
+        nothing = Totals(jnp.zeros((), n.dtype), jnp.zeros((), jnp.int32))
+        found = Epoch(state, nothing, jnp.ones((), bool), {})
+    state, train = found.state, found.totals
+    if experiment.training.evaluate_train or not trains:
+        train = evaluate(experiment, state.params, sets["train"], n)
+    validation = evaluate(experiment, state.params, sets["validation"], n)
+    columns: OrderedDict[str, Array] = OrderedDict(found.columns)  # a dict would leave jit sorted
+    for split in SPLITS:
+        if metric_folds.portions(experiment, split):
+            columns.update(measure(experiment, state, sets[split], over=split))
+    finite = found.finite & jnp.isfinite(train.cost) & jnp.isfinite(validation.cost)
+    stop = jnp.zeros((), bool)
+    if trains:
+        steered, stop = steering.after_epoch(
+            experiment,
+            state.steering,
+            state.step,
+            train,
+            validation,
+            n_train=n_train,
+            n_validation=n_validation,
+        )
+        state = state._replace(steering=steered)
+    return state, Outcome(train, validation, columns, finite, stop)
