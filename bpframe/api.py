@@ -8,6 +8,7 @@ from pathlib import Path
 from bpframe.configuration import assembly, composition, schemas
 from bpframe.configuration.plugin_settings import plugin_settings
 from bpframe.data import Data
+from bpframe.errors import ConfigError
 from bpframe.plugin_host import host
 from bpframe.plugin_host.events import PluginEvents
 from bpframe.runs import loop
@@ -17,13 +18,18 @@ from bpframe.training.experiment import Experiment
 
 
 def compose(
-    overrides: Sequence[str] = (), *, config_name: str | None = None, plugins: Iterable[object] = ()
+    overrides: Sequence[str] = (),
+    *,
+    config_name: str | None = None,
+    config_dir: str | Path | None = None,
+    plugins: Iterable[object] = (),
 ) -> Experiment:
     """The experiment that `bpframe [overrides]` would run.
 
     Args:
         overrides: what stands after `bpframe` on the command line, such as "optimiser.eta=0.1".
         config_name: another primary config than `config`.
+        config_dir: a folder of configs besides bpframe's own, as `--config-dir`.
         plugins: modules or objects with hooks, besides the installed plugins.
 
     Raises:
@@ -32,10 +38,13 @@ def compose(
         PluginError: one of `plugins` breaks its contract.
 
     """
-    paths, prefer = plugin_settings(overrides)
+    extra = str(config_dir) if config_dir is not None else None
+    if extra is not None and not Path(extra).is_dir():
+        raise ConfigError(f"config_dir: {Path(extra).absolute()} is not a folder")
+    paths, prefer = plugin_settings(overrides, name=config_name, config_dir=extra)
     registry = schemas.store(host.load_registry(plugins, paths=paths, prefer=prefer))
     host.warn_of_faults(registry)
-    with composition.initialised(), registry.explaining():
+    with composition.initialised(config_dir=extra), registry.explaining():
         return assembly.assemble(composition.compose_config(overrides, name=config_name), registry)
 
 

@@ -79,7 +79,7 @@ class ElementwiseActivation(Activation):
         """sigma'(z), elementwise, for z of any shape; at a kink, one of the one-sided values."""
 
     def pullback(self, z: Array, v: Array) -> Array:
-        """V * sigma'(z)."""
+        """v * sigma'(z)."""
         return v * self.prime(z)
 
 

@@ -16,7 +16,7 @@ from bpframe.runs.provenance import versions
 from bpframe.runs.records import RunInfo, RunResult
 from bpframe.training import devices
 from bpframe.training.experiment import Experiment
-from bpframe.training.loading import load
+from bpframe.training.loading import check, fitting, load
 from bpframe.training.orders import epoch_orders
 from bpframe.training.precision import precision
 from bpframe.training.programs import Programs
@@ -36,7 +36,7 @@ def run(
     Args:
         experiment: what to run, as `bpframe.compose` assembles it.
         output_dir: the run folder to write; nothing is written without one.
-        data: the data, if they were loaded already with `load`.
+        data: the data to use instead of loading the experiment's; they are checked like those.
         report: called with the record of each epoch.
         events: who is told what happens.
         plots: whether to draw the learning curves.
@@ -47,7 +47,11 @@ def run(
     """
     check_fields(experiment, "")
     device = devices.on_device(experiment.training.device)
-    data = load(experiment) if data is None else data
+    if data is None:
+        data = load(experiment)
+    else:
+        data = fitting(experiment.data, data)
+        check(experiment, data)
     folder = RunFolder(Path(output_dir)) if output_dir is not None else None
     with precision(experiment.training.dtype), device:
         try:

@@ -63,7 +63,7 @@ class Ledger:
         """The ledger of a sweep that is there.
 
         Raises:
-            OutputError: there is none, it cannot be written, or another process is at it.
+            OutputError: there is none, it cannot be written, or another process is using it.
 
         """
         check_there(folder)
@@ -99,7 +99,7 @@ class Ledger:
         self.entries += new
 
     def close(self) -> None:
-        """Give the sweep free for others."""
+        """Release the lock on the folder."""
         if self._file:
             self._file.close()
         if self._lock:
@@ -161,8 +161,8 @@ def read(folder: Path) -> list[Entry]:
 
 def unwritable(folder: Path, error: OSError) -> OutputError:
     """The error for a sweep's folder that cannot be written."""
-    again = f", then bpframe resume {folder}" if holds(folder) else ""
-    return OutputError(f"{folder}: cannot be written: {error.strerror}; mend that{again}")
+    again = f", then run bpframe resume {folder}" if holds(folder) else ""
+    return OutputError(f"{folder}: cannot be written: {error.strerror}; fix that{again}")
 
 
 def _locked(folder: Path) -> FileLock:

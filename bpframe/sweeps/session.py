@@ -180,7 +180,7 @@ class Sweep:
             self._write_results()
 
     def close(self) -> None:
-        """Say how the sweep ended, and give its folder free.
+        """Say how the sweep ended, and release its folder.
 
         Raises:
             FailedJobsError: some of its jobs did not complete.

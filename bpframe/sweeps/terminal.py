@@ -53,5 +53,5 @@ def text(row: Row) -> str:
 
 
 def say(console: Console, line: str) -> None:
-    """A line that may be as long as it is."""
+    """Print a line without wrapping it."""
     console.print(line, highlight=False, soft_wrap=True, markup=False)

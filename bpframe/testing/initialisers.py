@@ -24,7 +24,7 @@ def probe(initialiser: Any) -> Any:
 
 
 def gives_the_shapes_of_a_layer(subject: Subject) -> None:
-    """W is (n_out, n_in), b is (n_out,), both of floats and finite."""
+    """w is (n_out, n_in), b is (n_out,), both of floats and finite."""
     for initialiser in subject.instances:
         for n_in, n_out in ((6, 4), (3, 7), (1, 1)):
             params = shape_of(

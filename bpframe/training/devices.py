@@ -68,7 +68,7 @@ def take(examples: DeviceExamples, rows: Array) -> DeviceExamples:
 
 
 def floats(experiment: Experiment, examples: DeviceExamples) -> tuple[Array, Array]:
-    """X (..., n_in) and one-hot or float targets y (..., n_out), in the dtype of the products."""
+    """x (..., n_in) and one-hot or float targets y (..., n_out), in the dtype of the products."""
     dtype = experiment.training.dtype
     x, y, scale = examples
     if jnp.issubdtype(y.dtype, jnp.integer):

@@ -94,7 +94,7 @@ def train_epoch(
 def train_epochs(
     experiment: Experiment, state: State, examples: DeviceExamples, orders: Array, count: Array
 ) -> Epoch:
-    """`count` epochs, each in its row of `orders` (epochs, n); what is told is of the last one.
+    """`count` epochs, each in its row of `orders` (epochs, n); what it gives is that of the last.
 
     `orders` may have more rows than are used, so that one program serves the last few epochs too.
     """

@@ -29,10 +29,20 @@ def load(experiment: Experiment) -> Data:
 
 def loaded(dataset: Dataset) -> Data:
     """The data of a data set, cut to its `train_size`; see `load`."""
-    data = dataset.load()
+    return fitting(dataset, dataset.load())
+
+
+def fitting(dataset: Dataset, data: Data) -> Data:
+    """Data of the sizes that a data set promises, cut to its `train_size`.
+
+    Raises:
+        ConfigError: `data.train_size` is larger than the training set.
+        DataError: they are of other sizes, or empty.
+
+    """
     if not isinstance(data, Data):
         raise DataError(
-            f"data: {type(dataset).__name__}.load returned {type(data).__name__}; expected "
+            f"data: {type(dataset).__name__} has {type(data).__name__}; expected "
             "bpframe.Data(train, validation, test)"
         )
     for split, examples in data._asdict().items():

@@ -95,7 +95,7 @@ class LeakyRelu(ElementwiseActivation):
         return (0.0,)
 
     def __call__(self, z: Array) -> Array:
-        """Z where z > 0, else slope z."""
+        """z where z > 0, else slope z."""
         return jnp.where(z > 0, z, self.slope * z)
 
     def prime(self, z: Array) -> Array:
@@ -117,7 +117,7 @@ class Elu(ElementwiseActivation):
         return (0.0,)
 
     def __call__(self, z: Array) -> Array:
-        """Z where z > 0, else alpha (e^z - 1)."""
+        """z where z > 0, else alpha (e^z - 1)."""
         return jnp.where(z > 0, z, self.alpha * jnp.expm1(jnp.minimum(z, 0)))
 
     def prime(self, z: Array) -> Array:
@@ -162,7 +162,7 @@ class Gelu(ElementwiseActivation):
     prime_formula = Formula("Phi(z) + z phi(z)", r"\Phi(z) + z\,\varphi(z)")
 
     def __call__(self, z: Array) -> Array:
-        """Z Phi(z), exactly and not by the tanh approximation."""
+        """z Phi(z), exactly and not by the tanh approximation."""
         return z * _normal_cdf(z)
 
     def prime(self, z: Array) -> Array:
@@ -183,7 +183,7 @@ class Silu(ElementwiseActivation):
     prime_formula = Formula("s(z) (1 + z (1 - s(z)))", r"s(z)\,(1 + z\,(1 - s(z)))")
 
     def __call__(self, z: Array) -> Array:
-        """Z s(z), s the sigmoid."""
+        """z s(z), s the sigmoid."""
         return z * jax.nn.sigmoid(z)
 
     def prime(self, z: Array) -> Array:
@@ -245,7 +245,7 @@ class Softmax(Activation):
         return jax.nn.softmax(z)
 
     def pullback(self, z: Array, v: Array) -> Array:
-        """A * (v - <a, v>), with a = sigma(z)."""
+        """a * (v - <a, v>), with a = sigma(z)."""
         a = jax.nn.softmax(z)
         return a * (v - jnp.sum(a * v))
 

@@ -22,7 +22,7 @@ class Quadratic(Cost):
         return 0.5 * jnp.sum((a - y) ** 2)
 
     def prime(self, a: Array, y: Array) -> Array:
-        """A - y."""
+        """a - y."""
         return a - y
 
 
@@ -100,7 +100,7 @@ class Huber(Cost):
         return jnp.sum(jnp.where(e <= self.threshold, 0.5 * e**2, linear))
 
     def prime(self, a: Array, y: Array) -> Array:
-        """A - y, clipped to the threshold."""
+        """a - y, clipped to the threshold."""
         return jnp.clip(a - y, -self.threshold, self.threshold)
 
 
@@ -129,7 +129,7 @@ class CrossEntropySigmoid(OutputPair):
     delta_formula = Formula("a^L - y", "a^L - y")
 
     def delta(self, z: Array, a: Array, y: Array) -> Array:
-        """A - y: sigma'(z) has cancelled against the denominator of grad_a C."""
+        """a - y: sigma'(z) has cancelled against the denominator of grad_a C."""
         del z
         return a - y
 

@@ -18,7 +18,7 @@ class _NormalBiases(Initialiser):
     """Normal weights with the stated variance, and standard normal biases, as in the book."""
 
     def __call__(self, key: Array, n_in: int, n_out: int) -> Params:
-        """W ~ N(0, variance), b ~ N(0, 1)."""
+        """w ~ N(0, variance), b ~ N(0, 1)."""
         w_key, b_key = jax.random.split(key)
         w = jax.random.normal(w_key, (n_out, n_in)) * math.sqrt(self.variance(n_in, n_out))
         return Params(w, jax.random.normal(b_key, (n_out,)))
@@ -50,7 +50,7 @@ class _ZeroBiases(Initialiser):
     """Weights with the stated variance, and biases of zero."""
 
     def __call__(self, key: Array, n_in: int, n_out: int) -> Params:
-        """W as `weights` draws them, b = 0."""
+        """w as `weights` draws them, b = 0."""
         w = self.weights(key, n_in, n_out)
         return Params(w, jnp.zeros((n_out,), w.dtype))
 

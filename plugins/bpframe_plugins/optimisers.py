@@ -31,7 +31,7 @@ class Sgd(Optimiser):
         return ()
 
     def update(self, gradient: AllParams, state: Any, params: AllParams) -> tuple[AllParams, Any]:
-        """W - eta g."""
+        """w - eta g."""
         return gradient_descent_step(params, gradient, self.eta), state
 
 
@@ -44,11 +44,11 @@ class Momentum(Optimiser):
     formula = Formula("v <- mu v - eta g,  w <- w + v", r"v \to \mu v - \eta g,\quad w \to w + v")
 
     def init(self, params: AllParams) -> Any:
-        """V = 0."""
+        """v = 0."""
         return jax.tree.map(jnp.zeros_like, params)
 
     def update(self, gradient: AllParams, state: Any, params: AllParams) -> tuple[AllParams, Any]:
-        """W + v, with v = mu v - eta g."""
+        """w + v, with v = mu v - eta g."""
         v = jax.tree.map(lambda v, g: self.mu * v - self.eta * g, state, gradient)
         return jax.tree.map(jnp.add, params, v), v
 

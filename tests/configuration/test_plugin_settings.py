@@ -322,3 +322,15 @@ def test_a_broken_plugin_is_told_of_once_and_the_run_goes_on(
         f"ModuleNotFoundError: No module named 'no_such_module_at_all' ({file}, line 1)\n"
     )
     assert [type(job.optimiser).__name__ for job in jobs] == ["Mine"]
+
+
+def test_compose_finds_plugins_and_configs_of_a_folder(tmp_path: Path) -> None:
+    write(tmp_path / "mine.py", activation("mine"))
+    (tmp_path / "own.yaml").write_text(
+        f"defaults: [config, _self_]\nplugins: {{path: ['{tmp_path / 'mine.py'}']}}\n"
+        "network: {activation: mine}\n"
+    )
+    experiment = bpframe.compose(config_name="own", config_dir=tmp_path)
+    assert type(experiment.network.layers[0].activation).__module__.endswith("mine")
+    with pytest.raises(bpframe.ConfigError, match=r"config_dir: .* is not a folder"):
+        bpframe.compose(config_dir=tmp_path / "nowhere")

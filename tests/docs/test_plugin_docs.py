@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 import pytest
+from test_cli import process
 
 import bpframe
 from bpframe.commands import plugin_package
@@ -109,6 +110,23 @@ def test_the_events_example_writes_its_file(tmp_path: Path) -> None:
     bpframe.run(experiment, tmp_path / "run", plugins=[module(code)])
     written = (tmp_path / "run" / "stopwatch.txt").read_text()
     assert re.fullmatch(r"2 epochs, \d+\.\d{3} s, completed\n", written)
+
+
+def test_the_listener_example_keeps_the_runs_of_a_sweep_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (code,) = [code for code in EXAMPLES if "bpframe_listener" in hooks_of(code)]
+    (tmp_path / "gaps.py").write_text(code)
+    monkeypatch.chdir(tmp_path)
+    done = process(
+        *(tmp_path, "-m", "plugins.path=[gaps.py]", "data=xor", "training.batch_size=4"),
+        *("training.epochs=2", "seed=0,1,2", "hydra.sweep.dir=sweep"),
+    )
+    assert done.returncode == 0, done.stderr
+    written = {(tmp_path / "sweep" / str(num) / "gaps.csv").read_text() for num in range(3)}
+    assert len(written) == 3
+    for text in written:
+        assert [line.partition(",")[0] for line in text.splitlines()] == ["epoch", "1", "2"]
 
 
 def test_the_mistake_in_the_tutorial_is_reported_as_quoted(

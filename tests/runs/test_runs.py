@@ -562,3 +562,18 @@ def test_an_error_while_reporting_leaves_a_whole_folder(tmp_path):
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert (summary["status"], summary["epochs"]) == ("failed", 1)
     assert {path.name for path in tmp_path.iterdir()} == FILES
+
+
+def test_given_data_are_checked_like_those_that_are_loaded(tmp_path: Path) -> None:
+    data = loading.load(composed())
+    narrow = data._replace(train=dataclasses.replace(data.train, x=data.train.x[:, :-1]))
+    few = data._replace(train=data.train.first(2))
+    for given, overrides, error, message in (
+        (narrow, (), DataError, "promised were"),
+        (few, ("training.batch_size=3",), ConfigError, "training.batch_size: 3 is out of range"),
+        (few, ("data.train_size=3",), ConfigError, "data.train_size: 3 is out of range"),
+        (data.train, (), DataError, "expected bpframe.Data"),
+    ):
+        with pytest.raises(error, match=re.escape(message)):
+            bpframe.run(composed(*overrides), tmp_path / "run", data=given)  # pyright: ignore
+    assert not (tmp_path / "run").exists()

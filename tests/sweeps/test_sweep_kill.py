@@ -240,7 +240,7 @@ def test_a_full_disk_ends_a_sweep_and_more_room_finishes_it(
     folder = disk / "sweep"
     assert re.fullmatch(
         rf"bpframe: {re.escape(str(folder))}: cannot be written: No space left on device; "
-        rf"mend that, then bpframe resume {re.escape(str(folder))}",
+        rf"fix that, then run bpframe resume {re.escape(str(folder))}",
         line,
     )
     line = error_of(start, tmp_path, "resume", str(folder))  # nothing has changed

@@ -235,7 +235,7 @@ def test_what_does_not_fit_the_disk_leaves_no_trace(tmp_path: Path, room: int) -
     before = (tmp_path / LEDGER).read_bytes()
     with files_of_at_most(len(before) + room):
         for _ in range(2):
-            with pytest.raises(OutputError, match=r"cannot be written: .*; mend that") as raised:
+            with pytest.raises(OutputError, match=r"cannot be written: .*; fix that") as raised:
                 book.append(JOBS[2:])
             assert f"bpframe resume {tmp_path}" in str(raised.value)
     assert (tmp_path / LEDGER).read_bytes() == before

@@ -64,7 +64,7 @@ class LaneRuns:
         return self._sweep.run(batch, first, self._halving)
 
     def holds_folder(self) -> bool:
-        """See Runs; only jobs with which nothing is wrong make it."""
+        """See Runs; it is made once all jobs of a batch are found sound."""
         return ledger.holds(self._sweep.folder)
 
     def close(self) -> None:
