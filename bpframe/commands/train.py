@@ -38,6 +38,7 @@ from bpframe.sweeps.session import Command, SweepTask
 from bpframe.sweeps.sweepers import grid
 from bpframe.training import compilation, loading
 from bpframe.training.experiment import Experiment
+from bpframe.training.programs import scalar_columns
 
 KEEPS_A_LEDGER = "vmap"
 """The launcher that looks after the sweep's folder itself."""
@@ -230,15 +231,17 @@ def _hydra(args: Namespace, registry: Registry) -> None:
 def _job(cfg: DictConfig, registry: Registry) -> float | None:
     """One job of a multirun that runs its jobs one after another; its objective comes back."""
     experiment = assembly.assemble(cfg, registry)
+    data = loading.load(experiment)
     name = objective.chosen(cfg.sweep).name
-    result = _run(experiment, loading.load(experiment), registry, plots=cfg.plots is True)
+    if name not in OBJECTIVES:
+        columns = scalar_columns(experiment, data)
+        if name not in columns:
+            raise unknown("sweep.objective", name, (*OBJECTIVES, *columns))
+    result = _run(experiment, data, registry, plots=cfg.plots is True)
     columns = {**vars(result.history), **result.history.metrics}
-    del columns["metrics"]
-    last = {key: column[-1] for key, column in columns.items()}
-    values = {**last, **result.summary.as_dict()}
-    if name not in values:
-        raise unknown("sweep.objective", name, (*OBJECTIVES, *result.history.metrics))
-    return values[name]
+    if name in columns:
+        return columns[name][-1]
+    return result.summary.as_dict()[name]
 
 
 def _run(experiment: Experiment, data: Data, registry: Registry, *, plots: bool) -> RunResult:

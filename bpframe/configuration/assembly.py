@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -165,6 +166,7 @@ def _network(cfg: DictConfig, data: Any, registry: Registry) -> tuple[Network, s
 def _layer_nodes(cfg: DictConfig, n_out: int) -> list[tuple[str, int, Any]]:
     """(path of the activation, n, activation) of the layers 2..L, from either way of writing."""
     if cfg.layers is not None:
+        _check_short_way_unused(cfg)
         nodes = []
         for index, layer in enumerate(cfg.layers):
             path = f"network.layers[{index}]"
@@ -180,6 +182,25 @@ def _layer_nodes(cfg: DictConfig, n_out: int) -> list[tuple[str, int, Any]]:
             raise ConfigError(f"network.hidden[{index}]: {n} is out of range; allowed: >= 1")
     hidden = [("network.activation", n, cfg.activation) for n in cfg.hidden]
     return [*hidden, ("network.output_activation", n_out, cfg.output_activation)]
+
+
+def _check_short_way_unused(cfg: DictConfig) -> None:
+    """Refuse layers that are given in both ways, wherever each stands."""
+    defaults = _network_defaults()
+    for key in ("hidden", "activation", "output_activation"):
+        if cfg[key] != defaults[key]:
+            raise ConfigError(
+                f"network.{key}: {cfg[key]} and network.layers exclude each other; set "
+                f"network.layers=null, or leave network.{key} at {defaults[key]}"
+            )
+
+
+@functools.cache
+def _network_defaults() -> DictConfig:
+    """The node `network` of bpframe's own config."""
+    defaults = OmegaConf.load(schemas.directory() / "config.yaml").network
+    assert isinstance(defaults, DictConfig)
+    return defaults
 
 
 def _modified(network: Network, names: list[str], nodes: Any, registry: Registry) -> Network:

@@ -16,7 +16,7 @@ from bpframe.training.compilation import EPOCH_OPTIONS
 from bpframe.training.experiment import Experiment
 from bpframe.training.metric_folds import Totals
 from bpframe.training.orders import padded
-from bpframe.training.precision import wide_dtype
+from bpframe.training.precision import precision, wide_dtype
 from bpframe.training.step import State
 from bpframe.training.turn import Outcome, turn
 
@@ -72,3 +72,16 @@ class Programs:
     def _lowered_turn(self, epochs: int) -> Any:
         orders = np.zeros((epochs, self.n_train), np.int32)
         return _turn.lower(self.experiment, self.initial, orders, epochs, self.sets)
+
+
+def scalar_columns(experiment: Experiment, data: Data) -> list[str]:
+    """The columns of the metrics that are single numbers, found by tracing a turn."""
+    dtype = experiment.training.dtype
+    with precision(dtype):
+        sets = {split: devices.to_device(part, dtype) for split, part in data._asdict().items()}
+        exact = initial_state.exact(experiment)
+        state = jax.eval_shape(initial_state.draw_state, experiment, exact)
+        orders = jax.ShapeDtypeStruct((1, len(data.train)), np.int32)
+        count = jax.ShapeDtypeStruct((), np.int32)
+        outcome = jax.eval_shape(turn, experiment, state, orders, count, sets)[1]
+    return [name for name, info in outcome.columns.items() if not info.shape]

@@ -525,3 +525,14 @@ def test_progress_is_live_on_a_terminal(tmp_path: Path) -> None:
     assert re.search(r"cost \d\.\d{4}", output)
     assert "64-30-10, 20 epochs" in output
     assert not re.search(r"epoch +\d+/20  cost", output)  # the plain lines
+
+
+def test_an_unknown_objective_is_told_before_anything_is_trained(
+    main: Main, tmp_path: Path
+) -> None:
+    """With a launcher that runs one job after another too."""
+    chosen = ("-m", "hydra/launcher=basic", *QUICK, "seed=0,1", "hydra.sweep.dir=sweep")
+    done = main(*chosen, "sweep.objective=nothing")
+    assert done.status == 1
+    assert "sweep.objective" in done.out
+    assert not list(tmp_path.rglob("metrics.jsonl"))

@@ -334,3 +334,20 @@ def test_compose_finds_plugins_and_configs_of_a_folder(tmp_path: Path) -> None:
     assert type(experiment.network.layers[0].activation).__module__.endswith("mine")
     with pytest.raises(bpframe.ConfigError, match=r"config_dir: .* is not a folder"):
         bpframe.compose(config_dir=tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    "override", ["network.hidden=[50]", "network.activation=tanh", "network.output_activation=relu"]
+)
+def test_layers_of_a_config_and_the_short_way_exclude_each_other(
+    tmp_path: Path, override: str
+) -> None:
+    """Also where one stands in a file and the other is an override."""
+    (tmp_path / "own.yaml").write_text(
+        "defaults: [config, _self_]\n"
+        "network: {layers: [{n: 5, activation: relu}, {n: 10, activation: sigmoid}]}\n"
+    )
+    assert bpframe.compose(config_name="own", config_dir=tmp_path).network.sizes == (64, 5, 10)
+    key = override.partition("=")[0]
+    with pytest.raises(ConfigError, match=f"{key}: .* and network.layers exclude each other"):
+        bpframe.compose([override], config_name="own", config_dir=tmp_path)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from bpframe.sweeps.report import files
+from bpframe.sweeps.report import picture as picture_module
 from bpframe.sweeps.report.page import (
     ReportRun,
     axis_scale,
@@ -55,7 +57,7 @@ def run(
     if status == "diverged":
         cost[-1] = None
     curves = others.get("curves", {"train_cost": cost, "validation_accuracy": accuracy})
-    return ReportRun(others.get("name", str(num)), row, curves)
+    return ReportRun(others.get("name", str(num)), row, range(1, epochs + 1), curves)
 
 
 def grid(etas: int = 4, seeds: int = 3, epochs: int = 4) -> list[ReportRun]:
@@ -463,3 +465,18 @@ def test_a_thousand_runs(browser: "Browser", tmp_path: Path):
     assert report.page.evaluate("performance.now()") < 15_000
     assert report.incidents == []
     report.page.close()
+
+
+def test_curves_stand_at_the_epochs_of_their_records(tmp_path: Path) -> None:
+    """Epochs 0, 2 and 4; over the steps there is nothing in epoch 0."""
+    lines = [
+        {"epoch": 0, "train_cost": 3.0, "matrix": [[1]], "seconds": 0.1},
+        {"epoch": 2, "train_cost": 2.0, "matrix": [[1]], "norm.steps": 5.0, "seconds": 0.1},
+        {"epoch": 4, "train_cost": 1.0, "matrix": [[1]], "norm.steps": None, "seconds": 0.1},
+    ]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    epochs, curves = files._curves(tmp_path)
+    assert epochs == [0, 2, 4]
+    assert curves == {"train_cost": [3.0, 2.0, 1.0], "norm.steps": [None, 5.0, None]}
+    assert picture_module._pieces(epochs, curves["train_cost"]) == [[(0, 3.0), (2, 2.0), (4, 1.0)]]
+    assert picture_module._pieces(epochs, curves["norm.steps"]) == [[(2, 5.0)]]

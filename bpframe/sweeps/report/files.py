@@ -60,18 +60,27 @@ def _runs(prefix: str, sweep: Path, rows: Sequence[Row], folder: Path) -> Iterat
         yield ReportRun(
             f"{prefix}{row.num}",
             dataclasses.replace(row, folder=place),
-            _curves(sweep / row.folder),
+            *_curves(sweep / row.folder),
         )
 
 
-def _curves(run: Path) -> dict[str, list[Any]]:
-    """The columns of a run's metrics.jsonl that are numbers."""
+def _curves(run: Path) -> tuple[list[int], dict[str, list[Any]]]:
+    """The epochs of a run's metrics.jsonl, and its columns that are numbers.
+
+    A column need not be in every record: epoch 0 has none over the steps.
+    """
     try:
         lines = [json.loads(line) for line in (run / METRICS).read_bytes().splitlines()]
     except OSError:
-        return {}  # a job that could not be written has none
-    return {
-        name: [line[name] for line in lines]
-        for name, first in (lines[0] if lines else {}).items()
-        if name not in ("epoch", "seconds") and (first is None or isinstance(first, int | float))
+        return [], {}  # a job that could not be written has none
+    columns = {
+        name: [line.get(name) for line in lines]
+        for name in dict.fromkeys(name for line in lines for name in line)
+        if name not in ("epoch", "seconds")
     }
+    numbers = {
+        name: values
+        for name, values in columns.items()
+        if all(value is None or isinstance(value, int | float) for value in values)
+    }
+    return [line["epoch"] for line in lines], numbers

@@ -6,7 +6,7 @@
 "use strict";
 (() => {
   const data = JSON.parse(document.getElementById("report-data").textContent);
-  const { objective, settings, columns, completed, curves } = data;
+  const { objective, settings, columns, completed, curves, epochs } = data;
   const BINS = 12;
   const VIRIDIS = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]];
   const byId = (id) => document.getElementById(id);
@@ -254,15 +254,16 @@
 
   function curvePath(run) {
     const y = curves[byId("column").value]?.[run] ?? [];
-    return { x: y.map((_, epoch) => epoch + 1), y };
+    return { x: epochs[run].slice(0, y.length), y };
   }
 
   function drawCurves() {
     const name = byId("column").value;
     const type = byId("log").checked ? "log" : "linear";
-    const last = Math.max(2, ...(curves[name] ?? []).map((values) => values.length));
+    const [first, most] = extent(epochs.flat().length ? epochs.flat() : [1]);
+    const last = Math.max(first + 1, most);
     show(byId("curves"), runTraces(curvePath, "%{text}<br>epoch %{x}: %{y:.4g}<extra></extra>"), {
-      xaxis: { title: { text: "epoch" }, tickformat: "d", ...(last <= 12 ? { dtick: 1, tick0: 1 } : {}), showgrid: false, range: [1 - (last - 1) / 60, last + (last - 1) / 60] },
+      xaxis: { title: { text: "epoch" }, tickformat: "d", ...(last - first < 12 ? { dtick: 1, tick0: first } : {}), showgrid: false, range: [first - (last - first) / 60, last + (last - first) / 60] },
       yaxis: { title: { text: escaped(spaced(name)) }, type, exponentformat: "e", ...(type === "log" ? { dtick: "D2", nticks: 8 } : {}) },
     });
   }

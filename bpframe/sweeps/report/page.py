@@ -26,13 +26,15 @@ class ReportRun:
     Attributes:
         name: what the reader calls it: "17", or "SWEEP/17" among several sweeps.
         row: how it ended; its folder is relative to the folder of the report.
-        curves: columns of metrics.jsonl by name, with one entry an epoch; None where there is no
+        epochs: the epochs of its records, in order.
+        curves: columns of metrics.jsonl by name, with one entry a record; None where there is no
             finite value.
 
     """
 
     name: str
     row: Row
+    epochs: Sequence[int]
     curves: Mapping[str, Sequence[float | None]]
 
     def value(self, objective: str) -> float | None:
@@ -302,6 +304,7 @@ def _data(
         "columns": [vars(each) for each in columns],
         "completed": [run.row.status == COMPLETED for run in runs],
         "shown": shown_column(objective, runs),
+        "epochs": [list(run.epochs) for run in runs],
         "curves": {name: [list(run.curves.get(name, ())) for run in runs] for name in names},
     }
     text = json.dumps(data, allow_nan=False, separators=(",", ":"))

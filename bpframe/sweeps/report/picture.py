@@ -142,7 +142,7 @@ def _draw_curves(
     for index in worst_first:
         value = values[index]
         colour = _NO_VALUE if value is None else scale.to_rgba(np.asarray(value))
-        for piece in _pieces(runs[index].curves.get(column, ())):
+        for piece in _pieces(runs[index].epochs, runs[index].curves.get(column, ())):
             if len(piece) == 1:
                 axes.plot(*piece[0], ".", color=colour)
             segments.append(piece)
@@ -171,10 +171,10 @@ def _draw_curves(
         bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
 
 
-def _pieces(curve: Sequence[float | None]) -> list[list[tuple[int, float]]]:
+def _pieces(epochs: Sequence[int], curve: Sequence[float | None]) -> list[list[tuple[int, float]]]:
     """The points (epoch, value) of a curve, cut where there is no value."""
     pieces: list[list[tuple[int, float]]] = [[]]
-    for epoch, value in enumerate(curve, start=1):
+    for epoch, value in zip(epochs, curve, strict=False):  # a run may lack the column
         if value is not None:
             pieces[-1].append((epoch, value))
         elif pieces[-1]:
