@@ -220,8 +220,7 @@ def test_runs_that_differ_in_numbers_share_one_compilation(
 
     first = compiled(caplog, lambda: run(0, 0.1, 1.0, 0.1))
     again = compiled(caplog, lambda: run(1, 0.2, 2.0, 0.2))
-    assert first.count("turn") == 1
-    assert first.count("evaluate") == 2  # the validation and the test set differ in size
+    assert first.count("turn") == 1  # that of the test set is compiled in another thread
     assert again == []
 
 
