@@ -94,7 +94,11 @@ def _escaped(backslashes: str, quote: str) -> str:
 @contextmanager
 def composing(overrides: Sequence[str]) -> Iterator[None]:
     """Check what Hydra would not, and turn its errors into a ConfigError of one line."""
-    layers = [text for text in overrides if text.startswith("network.layers=")]
+    layers = [
+        text
+        for text in overrides
+        if text.startswith("network.layers=") and text != "network.layers=null"
+    ]
     short = [text for text in overrides if text.split("=")[0] in _SHORT]
     if layers and short:
         raise ConfigError(

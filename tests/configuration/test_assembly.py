@@ -396,6 +396,11 @@ def test_bad_input_is_one_clear_line(overrides: tuple[str, ...], parts: tuple[st
     assert all(part in message for part in parts), message
 
 
+def test_layers_that_are_null_leave_the_short_way() -> None:
+    experiment = bpframe.compose(["network.layers=null", "network.hidden=[3]"])
+    assert experiment.network.sizes == (64, 3, 10)
+
+
 @pytest.mark.parametrize("override", ["seed=???", "~optimiser"])
 def test_no_suggestion_of_the_same_word(override: str) -> None:
     name = override.strip("~=?")

@@ -20,11 +20,14 @@ from typing import Any
 import jax
 import pytest
 import test_sweep_lanes
+from hydra.types import RunMode
 from test_cli import command, environment, wait_for
 from test_sweep_driver import events
 from test_sweep_lanes import SMALL, Swept, bits, sweep
 
 from bpframe import ConfigError, PluginWarning
+from bpframe.configuration import composition, schemas
+from bpframe.plugin_host import host
 from bpframe.sweeps.backends import cluster, machine, messages, processes, selection
 from bpframe.sweeps.backends.backend import WorkerDevice
 from bpframe.sweeps.backends.cluster_unit import ClusterUnit
@@ -147,6 +150,25 @@ def test_a_wrong_setting_is_one_line(settings: dict[str, Any], message: str) -> 
     with pytest.raises(ConfigError, match=re.escape(message)) as caught:
         selection.check({**launcher, "submitit": {}, **settings})
     assert str(caught.value).startswith("hydra.launcher.")
+
+
+def launcher_node(*overrides: str) -> Any:
+    """The node hydra.launcher of a sweep with these overrides."""
+    schemas.store(host.load_registry())
+    with composition.initialised():
+        return composition.compose_config(overrides, mode=RunMode.MULTIRUN).hydra.launcher
+
+
+@pytest.mark.parametrize("backend", ["here", "processes"])
+@pytest.mark.parametrize("parameter", ["partition=short", "timeout_min=5", "constraint=a100"])
+def test_parameters_for_submitit_without_it_are_refused(backend: str, parameter: str) -> None:
+    chosen = f"hydra.launcher.backend={backend}"
+    selection.check(launcher_node(chosen))
+    plus = "+" if parameter.startswith("constraint") else ""
+    node = launcher_node(chosen, f"{plus}hydra.launcher.submitit.{parameter}")
+    key = parameter.partition("=")[0]
+    with pytest.raises(ConfigError, match=f"^hydra.launcher.submitit.{key}: .* has no effect with"):
+        selection.check(node)
 
 
 def test_without_submitit_it_is_said_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -264,6 +264,10 @@ def test_what_is_no_space_is_told_in_one_line(overrides: list[str], message: str
         ({"n_trials": 0}, "hydra.sweeper.n_trials: 0 is out of range; allowed: >= 1"),
         ({"batch": 0}, "hydra.sweeper.batch: 0 is out of range"),
         ({"seed": -1}, "hydra.sweeper.seed: -1 is out of range"),
+        (
+            {"halving": {"first": None, "factor": 2}},
+            "hydra.sweeper.halving.factor: 2 has no effect while hydra.sweeper.halving.first",
+        ),
     ],
 )
 def test_a_setting_out_of_range_is_told(settings: dict[str, Any], message: str) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
 from bpframe.errors import ConfigError, unknown
@@ -36,7 +37,8 @@ def check(launcher: Mapping[str, Any]) -> None:
     """Look at the node hydra.launcher before anything is done.
 
     Raises:
-        ConfigError: a setting is out of range, or submitit is not installed or refuses it.
+        ConfigError: a setting is out of range or has no effect, or submitit is not installed or
+            refuses it.
 
     """
     name, lanes = launcher["backend"], launcher["lanes"]
@@ -46,6 +48,8 @@ def check(launcher: Mapping[str, Any]) -> None:
         raise ConfigError(f"hydra.launcher.lanes: {lanes} is out of range; allowed: >= 1")
     if name == SUBMITIT:
         _parameters(launcher)
+    else:
+        _check_without_parameters(launcher)
 
 
 def trains_here(launcher: Mapping[str, Any]) -> bool:
@@ -69,9 +73,25 @@ def backend(launcher: Mapping[str, Any], lanes: int | None, context: SweepContex
 
 
 def _parameters(launcher: Mapping[str, Any]) -> Parameters:
+    return Parameters(_given(launcher))
+
+
+def _check_without_parameters(launcher: Mapping[str, Any]) -> None:
+    """Refuse parameters for submitit where it is not used."""
+    defaults = ConfigStore.instance().load("hydra/launcher/vmap.yaml").node.submitit
+    for key, value in _given(launcher).items():
+        if key not in defaults or value != defaults[key]:
+            raise ConfigError(
+                f"hydra.launcher.submitit.{key}: {value!r} has no effect with hydra.launcher."
+                f"backend={launcher['backend']}; set hydra.launcher.backend={SUBMITIT}, or leave "
+                f"{key} out"
+            )
+
+
+def _given(launcher: Mapping[str, Any]) -> Mapping[str, Any]:
     node = launcher["submitit"]
     given: Any = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
-    return Parameters(given)
+    return given
 
 
 def _worker_settings(context: SweepContext) -> WorkerSettings:

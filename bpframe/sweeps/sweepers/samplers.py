@@ -75,8 +75,7 @@ class SearchSettings:
                 "hydra.sweeper.sampler: cmaes needs the package cmaes, which is not installed; "
                 "pip install cmaes"
             )
-        first, factor = node["halving"]["first"], node["halving"]["factor"]
-        halving = Halving(first, factor) if first else None
+        halving = _halving(node["halving"]["first"], node["halving"]["factor"])
         return cls(node["sampler"], node["n_trials"], node["batch"], node["seed"], halving)
 
     def check(self, axes: Axes) -> None:
@@ -106,6 +105,17 @@ class SearchSettings:
 
     def _seed(self, first: int) -> int:
         return int(np.random.SeedSequence((self.seed, first)).generate_state(1)[0])
+
+
+def _halving(first: int | None, factor: int) -> Halving | None:
+    """The node hydra.sweeper.halving; without `first` a `factor` of one's own is an error."""
+    default = Halving._field_defaults["factor"]
+    if first is None and factor != default:
+        raise ConfigError(
+            f"hydra.sweeper.halving.factor: {factor} has no effect while "
+            f"hydra.sweeper.halving.first is null; set first, or leave factor at {default}"
+        )
+    return None if first is None else Halving(first, factor)
 
 
 def _tpe(settings: SearchSettings, axes: Axes, first: int) -> BaseSampler:
