@@ -32,7 +32,8 @@ def assemble(cfg: DictConfig, registry: Registry) -> Experiment:
         parts = {group: component(cfg[group], group, registry) for group in schemas.GROUPS}
         network, output_name = _network(cfg.network, parts["data"], registry)
         training = Training(
-            **schemas.values(cfg.training), shared_order=bool(cfg.sweep.shared_order)
+            **schemas.values(_merged(schemas.TrainingConfig, cfg.training, "training")),
+            shared_order=bool(cfg.sweep.shared_order),
         )
         cost = parts.pop("cost")
         pair = _pair(cost, str(cfg.cost.name), network, output_name, registry)

@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from bpframe.errors import PluginError
 from bpframe.plugin_host.registry import ACTIVE, KINDS, PAIRS, Registry
+from bpframe.training.experiment import Training
 
 GROUPS = tuple(kind for kind in KINDS if kind not in ("activation", "metric", PAIRS))
 """The config groups: every kind of component that is chosen as `group=name`."""
@@ -49,17 +50,38 @@ class NetworkConfig:
     modified_neurons: list[Any] = MISSING  # of ModifiedNeuronConfig
 
 
-@dataclasses.dataclass
-class TrainingConfig:
-    """See bpframe.training.experiment.Training."""
+def _fields(component: type[Any]) -> list[Any]:
+    """The name, type and default of each field of a component's class, as a config holds them."""
+    fields: list[Any] = []
+    for field in dataclasses.fields(component):
+        default: Any = MISSING if field.default is dataclasses.MISSING else field.default
+        if field.default_factory is not dataclasses.MISSING:
+            default = field.default_factory()
+        if isinstance(default, tuple | list):
+            default = dataclasses.field(default_factory=lambda default=default: _lists(default))
+        fields.append((field.name, _with_lists(component.field_types()[field.name]), default))
+    return fields
 
-    epochs: int = MISSING
-    batch_size: int | None = MISSING
-    dtype: str = MISSING
-    evaluate_train: bool = MISSING
-    evaluate_every: int = MISSING
-    evaluate_start: bool = MISSING
-    device: str = MISSING
+
+def _lists(value: Any) -> Any:
+    return [_lists(part) for part in value] if isinstance(value, tuple | list) else value
+
+
+def _with_lists(hint: Any) -> Any:
+    """A type that a config can hold: lists for tuples of any length, of anything where they nest.
+
+    OmegaConf takes no integer for a float in a list of lists; `check_fields` looks at those.
+    """
+    if typing.get_origin(hint) is not tuple or typing.get_args(hint)[-1] is not Ellipsis:
+        return hint
+    part = typing.get_args(hint)[0]
+    return list[Any if typing.get_origin(part) is tuple else part]
+
+
+# Not `shared_order`, which concerns the runs of a sweep together and stands in SweepConfig.
+TrainingConfig = dataclasses.make_dataclass(
+    "TrainingConfig", [field for field in _fields(Training) if field[0] != "shared_order"]
+)
 
 
 @dataclasses.dataclass
@@ -71,7 +93,7 @@ class SweepConfig:
     None decides by its name.
     """
 
-    shared_order: bool = MISSING
+    shared_order: bool = Training.shared_order
     objective: str = MISSING
     direction: str | None = MISSING
 
@@ -99,7 +121,9 @@ class Config:
     schedule: Any = MISSING
     stopping: Any = MISSING
     metrics: list[Any] = MISSING  # names, or {name: ..., field: ...}; checked one by one
-    training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
+    training: TrainingConfig = dataclasses.field(  # pyright: ignore[reportInvalidTypeForm]
+        default_factory=TrainingConfig
+    )
     plots: bool | None = MISSING
     sweep: SweepConfig = dataclasses.field(default_factory=SweepConfig)
     plugins: PluginsConfig = dataclasses.field(default_factory=PluginsConfig)
@@ -168,30 +192,7 @@ def _structured(component: type[Any], name: str) -> DictConfig:
 @functools.cache
 def _schema_class(component: type[Any], name: str) -> type[Any]:
     """A dataclass with the component's name, fields and defaults; made once, for speed."""
-    fields: list[Any] = [("name", str, name)]
-    for field in dataclasses.fields(component):
-        default: Any = MISSING if field.default is dataclasses.MISSING else field.default
-        if field.default_factory is not dataclasses.MISSING:
-            default = field.default_factory()
-        if isinstance(default, tuple | list):
-            default = dataclasses.field(default_factory=lambda default=default: _lists(default))
-        fields.append((field.name, _with_lists(component.field_types()[field.name]), default))
-    return dataclasses.make_dataclass(name, fields)
-
-
-def _lists(value: Any) -> Any:
-    return [_lists(part) for part in value] if isinstance(value, tuple | list) else value
-
-
-def _with_lists(hint: Any) -> Any:
-    """A type that a config can hold: lists for tuples of any length, of anything where they nest.
-
-    OmegaConf takes no integer for a float in a list of lists; `check_fields` looks at those.
-    """
-    if typing.get_origin(hint) is not tuple or typing.get_args(hint)[-1] is not Ellipsis:
-        return hint
-    part = typing.get_args(hint)[0]
-    return list[Any if typing.get_origin(part) is tuple else part]
+    return dataclasses.make_dataclass(name, [("name", str, name), *_fields(component)])
 
 
 def values(node: DictConfig) -> dict[str, Any]:

@@ -29,18 +29,19 @@ class Training(Component):
     the examples is that of seed 0 whatever the seed, so that the runs of a sweep see the same.
 
     Without a `batch_size` a mini-batch is the whole training set: full-batch gradient descent.
+    With `evaluate_train` the whole training set is evaluated as well, after the epoch.
     A run is evaluated, recorded and steered every `evaluate_every` epochs, and after the last;
     with `evaluate_start` it is evaluated and recorded before the first as well, as epoch 0.
     """
 
-    epochs: int = hyperparameter(ge=1)
-    batch_size: int | None = hyperparameter(ge=1)
-    dtype: str = hyperparameter(choices=DTYPES)
+    epochs: int = hyperparameter(default=30, ge=1)
+    batch_size: int | None = hyperparameter(default=10, ge=1)
+    dtype: str = hyperparameter(default="float32", choices=DTYPES)
     evaluate_train: bool = False
-    device: str = hyperparameter(default="auto", choices=DEVICES)
-    shared_order: bool = False
     evaluate_every: int = hyperparameter(default=1, ge=1)
     evaluate_start: bool = False
+    device: str = hyperparameter(default="auto", choices=DEVICES)
+    shared_order: bool = False
 
     def m(self, n: int) -> int:
         """The size of a mini-batch, of n training examples."""

@@ -16,6 +16,7 @@ from hydra import initialize
 from hydra.core.global_hydra import GlobalHydra
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from omegaconf import OmegaConf
 
 import bpframe
 from bpframe import (
@@ -26,10 +27,12 @@ from bpframe import (
     hookimpl,
     hyperparameter,
 )
+from bpframe.configuration import composition, schemas
 from bpframe.configuration.schemas import GROUPS
 from bpframe.equations import Unpaired
 from bpframe.network import PerNeuronActivation
 from bpframe.plugin_host.host import load_registry
+from bpframe.training.experiment import Training
 
 LINEAR_OUT = ("network.output_activation=linear", "cost=quadratic")
 
@@ -387,6 +390,9 @@ BAD: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
     (("cost=quadratic,absolute",), ("Ambiguous value", "--multirun")),
     (("optimiser.eta=${nope}",), ("optimiser.eta:", "'nope' not found")),
     (("~training",), ("training",)),
+    (("training.epochs=???",), ("training.epochs: is required",)),
+    (("+training.foo=1",), ("training.foo: unknown 'foo'; known: batch_size",)),
+    (("training.shared_order=true",), ("training.shared_order: unknown",)),
 ]
 
 
@@ -394,6 +400,19 @@ BAD: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
 def test_bad_input_is_one_clear_line(overrides: tuple[str, ...], parts: tuple[str, ...]) -> None:
     message = refused(*overrides)
     assert all(part in message for part in parts), message
+
+
+def test_the_settings_of_training_are_declared_once() -> None:
+    """The composed config has the fields and defaults of Training, and the file none of them."""
+    assert bpframe.compose().training == Training()
+    with composition.initialised():
+        cfg = composition.compose_config([])
+    composed = {**cfg.training, "shared_order": cfg.sweep.shared_order}
+    assert composed == dataclasses.asdict(Training())
+    assert list(composed) == [field.name for field in dataclasses.fields(Training)]
+    file = OmegaConf.load(schemas.directory() / "config.yaml")
+    assert "training" not in file
+    assert "shared_order" not in file.sweep
 
 
 def test_layers_that_are_null_leave_the_short_way() -> None:
