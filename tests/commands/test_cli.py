@@ -190,9 +190,7 @@ def test_programs_are_compiled_once_for_all_processes(tmp_path: Path) -> None:
 
     assert kept(JAX_ENABLE_COMPILATION_CACHE="false") == set()
     first = kept()
-    assert {"jit_train_epochs", "jit_evaluate", "jit_draw_state"} <= {
-        name.split("-")[0] for name in first
-    }
+    assert {"jit_turn", "jit_evaluate", "jit_draw_state"} <= {name.split("-")[0] for name in first}
     assert kept() == first
 
 

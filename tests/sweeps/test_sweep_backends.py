@@ -110,7 +110,9 @@ def here(one_compilation: None, tmp_path_factory: pytest.TempPathFactory) -> Ite
         patch.setattr("logging.shutdown", lambda handlers=(): None)
         patch.setattr("bpframe.sweeps.lanes.partition.devices_of", lambda _: jax.devices("cpu")[:1])
         patch.setattr("bpframe.sweeps.lanes.group.devices_of", lambda _: jax.devices("cpu")[:1])
-        patch.setattr("bpframe.sweeps.backends.here.devices_of", lambda _: jax.devices("cpu")[:1])
+        patch.setattr(
+            "bpframe.sweeps.backends.in_process.devices_of", lambda _: jax.devices("cpu")[:1]
+        )
         yield sweep(tmp_path_factory.mktemp("here") / "sweep", SMALL, *JOBS)
 
 

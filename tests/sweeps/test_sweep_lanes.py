@@ -298,8 +298,8 @@ import jax, json, sys
 from pathlib import Path
 devices, most, folder = int(sys.argv[1]), int(sys.argv[2]) or None, Path(sys.argv[3])
 jax.config.update("jax_num_cpu_devices", devices)
-from bpframe.sweeps import lanes
-lanes.CACHE_BYTES = 2 * 4 * (4 * 65 + 10 * 5)
+from bpframe.sweeps.lanes import programs
+programs.CACHE_BYTES = 2 * 4 * (4 * 65 + 10 * 5)
 import test_sweep_lanes
 test_sweep_lanes.sweep(folder, test_sweep_lanes.STEERED, *test_sweep_lanes.LANES * 2, most=most)
 """
