@@ -144,6 +144,10 @@ def test_the_page_names_no_file_and_forbids_the_network():
     assert policy.startswith("default-src 'none';")
 
 
+def test_the_page_of_a_small_sweep_is_small():
+    assert len(page("t", grid(), OBJECTIVE, "maximise").encode()) < 1_500_000
+
+
 def test_the_table_is_complete_without_javascript():
     runs = grid()
     found = Elements(page("t", runs, OBJECTIVE, "maximise"))
@@ -325,7 +329,7 @@ def shared(browser: "Browser", tmp_path_factory: pytest.TempPathFactory) -> Iter
 @pytest.mark.slow
 @pytest.mark.parametrize("case", ODD)
 def test_every_run_is_shown(browser: "Browser", tmp_path: Path, case: str):
-    """Starts a browser, which takes seconds, and loads a page of 5 MB."""
+    """Starts a browser, which takes seconds, and loads a page of 1.2 MB."""
     report, runs = Opened(browser, tmp_path, ODD[case]), ODD[case]
     assert len(report.rows()) == len(runs)
     column = shown_column(OBJECTIVE, runs)
@@ -346,7 +350,7 @@ def test_every_run_is_shown(browser: "Browser", tmp_path: Path, case: str):
 
 @pytest.mark.slow
 def test_a_heading_sorts(opened: Opened):
-    """Starts a browser, which takes seconds, and loads a page of 5 MB."""
+    """Starts a browser, which takes seconds, and loads a page of 1.2 MB."""
     original = opened.rows()
     heading = opened.page.locator("#runs thead th", has_text="eta").first
     heading.locator("button").press("Enter")
@@ -377,7 +381,7 @@ def test_a_heading_sorts(opened: Opened):
     ],
 )
 def test_the_filter_applies_to_table_and_plots(shared: Opened, text: str, shown: Sequence[int]):
-    """Starts a browser, which takes seconds, and loads a page of 5 MB."""
+    """Starts a browser, which takes seconds, and loads a page of 1.2 MB."""
     count = shared.filter(text)
     assert count.startswith(f"{len(shown)} of 24 runs shown")
     assert ("no column is called “nosuch”" in count) == ("nosuch" in text)
@@ -388,7 +392,7 @@ def test_the_filter_applies_to_table_and_plots(shared: Opened, text: str, shown:
 
 @pytest.mark.slow
 def test_a_run_is_chosen_in_the_table_and_in_a_plot(opened: Opened):
-    """Starts a browser, which takes seconds, and loads a page of 5 MB."""
+    """Starts a browser, which takes seconds, and loads a page of 1.2 MB."""
     highlight = "document.getElementById('{}').data.at(-1)"
     opened.page.locator("#runs tbody tr").nth(4).locator("td").nth(1).click()
     assert opened.page.locator("tr[aria-current]").get_attribute("data-run") == "4"
@@ -409,7 +413,7 @@ def test_a_run_is_chosen_in_the_table_and_in_a_plot(opened: Opened):
 
 @pytest.mark.slow
 def test_the_page_and_the_picture_find_the_same_effects(opened: Opened):
-    """Starts a browser, which takes seconds, and loads a page of 5 MB."""
+    """Starts a browser, which takes seconds, and loads a page of 1.2 MB."""
     script = """[...document.querySelectorAll("#effects .plot")].map(
         ({data: [trace]}) => [trace.y, trace.error_y.array])"""
     found = opened.page.evaluate(script)
@@ -423,7 +427,7 @@ def test_the_page_and_the_picture_find_the_same_effects(opened: Opened):
 
 @pytest.mark.slow
 def test_hovering_names_the_run(browser: "Browser", tmp_path: Path):
-    """Starts a browser, which takes seconds, and loads a page of 5 MB."""
+    """Starts a browser, which takes seconds, and loads a page of 1.2 MB."""
     report = Opened(browser, tmp_path, NASTY_RUNS[:1])
     report.page.locator("#curves").scroll_into_view_if_needed()
     script = """() => { const plot = document.getElementById("curves");
@@ -444,7 +448,7 @@ def test_hovering_names_the_run(browser: "Browser", tmp_path: Path):
 @pytest.mark.parametrize("width", [400, 1200])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_fits_its_window(opened: Opened, width: int, scheme: Any):
-    """Starts a browser, which takes seconds, and loads a page of 5 MB."""
+    """Starts a browser, which takes seconds, and loads a page of 1.2 MB."""
     opened.page.set_viewport_size({"width": width, "height": 900})
     opened.page.emulate_media(color_scheme=scheme)
     opened.page.wait_for_timeout(500)
