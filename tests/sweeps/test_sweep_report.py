@@ -1,5 +1,6 @@
 """The page and the picture of a sweep; the page also in a real browser, without a network."""
 
+import dataclasses
 import json
 import math
 import os
@@ -467,6 +468,24 @@ def test_a_thousand_runs(browser: "Browser", tmp_path: Path):
     assert len(report.drawn("parallel")) == 1000
     assert report.page.evaluate("document.getElementById('curves').data.length") <= 2 * 13 + 2
     assert report.page.evaluate("performance.now()") < 15_000
+    assert report.incidents == []
+    report.page.close()
+
+
+@pytest.mark.slow
+def test_the_page_draws_curves_at_their_epochs(browser: "Browser", tmp_path: Path):
+    """Starts a browser, which takes seconds, and loads a page of 1.2 MB."""
+    curves = {"train_cost": [3.0, 2.0, 1.0], "norm.steps": [None, 5.0, 4.0]}
+    sparse = [dataclasses.replace(run(0, {}, curves=curves), epochs=[0, 2, 4])]
+    report = Opened(browser, tmp_path, sparse)
+    for column, points in (
+        ("train_cost", [[0, 3], [2, 2], [4, 1]]),
+        ("norm.steps", [[2, 5], [4, 4]]),
+    ):
+        report.page.select_option("#column", column)
+        script = """() => { const {x, y} = document.getElementById("curves").data[0];
+            return x.map((at, i) => [at, y[i]]).filter(([, value]) => value !== null); }"""
+        assert report.page.evaluate(script) == points
     assert report.incidents == []
     report.page.close()
 
