@@ -1,5 +1,6 @@
 """The page and the picture of a sweep; the page also in a real browser, without a network."""
 
+import dataclasses
 import json
 import math
 import os
@@ -142,6 +143,10 @@ def test_the_page_names_no_file_and_forbids_the_network():
     assert not [value for name, value in found.attributes if name == "src"]
     (policy,) = [value for name, value in found.attributes if value and "default-src" in value]
     assert policy.startswith("default-src 'none';")
+
+
+def test_the_page_of_a_small_sweep_is_small():
+    assert len(page("t", grid(), OBJECTIVE, "maximise").encode()) < 1_500_000
 
 
 def test_the_table_is_complete_without_javascript():
@@ -325,7 +330,7 @@ def shared(browser: "Browser", tmp_path_factory: pytest.TempPathFactory) -> Iter
 @pytest.mark.slow
 @pytest.mark.parametrize("case", ODD)
 def test_every_run_is_shown(browser: "Browser", tmp_path: Path, case: str):
-    """Starts a browser, which takes seconds, and loads a page of 5 MB."""
+    """Starts a browser, which takes seconds, and loads a page of 1.2 MB."""
     report, runs = Opened(browser, tmp_path, ODD[case]), ODD[case]
     assert len(report.rows()) == len(runs)
     column = shown_column(OBJECTIVE, runs)
@@ -346,7 +351,7 @@ def test_every_run_is_shown(browser: "Browser", tmp_path: Path, case: str):
 
 @pytest.mark.slow
 def test_a_heading_sorts(opened: Opened):
-    """Starts a browser, which takes seconds, and loads a page of 5 MB."""
+    """Starts a browser, which takes seconds, and loads a page of 1.2 MB."""
     original = opened.rows()
     heading = opened.page.locator("#runs thead th", has_text="eta").first
     heading.locator("button").press("Enter")
@@ -377,7 +382,7 @@ def test_a_heading_sorts(opened: Opened):
     ],
 )
 def test_the_filter_applies_to_table_and_plots(shared: Opened, text: str, shown: Sequence[int]):
-    """Starts a browser, which takes seconds, and loads a page of 5 MB."""
+    """Starts a browser, which takes seconds, and loads a page of 1.2 MB."""
     count = shared.filter(text)
     assert count.startswith(f"{len(shown)} of 24 runs shown")
     assert ("no column is called “nosuch”" in count) == ("nosuch" in text)
@@ -388,7 +393,7 @@ def test_the_filter_applies_to_table_and_plots(shared: Opened, text: str, shown:
 
 @pytest.mark.slow
 def test_a_run_is_chosen_in_the_table_and_in_a_plot(opened: Opened):
-    """Starts a browser, which takes seconds, and loads a page of 5 MB."""
+    """Starts a browser, which takes seconds, and loads a page of 1.2 MB."""
     highlight = "document.getElementById('{}').data.at(-1)"
     opened.page.locator("#runs tbody tr").nth(4).locator("td").nth(1).click()
     assert opened.page.locator("tr[aria-current]").get_attribute("data-run") == "4"
@@ -409,7 +414,7 @@ def test_a_run_is_chosen_in_the_table_and_in_a_plot(opened: Opened):
 
 @pytest.mark.slow
 def test_the_page_and_the_picture_find_the_same_effects(opened: Opened):
-    """Starts a browser, which takes seconds, and loads a page of 5 MB."""
+    """Starts a browser, which takes seconds, and loads a page of 1.2 MB."""
     script = """[...document.querySelectorAll("#effects .plot")].map(
         ({data: [trace]}) => [trace.y, trace.error_y.array])"""
     found = opened.page.evaluate(script)
@@ -423,7 +428,7 @@ def test_the_page_and_the_picture_find_the_same_effects(opened: Opened):
 
 @pytest.mark.slow
 def test_hovering_names_the_run(browser: "Browser", tmp_path: Path):
-    """Starts a browser, which takes seconds, and loads a page of 5 MB."""
+    """Starts a browser, which takes seconds, and loads a page of 1.2 MB."""
     report = Opened(browser, tmp_path, NASTY_RUNS[:1])
     report.page.locator("#curves").scroll_into_view_if_needed()
     script = """() => { const plot = document.getElementById("curves");
@@ -444,7 +449,7 @@ def test_hovering_names_the_run(browser: "Browser", tmp_path: Path):
 @pytest.mark.parametrize("width", [400, 1200])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_fits_its_window(opened: Opened, width: int, scheme: Any):
-    """Starts a browser, which takes seconds, and loads a page of 5 MB."""
+    """Starts a browser, which takes seconds, and loads a page of 1.2 MB."""
     opened.page.set_viewport_size({"width": width, "height": 900})
     opened.page.emulate_media(color_scheme=scheme)
     opened.page.wait_for_timeout(500)
@@ -463,6 +468,24 @@ def test_a_thousand_runs(browser: "Browser", tmp_path: Path):
     assert len(report.drawn("parallel")) == 1000
     assert report.page.evaluate("document.getElementById('curves').data.length") <= 2 * 13 + 2
     assert report.page.evaluate("performance.now()") < 15_000
+    assert report.incidents == []
+    report.page.close()
+
+
+@pytest.mark.slow
+def test_the_page_draws_curves_at_their_epochs(browser: "Browser", tmp_path: Path):
+    """Starts a browser, which takes seconds, and loads a page of 1.2 MB."""
+    curves = {"train_cost": [3.0, 2.0, 1.0], "norm.steps": [None, 5.0, 4.0]}
+    sparse = [dataclasses.replace(run(0, {}, curves=curves), epochs=[0, 2, 4])]
+    report = Opened(browser, tmp_path, sparse)
+    for column, points in (
+        ("train_cost", [[0, 3], [2, 2], [4, 1]]),
+        ("norm.steps", [[2, 5], [4, 4]]),
+    ):
+        report.page.select_option("#column", column)
+        script = """() => { const {x, y} = document.getElementById("curves").data[0];
+            return x.map((at, i) => [at, y[i]]).filter(([, value]) => value !== null); }"""
+        assert report.page.evaluate(script) == points
     assert report.incidents == []
     report.page.close()
 
