@@ -163,7 +163,7 @@ def check_fields(component: Component, path: str) -> None:
                 check_fields(part, f"{place}[{index}]")
         elif choices and value not in choices:
             raise unknown(place, value, choices)
-        elif field.name in component._float_fields and isinstance(value, tuple):
+        elif field.name in component._float_fields and isinstance(value, tuple):  # pyright: ignore[reportPrivateUsage]
             _check_numbers(value, component.field_types()[field.name], field.metadata, place)
         elif isinstance(value, int | float):
             _check_number(value, field.metadata.get("bounds", {}), place)

@@ -10,8 +10,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NoReturn
 
-from hydra._internal.callbacks import Callbacks
-from hydra._internal.utils import _run_hydra, get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
@@ -22,7 +20,7 @@ from rich.console import Console
 
 from bpframe.commands import console, plugins, sweeps
 from bpframe.commands.explanation import explain as explained
-from bpframe.configuration import assembly, composition, schemas
+from bpframe.configuration import assembly, composition, hydra_internals, schemas
 from bpframe.configuration.plugin_settings import plugin_settings
 from bpframe.data import Data
 from bpframe.errors import ConfigError, DivergenceError, OutputError, unknown
@@ -105,7 +103,7 @@ def _parser() -> ArgumentParser:
     def error(message: str) -> NoReturn:
         raise ConfigError(f"command line: {message}; see bpframe --help")
 
-    parser = get_args_parser()
+    parser = hydra_internals.argument_parser()
     parser.error = error
     return parser
 
@@ -168,7 +166,7 @@ def _single(args: Namespace, registry: Registry) -> None:
         folder.check_unused(Path(str(cfg.hydra.run.dir)).absolute())
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None
-        callbacks = Callbacks(cfg)
+        callbacks = hydra_internals.callbacks(cfg)
         callbacks.on_run_start(config=cfg, config_name=args.config_name)
         job = run_job(
             task_function=lambda cfg: _run(
@@ -181,8 +179,7 @@ def _single(args: Namespace, registry: Registry) -> None:
         )
         callbacks.on_run_end(config=cfg, config_name=args.config_name, job_return=job)
     if job.status is not JobStatus.COMPLETED:
-        # Not `job.return_value`, which would print a line of its own before it raises.
-        raise job._return_value
+        raise hydra_internals.returned(job)
 
 
 def _multirun(args: Namespace, registry: Registry, *, resumes: bool = False) -> None:
@@ -196,7 +193,7 @@ def _multirun(args: Namespace, registry: Registry, *, resumes: bool = False) -> 
             _check_sweep_folder(Path(str(cfg.hydra.sweep.dir)).absolute())
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None
-        callbacks = Callbacks(cfg)
+        callbacks = hydra_internals.callbacks(cfg)
         callbacks.on_multirun_start(config=cfg, config_name=args.config_name)
         task = SweepTask(
             lambda cfg: _job(cfg, registry), registry, command, callbacks=callbacks, resumes=resumes
@@ -219,7 +216,7 @@ def _multirun(args: Namespace, registry: Registry, *, resumes: bool = False) -> 
 
 def _hydra(args: Namespace, registry: Registry) -> None:
     with registry.explaining(), composition.translated():
-        _run_hydra(
+        hydra_internals.run_hydra(
             args=args,
             args_parser=_parser(),
             task_function=lambda cfg: _job(cfg, registry),

@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hydra import version
-from hydra._internal.hydra import Hydra
-from hydra._internal.utils import create_config_search_path
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
@@ -22,7 +20,7 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
-from bpframe.configuration import schemas
+from bpframe.configuration import hydra_internals, schemas
 from bpframe.errors import ConfigError, unknown
 
 CONFIG_NAME = "config"
@@ -44,14 +42,14 @@ def initialised(config_path: Path | None = None, config_dir: str | None = None) 
     try:
         with translated():
             version.setbase(VERSION_BASE)
-            search_path = create_config_search_path(str(folder))
+            search_path = hydra_internals.search_path(folder)
             if config_dir:
                 search_path.prepend(
                     provider="command-line",
                     path=f"file://{Path(config_dir).absolute()}",
                     anchor=SearchPathQuery(provider="schema"),
                 )
-            Hydra.create_main_hydra2(task_name="bpframe", config_search_path=search_path)
+            hydra_internals.create_hydra("bpframe", search_path)
         yield
     finally:
         GlobalHydra.instance().hydra = before

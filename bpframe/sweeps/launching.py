@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
-from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.utils import JobReturn
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
+from bpframe.configuration import hydra_internals
 from bpframe.sweeps.backends import selection
 from bpframe.sweeps.session import SweepTask
 from bpframe.training import compilation
@@ -29,7 +29,7 @@ def launcher(
 
     """
     if not isinstance(task, SweepTask):
-        basic = BasicLauncher()
+        basic = hydra_internals.basic_launcher()
         basic.setup(hydra_context=context, task_function=task, config=config)
         return basic.launch, False
     selection.check(settings)

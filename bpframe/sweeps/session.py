@@ -8,13 +8,13 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.callbacks import Callbacks
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, env_override
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
+from bpframe.configuration import hydra_internals
 from bpframe.errors import ConfigError
 from bpframe.plugin_host.events import PluginEvents
 from bpframe.plugin_host.registry import Registry
@@ -58,12 +58,12 @@ class SweepTask:
         registry: Registry,
         command: Command,
         *,
-        callbacks: Callbacks | None = None,
+        callbacks: hydra_internals.Callbacks | None = None,
         resumes: bool = False,
     ) -> None:
         self.registry = registry
         self.command = command
-        self.callbacks = callbacks or Callbacks()
+        self.callbacks = callbacks or hydra_internals.callbacks()
         self.resumes = resumes
         self._run_one = run_one
         self._sweep: Sweep | None = None

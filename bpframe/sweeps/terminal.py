@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from hydra.core.override_parser.types import Override
 from rich.console import Console
 from rich.table import Table
 
+from bpframe.configuration.hydra_internals import value_text
 from bpframe.sweeps.objective import Objective
 from bpframe.sweeps.rows import Row
 
@@ -47,9 +47,7 @@ def show_failures(console: Console, failures: Sequence[tuple[int, str, str, str 
 
 def text(row: Row) -> str:
     """The settings of a job as overrides."""
-    return " ".join(
-        f"{key}={Override._get_value_element_as_str(value)}" for key, value in row.settings.items()
-    )
+    return " ".join(f"{key}={value_text(value)}" for key, value in row.settings.items())
 
 
 def say(console: Console, line: str) -> None:

@@ -1,4 +1,5 @@
 """What the studies of the book share: sweeps read, rows judged, results written."""
+# pyright: reportPrivateUsage=false
 
 from __future__ import annotations
 

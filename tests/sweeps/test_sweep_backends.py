@@ -2,6 +2,7 @@
 
 There is no Slurm here. submitit's local executor and a fake of Slurm's commands stand for it.
 """
+# pyright: reportPrivateUsage=false
 
 from __future__ import annotations
 

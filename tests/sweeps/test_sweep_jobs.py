@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 import pytest
 import test_cli
-from hydra._internal.callbacks import Callbacks
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, run_job
@@ -22,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from test_cli import Main
 
 from bpframe import ConfigError, Experiment
-from bpframe.configuration import assembly, composition, schemas
+from bpframe.configuration import assembly, composition, hydra_internals, schemas
 from bpframe.plugin_host.registry import Registry
 from bpframe.sweeps.hydra import files
 from bpframe.sweeps.hydra.jobs import Job, JobComposer
@@ -137,7 +136,7 @@ class Kit(NamedTuple):
             config=cfg,
             job_dir_key="hydra.sweep.dir",
             job_subdir_key="hydra.sweep.subdir",
-            hydra_context=HydraContext(self.loader, Callbacks()),
+            hydra_context=HydraContext(self.loader, hydra_internals.callbacks()),
             configure_logging=False,
         )
         assert returned.hydra_cfg is not None

@@ -1,4 +1,5 @@
 """The page and the picture of a sweep; the page also in a real browser, without a network."""
+# pyright: reportPrivateUsage=false
 
 import dataclasses
 import json

@@ -2,6 +2,7 @@
 
 Slow are the tests of whole plugins: each component is compiled anew for nearly each of its checks.
 """
+# pyright: reportPrivateUsage=false
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
 """The compiled epoch and evaluation: how they are cut, where they run, when they are compiled."""
+# pyright: reportPrivateUsage=false
 
 from __future__ import annotations
 

@@ -6,11 +6,11 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from hydra._internal.callbacks import Callbacks
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
+from bpframe.configuration import hydra_internals
 from bpframe.errors import BpframeError
 from bpframe.sweeps.hydra.jobs import Job
 from bpframe.sweeps.objective import Objective
@@ -35,7 +35,7 @@ class JobCallbacks:
     A job starts when the training of its batch does, and ends when its run folder is written.
     """
 
-    def __init__(self, callbacks: Callbacks, task: TaskFunction) -> None:
+    def __init__(self, callbacks: hydra_internals.Callbacks, task: TaskFunction) -> None:
         self._callbacks = callbacks
         self._task = task
 

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import yaml
-from omegaconf._utils import get_omega_conf_dumper
 
+from bpframe.configuration.hydra_internals import yaml_dumper
 from bpframe.sweeps.hydra.jobs import Job
 
 _LEVELS, _INDENT = 3, "  "
@@ -60,7 +60,7 @@ def _text(path: tuple[str, ...], part: bytes) -> str:
         default_flow_style=False,
         allow_unicode=True,
         sort_keys=False,
-        Dumper=get_omega_conf_dumper(),
+        Dumper=yaml_dumper(),
     )
     lines = text.splitlines(keepends=True)
     return "".join(lines[max(0, len(path) - 1) :])

@@ -16,16 +16,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.config_loader_impl import get_overrides_dirname
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType, ValueType
-from omegaconf import DictConfig, Node, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from bpframe.component import check_fields
-from bpframe.configuration import assembly, composition, schemas
+from bpframe.configuration import assembly, composition, hydra_internals, schemas
 from bpframe.plugin_host.registry import Registry
 from bpframe.training.experiment import Experiment
 
@@ -166,7 +165,7 @@ class _Template:
         for override in values:
             key = override.key_or_group
             OmegaConf.update(self._task, key, override.value(), merge=True)
-            raw = _with(raw, key.split("."), _plain(self._task, key))
+            raw = _with(raw, key.split("."), hydra_internals.raw_value(self._task, key))
         experiment = self._experiment(values)
         hydra, logging = self._hydra_of(num, overrides, parsed, values)
         folder = Path(hydra["runtime"]["output_dir"])
@@ -193,11 +192,10 @@ class _Template:
     ) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
         """The node `hydra` of a job, and its job_logging with all interpolations resolved."""
         names = self._hydra["job"]["config"]["override_dirname"]
-        dirname = get_overrides_dirname(
-            overrides=[override for override in parsed if not override.is_hydra_override()], **names
-        )
+        own = [override for override in parsed if not override.is_hydra_override()]
+        dirname = hydra_internals.override_dirname(own, names)
         job = {**self._hydra["job"], "id": str(num), "num": num, "override_dirname": dirname}
-        own = {**self._hydra["overrides"], "task": list(overrides)}
+        given = {**self._hydra["overrides"], "task": list(overrides)}
         if self._numbered_only:
             folder = self._folder / str(num)
             logging = moved(self._logging, str(self._folder), str(folder))
@@ -215,7 +213,7 @@ class _Template:
                 cfg.hydra.runtime.output_dir = str(folder)
             logging = _container(cfg.hydra.job_logging, resolve=True)
         runtime = {**self._hydra["runtime"], "output_dir": str(folder)}
-        return {**self._hydra, "job": job, "overrides": own, "runtime": runtime}, logging
+        return {**self._hydra, "job": job, "overrides": given, "runtime": runtime}, logging
 
     def _experiment(self, values: Sequence[Override]) -> Experiment:
         """The experiment, made from the parts that an earlier job has made where it can be."""
@@ -254,16 +252,6 @@ def _container(node: DictConfig, *, resolve: bool = False) -> dict[str, Any]:
     container = OmegaConf.to_container(node, resolve=resolve, enum_to_str=True)
     assert isinstance(container, dict)
     return container  # pyright: ignore[reportReturnType]
-
-
-def _plain(task: DictConfig, key: str) -> Any:
-    """The value at a key, as a container holds it."""
-    parent, _, last = key.rpartition(".")
-    node = OmegaConf.select(task, parent) if parent else task
-    assert isinstance(node, DictConfig)
-    value = node._get_node(last)
-    assert isinstance(value, Node)
-    return OmegaConf.to_container(value) if OmegaConf.is_config(value) else value._value()
 
 
 def _with(container: Mapping[str, Any], path: Sequence[str], value: Any) -> dict[str, Any]:

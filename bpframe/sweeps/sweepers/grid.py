@@ -18,6 +18,7 @@ from hydra.plugins.sweeper import Sweeper
 from omegaconf import OmegaConf
 from rich.console import Console
 
+from bpframe.configuration.hydra_internals import returned
 from bpframe.errors import ConfigError
 from bpframe.sweeps.errors import FailedJobsError
 from bpframe.sweeps.ledger import MULTIRUN
@@ -144,7 +145,7 @@ def sweep(sweeper: Sweeper, arguments: Sequence[str], params: Mapping[str, str])
 
 def _check(jobs: Sequence[JobReturn]) -> None:
     failures = [
-        (num, " ".join(job.overrides or ()), "failed", str(job._return_value))
+        (num, " ".join(job.overrides or ()), "failed", str(returned(job)))
         for num, job in enumerate(jobs)
         if job.status is JobStatus.FAILED
     ]

@@ -103,7 +103,8 @@ class SearchSettings:
         """The sampler of the generation whose first trial has the number `first`."""
         return SAMPLERS[self.sampler](self, axes, first)
 
-    def _seed(self, first: int) -> int:
+    def seed_of(self, first: int) -> int:
+        """The seed of that generation's sampler."""
         return int(np.random.SeedSequence((self.seed, first)).generate_state(1)[0])
 
 
@@ -124,12 +125,12 @@ def _tpe(settings: SearchSettings, axes: Axes, first: int) -> BaseSampler:
     Trials of a generation that are still to be trained count as bad ones, so that it spreads.
     """
     del axes
-    return TPESampler(seed=settings._seed(first))
+    return TPESampler(seed=settings.seed_of(first))
 
 
 def _random(settings: SearchSettings, axes: Axes, first: int) -> BaseSampler:
     del axes
-    return RandomSampler(settings._seed(first))
+    return RandomSampler(settings.seed_of(first))
 
 
 def _grid(settings: SearchSettings, axes: Axes, first: int) -> BaseSampler:
@@ -147,7 +148,7 @@ def _cmaes(settings: SearchSettings, axes: Axes, first: int) -> BaseSampler:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         return CmaEsSampler(
-            seed=settings._seed(first),
+            seed=settings.seed_of(first),
             popsize=max(settings.batch, 4),
             consider_pruned_trials=settings.halving is not None,
             warn_independent_sampling=False,

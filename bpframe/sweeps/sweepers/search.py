@@ -22,6 +22,7 @@ from hydra.types import TaskFunction
 from omegaconf import OmegaConf
 from rich.console import Console
 
+from bpframe.configuration.hydra_internals import returned
 from bpframe.errors import ConfigError, DivergenceError
 from bpframe.sweeps import ledger
 from bpframe.sweeps.errors import FailedJobsError
@@ -108,7 +109,7 @@ class SequentialRuns:
     def _row(self, num: int, job: JobReturn) -> Row:
         assert job.hydra_cfg
         folder = os.path.relpath(job.hydra_cfg.hydra.runtime.output_dir, self._folder)
-        value = job._return_value  # `return_value` would raise what the job raised
+        value = returned(job)
         if job.status is JobStatus.COMPLETED:
             number = float(value) if isinstance(value, int | float) else math.nan
             metrics = {self._objective.name: number if math.isfinite(number) else None}

@@ -26,7 +26,7 @@ from hydra.core.override_parser.types import (
     Sweep,
     Transformer,
 )
-from omegaconf import DictConfig, IntegerNode, OmegaConf
+from omegaconf import DictConfig, IntegerNode
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
@@ -34,6 +34,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
+from bpframe.configuration.hydra_internals import node_at
 from bpframe.errors import ConfigError, unknown
 from bpframe.sweeps.sweepers.grid import STEP
 
@@ -127,12 +128,8 @@ def space(overrides: Iterable[Override]) -> Space:
 def check_numbers(axes: Mapping[str, Axis], config: DictConfig) -> None:
     """Raise a ConfigError if a key that takes integers is searched for any numbers."""
     for key, axis in axes.items():
-        parent, _, last = key.rpartition(".")
-        node = OmegaConf.select(config, parent) if parent else config
-        if (
-            isinstance(axis.distribution, FloatDistribution)
-            and isinstance(node, DictConfig)
-            and isinstance(node._get_node(last), IntegerNode)
+        if isinstance(axis.distribution, FloatDistribution) and isinstance(
+            node_at(config, key), IntegerNode
         ):
             raise ConfigError(
                 f"{key}: takes integers, and its space holds other numbers; write "

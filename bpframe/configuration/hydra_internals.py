@@ -1,0 +1,149 @@
+"""What bpframe uses of Hydra and OmegaConf beyond their public names: here and nowhere else.
+
+Nothing is imported before it is used. A version of Hydra that has changed one of the names stops
+only what needs it, in one line, and its test in `test_hydra_internals.py` fails.
+"""
+# pyright: reportPrivateUsage=false
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, Node, OmegaConf
+
+from bpframe.errors import BpframeError
+
+if TYPE_CHECKING:
+    from hydra._internal.callbacks import Callbacks
+    from hydra.core.config_search_path import ConfigSearchPath
+    from hydra.core.override_parser.types import Override
+    from hydra.core.utils import JobReturn
+    from hydra.plugins.launcher import Launcher
+
+__all__ = [
+    "Callbacks",
+    "argument_parser",
+    "basic_launcher",
+    "callbacks",
+    "create_hydra",
+    "node_at",
+    "override_dirname",
+    "raw_value",
+    "returned",
+    "run_hydra",
+    "search_path",
+    "value_text",
+    "yaml_dumper",
+]
+
+
+@contextmanager
+def _private() -> Iterator[None]:
+    try:
+        yield
+    except (ImportError, AttributeError) as error:
+        raise BpframeError(
+            f"hydra-core {version('hydra-core')} and omegaconf {version('omegaconf')}: {error}; "
+            "bpframe needs it as it was; pip install 'hydra-core>=1.3.8,<1.4' 'omegaconf>=2.3,<2.4'"
+        ) from error
+
+
+def argument_parser() -> ArgumentParser:
+    """The options of Hydra's command line."""
+    with _private():
+        from hydra._internal.utils import get_args_parser
+    return get_args_parser()
+
+
+def run_hydra(**arguments: Any) -> None:
+    """What `hydra.main` does once it has parsed the command line."""
+    with _private():
+        from hydra._internal.utils import _run_hydra
+    _run_hydra(**arguments)
+
+
+def search_path(folder: Path) -> ConfigSearchPath:
+    """Hydra's own search path of configs, with a folder."""
+    with _private():
+        from hydra._internal.utils import create_config_search_path
+    return create_config_search_path(str(folder))
+
+
+def create_hydra(task_name: str, path: ConfigSearchPath) -> None:
+    """Put a Hydra with this search path into `GlobalHydra`."""
+    with _private():
+        from hydra._internal.hydra import Hydra
+
+        create = Hydra.create_main_hydra2
+    create(task_name=task_name, config_search_path=path)
+
+
+def callbacks(cfg: DictConfig | None = None) -> Callbacks:
+    """The callbacks in the node hydra.callbacks of a config, to be called together."""
+    with _private():
+        from hydra._internal.callbacks import Callbacks
+    return Callbacks(cfg)
+
+
+def basic_launcher() -> Launcher:
+    """Hydra's own launcher, before `setup`."""
+    with _private():
+        from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+    return BasicLauncher()
+
+
+def override_dirname(overrides: Sequence[Override], names: Mapping[str, Any]) -> str:
+    """The value of hydra.job.override_dirname; `names` is hydra.job.config.override_dirname."""
+    with _private():
+        from hydra._internal.config_loader_impl import get_overrides_dirname
+    return get_overrides_dirname(overrides=list(overrides), **names)
+
+
+def returned(job: JobReturn) -> Any:
+    """What a job returned or raised; JobReturn.return_value prints before it raises."""
+    with _private():
+        return job._return_value
+
+
+def value_text(value: Any) -> str:
+    """A value as it is written in an override."""
+    with _private():
+        from hydra.core.override_parser.types import Override
+
+        text = Override._get_value_element_as_str
+    return text(value)
+
+
+def node_at(config: DictConfig, key: str) -> Node | None:
+    """The node at a dotted key, with its type and unresolved; None if there is none."""
+    parent, _, last = key.rpartition(".")
+    holder = OmegaConf.select(config, parent) if parent else config
+    if not isinstance(holder, DictConfig):
+        return None
+    with _private():
+        get = DictConfig._get_node
+    found = get(holder, last)
+    return found if isinstance(found, Node) else None
+
+
+def raw_value(config: DictConfig, key: str) -> Any:
+    """The value at a dotted key that exists, as `OmegaConf.to_container` would hold it."""
+    found = node_at(config, key)
+    assert found is not None
+    if OmegaConf.is_config(found):
+        return OmegaConf.to_container(found)
+    with _private():
+        value = type(found)._value
+    return value(found)
+
+
+def yaml_dumper() -> type:
+    """The dumper with which `OmegaConf.to_yaml` writes."""
+    with _private():
+        from omegaconf._utils import get_omega_conf_dumper
+    return get_omega_conf_dumper()
