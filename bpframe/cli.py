@@ -16,7 +16,7 @@ def main() -> None:
     """Run bpframe with the arguments of the process; the process ends with an exit status.
 
     0 is success; 1 is an error, told in one line; 130 is an interruption with ctrl-C, and 143 one
-    with SIGTERM of a sweep that has been written as far as it came.
+    with SIGTERM. A run or a sweep has then been written as far as it came.
     """
     arguments = sys.argv[1:]
     if "--version" in arguments:
@@ -42,6 +42,10 @@ def main() -> None:
             _dispatch(arguments)
     except KeyboardInterrupt:
         _fail("interrupted", 130)
+    except SystemExit as error:
+        if isinstance(error.__cause__, BpframeError):
+            _fail(str(error.__cause__), error.__cause__.status)
+        raise
     except BrokenPipeError:
         # The reader has gone (`bpframe ... | head`); what is left in the buffer has no one to read.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -252,7 +252,7 @@ def _run(experiment: Experiment, data: Data, registry: Registry, *, plots: bool)
             result = loop.run(
                 experiment, output_dir, data=data, report=report, events=events, plots=plots
             )
-    except (DivergenceError, KeyboardInterrupt):
+    except (DivergenceError, KeyboardInterrupt, SystemExit):
         console.show_folder(screen, output_dir)
         raise
     console.show_result(screen, result, output_dir)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from bpframe.component import check_fields
 from bpframe.data import Data
 from bpframe.runs.bookkeeping import Ending, Recorder, Report
 from bpframe.runs.folder import RunFolder
+from bpframe.runs.interruption import Interruption, InterruptionError
 from bpframe.runs.listeners import Events, NoEvents
 from bpframe.runs.provenance import versions
 from bpframe.runs.records import RunInfo, RunResult
@@ -83,11 +85,18 @@ class _Run:
 
     def train(self) -> RunResult:
         try:
-            self.recorder.started()
-            ending = self._epochs()
+            with Interruption() as signals:
+                self.recorder.started()
+                ending = self._epochs(signals)
         except KeyboardInterrupt:
-            self._finish(Ending("interrupted", error="interrupted by the user"))
+            self._finish(Ending("interrupted", error="interrupted by ctrl-C"))
             raise
+        except InterruptionError as error:
+            self._finish(Ending("interrupted", error=str(error)))
+            # Neither is an Exception, with which Hydra would go on to the next job.
+            if error.number == signal.SIGINT:
+                raise KeyboardInterrupt from error
+            raise SystemExit(error.status) from error
         except Exception as error:
             self._finish(Ending("failed", error=f"{type(error).__name__}: {error}"))
             raise
@@ -96,11 +105,12 @@ class _Run:
             raise ending.cause
         return result
 
-    def _epochs(self) -> Ending:
+    def _epochs(self, signals: Interruption) -> Ending:
         """Train until the run ends."""
         training, epoch = self.experiment.training, 0
         ending = self._turn(range(0)) if training.evaluate_start else None
         while ending is None:
+            signals.check()
             first, epoch = epoch + 1, training.next_evaluated(epoch)
             ending = self._turn(range(first, epoch + 1))
         return ending

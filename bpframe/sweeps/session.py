@@ -25,7 +25,7 @@ from bpframe.sweeps.errors import FailedJobsError
 from bpframe.sweeps.hydra.callbacks import JobCallbacks, returned
 from bpframe.sweeps.hydra.jobs import JobComposer
 from bpframe.sweeps.hydra.logs import levels_of
-from bpframe.sweeps.interruption import Interruption, SweepInterruptedError
+from bpframe.runs.interruption import Interruption, InterruptionError
 from bpframe.sweeps.lanes.halving import Halving
 from bpframe.sweeps.ledger import MULTIRUN, Ledger, unwritable
 from bpframe.sweeps.objective import chosen
@@ -159,7 +159,7 @@ class Sweep:
 
         Raises:
             BadJobsError: some cannot be run; nothing was trained.
-            SweepInterruptedError: a signal has come.
+            InterruptionError: a signal has come.
             OutputError: the folder cannot be written.
 
         """
@@ -169,9 +169,9 @@ class Sweep:
         try:
             with Interruption() as signals, levels_of(settings), env_override(hydra.job.env_set):
                 return self._driver.launch(batch, first, signals.check, halving)
-        except SweepInterruptedError as error:
+        except InterruptionError as error:
             done = sum(row.status in (COMPLETED, PRUNED) for row in self._driver.rows.values())
-            raise SweepInterruptedError(
+            raise InterruptionError(
                 f"{error}: {done} jobs are done; go on with bpframe resume {self.folder}",
                 error.number,
             ) from error

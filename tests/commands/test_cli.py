@@ -462,7 +462,13 @@ def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
         time.sleep(0.02)
 
 
-def test_interruption_is_130_and_the_run_is_written(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "status", "said"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "interrupted by SIGTERM")],
+)
+def test_an_interrupted_run_is_written(
+    number: signal.Signals, status: int, said: str, tmp_path: Path
+) -> None:
     metrics = tmp_path / "run" / "metrics.jsonl"
     running = subprocess.Popen(
         command("training.epochs=100000", "hydra.run.dir=run"),
@@ -474,10 +480,10 @@ def test_interruption_is_130_and_the_run_is_written(tmp_path: Path) -> None:
     )
     with running:
         wait_for(lambda: metrics.exists() and metrics.stat().st_size > 500)
-        running.send_signal(signal.SIGINT)
+        running.send_signal(number)
         _, err = running.communicate(timeout=60)
-    assert running.returncode == 130
-    assert err == "bpframe: interrupted\n"
+    assert running.returncode == status
+    assert err == f"bpframe: {said}\n"
     found = summary(tmp_path / "run")
     assert found["status"] == "interrupted"
     assert found["epochs"] == len(metrics.read_text().splitlines())

@@ -508,7 +508,7 @@ def test_interruption_writes_what_there_is(tmp_path: Path) -> None:
         bpframe.run(composed(), tmp_path, report=interrupt)
     found = summary(tmp_path)
     assert (found["status"], found["epochs"]) == ("interrupted", 2)
-    assert found["error"] == "interrupted by the user"
+    assert found["error"] == "interrupted by ctrl-C"
     assert set(contents(tmp_path)) == FILES
     assert len(lines(tmp_path)) == 2
     two = bpframe.run(composed("training.epochs=2"))

@@ -18,7 +18,7 @@ import test_sweep_lanes
 from test_sweep_lanes import SMALL, Swept, sweep
 
 from bpframe import ConfigError, OutputError, PluginWarning, hookimpl
-from bpframe.sweeps.interruption import SweepInterruptedError
+from bpframe.runs.interruption import InterruptionError
 from bpframe.sweeps.lanes.chunk import Chunk
 from bpframe.sweeps.lanes.programs import LanePrograms
 
@@ -177,7 +177,7 @@ def test_a_signal_writes_what_is_done_and_a_resume_does_the_rest(
     folder = tmp_path / "sweep"
     handlers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
     jobs = [["seed=0"], ["seed=1"], ["seed=2"]]
-    with pytest.raises(SweepInterruptedError) as raised:
+    with pytest.raises(InterruptionError) as raised:
         sweep(folder, SMALL, *jobs, most=1, plugins=[Signals(number)])
     assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == handlers
     assert raised.value.status == 128 + number

@@ -69,7 +69,7 @@ class Backend(abc.ABC):
         `waiting` is used up, and may be added to meanwhile. `groups` are the driver's own.
 
         Raises:
-            SweepInterruptedError: `check` raised it; what was done has been given.
+            InterruptionError: `check` raised it; what was done has been given.
 
         """
 

@@ -19,7 +19,7 @@ from bpframe.sweeps.backends.backend import RETRIES, WorkerBackend, WorkerDevice
 from bpframe.sweeps.backends.machine import Machine, cores, machine_for
 from bpframe.sweeps.backends.messages import FAILED, UnitResult, WorkerSettings
 from bpframe.sweeps.hydra.jobs import Job
-from bpframe.sweeps.interruption import SweepInterruptedError
+from bpframe.runs.interruption import InterruptionError
 from bpframe.sweeps.lanes.group import Group
 from bpframe.sweeps.plan import Unit
 from bpframe.sweeps.progress import SweepProgress
@@ -90,7 +90,7 @@ class Processes(WorkerBackend):
                             FAILED, message=f"{process.loss()}, {lost[nums]} times"
                         )
                     yield unit, outcome
-        except SweepInterruptedError as error:
+        except InterruptionError as error:
             for process in self._busy():
                 process.send(messages.STOP, (str(error), error.number))
             while self._busy():

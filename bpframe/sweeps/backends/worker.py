@@ -74,7 +74,7 @@ class Worker:
     ) -> UnitResult:
         """Train a unit and write its run folders; see `Group.train` for `check` and `progress`."""
         from bpframe.sweeps.hydra.logs import levels_of
-        from bpframe.sweeps.interruption import SweepInterruptedError
+        from bpframe.runs.interruption import InterruptionError
         from bpframe.sweeps.lanes.group import OutOfMemoryError
 
         rows: list[Row] = []
@@ -93,7 +93,7 @@ class Worker:
                     check=check,
                     progress=progress,
                 )
-            except SweepInterruptedError:
+            except InterruptionError:
                 pass  # and what is done is written
             except OutOfMemoryError as error:
                 kind, message = TOO_LARGE, str(error)
@@ -145,11 +145,11 @@ class _Driver:
         self._connection.send(message)
 
     def check(self) -> None:
-        """Raise SweepInterruptedError if the driver has said so."""
-        from bpframe.sweeps.interruption import SweepInterruptedError
+        """Raise InterruptionError if the driver has said so."""
+        from bpframe.runs.interruption import InterruptionError
 
         if self._stop:
-            raise SweepInterruptedError(*self._stop)
+            raise InterruptionError(*self._stop)
 
     def _listen(self) -> None:
         try:

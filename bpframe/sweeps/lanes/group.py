@@ -12,7 +12,7 @@ from bpframe.errors import BpframeError
 from bpframe.runs.listeners import Events
 from bpframe.runs.provenance import versions
 from bpframe.sweeps.hydra.jobs import Job
-from bpframe.sweeps.interruption import SweepInterruptedError
+from bpframe.runs.interruption import InterruptionError
 from bpframe.sweeps.lanes.chunk import Chunk, Progress
 from bpframe.sweeps.lanes.partition import devices_of
 from bpframe.sweeps.lanes.programs import LaneData, LanePrograms, Layout
@@ -92,7 +92,7 @@ class Group:
         """Train jobs together, write the run folders of those wanted, and tell `done` of them.
 
         Raises:
-            SweepInterruptedError: `check` raised it; the jobs are written as they are.
+            InterruptionError: `check` raised it; the jobs are written as they are.
             OutOfMemoryError: they do not fit together.
             OutputError: the disk is full.
 
@@ -136,15 +136,15 @@ def writing_what_is_done(chunks: Sequence[Chunk], done: Done) -> Iterator[None]:
     """End and write the jobs of some chunks, however what is done with them meanwhile ends.
 
     Raises:
-        SweepInterruptedError: as it came, with the jobs written as they are.
+        InterruptionError: as it came, with the jobs written as they are.
         OutputError: likewise, but nothing more is written.
 
     """
     status, message = FAILED, ""
     try:
         yield
-    except (SweepInterruptedError, KeyboardInterrupt) as error:
-        status, message = INTERRUPTED, str(error) or "interrupted by the user"
+    except (InterruptionError, KeyboardInterrupt) as error:
+        status, message = INTERRUPTED, str(error) or "interrupted by ctrl-C"
         raise
     except SystemExit:
         chunks = ()  # a cluster takes the process away, and starts it again

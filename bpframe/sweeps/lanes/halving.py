@@ -107,7 +107,7 @@ def train(
     """Train all jobs, giving up all but the best at each rung.
 
     Raises:
-        SweepInterruptedError: `check` raised it; the jobs are written as they are.
+        InterruptionError: `check` raised it; the jobs are written as they are.
         OutOfMemoryError: a chunk does not fit the memory.
 
     """

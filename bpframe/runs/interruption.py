@@ -1,4 +1,9 @@
-"""Ending a sweep on ctrl-C or SIGTERM where nothing is lost."""
+"""Ending on ctrl-C or SIGTERM where nothing is lost.
+
+Python raises KeyboardInterrupt wherever it stands. In a callback of the garbage collector or of a
+weak reference, of which JAX has many, it is printed and lost; so the signal is noted, and looked
+at between two turns.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +17,8 @@ from bpframe.errors import BpframeError
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class SweepInterruptedError(BpframeError):
-    """A sweep was ended by a signal; what was done is written.
+class InterruptionError(BpframeError):
+    """A run or a sweep was ended by a signal; what was done is written.
 
     Attributes:
         status: the exit status of the process, 130 for ctrl-C and 143 for SIGTERM.
@@ -48,10 +53,10 @@ class Interruption:
             signal.signal(number, handler)
 
     def check(self) -> None:
-        """Raise SweepInterruptedError if a signal has come."""
+        """Raise InterruptionError if a signal has come."""
         if self._number is not None:
             name = "ctrl-C" if self._number == signal.SIGINT else "SIGTERM"
-            raise SweepInterruptedError(f"interrupted by {name}", self._number)
+            raise InterruptionError(f"interrupted by {name}", self._number)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         del frame
