@@ -144,10 +144,10 @@ def new_plugin(arguments: list[str]) -> None:
     console = Console()
     for path in written:
         console.print(f"wrote {escape(str(path))}", highlight=False, soft_wrap=True)
-    folder = escape(str(Path(args.into) / args.name))
+    folder, package = escape(str(Path(args.into) / args.name)), escape("'.[test]'")
     console.print(
         "\nIt holds an example that works; put yours in its place, in src.\n"
-        f"Now: cd {folder} && pip install -e . && pytest && bpframe check {args.name}",
+        f"Now: cd {folder} && pip install -e {package} && pytest && bpframe check {args.name}",
         highlight=False,
         soft_wrap=True,
     )

@@ -5,20 +5,22 @@ Finding one does not import it; `Found.load` does, and may raise anything.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import importlib.metadata
 import importlib.util
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from importlib.machinery import FileFinder, ModuleSpec, SourceFileLoader
 from pathlib import Path
+from types import CodeType
 from typing import NamedTuple
 
 from bpframe.errors import ConfigError
 
 ENTRY_POINT_GROUP = "bpframe"
 PATH_VARIABLE = "BPFRAME_PLUGINS_PATH"
+_PREFIX = "bpframe_plugin_"
 
 
 class Found(NamedTuple):
@@ -93,33 +95,28 @@ def load_file(path: Path) -> object:
     Its name in `sys.modules` is made of the whole path, so that a file called jax.py shadows
     nothing. It is imported again only when its code has changed.
     """
-    name = f"bpframe_plugin_{_digest(str(path).encode())[:8]}_{path.stem}"
+    if _Submodules not in sys.meta_path:
+        sys.meta_path.insert(0, _Submodules)
+    name = f"{_PREFIX}{_digest(str(path).encode())[:8]}_{path.stem}"
     code = _code_of(path)
     stamp = {file: _digest(file.read_bytes()) for file in code}
     loaded = sys.modules.get(name)
     if loaded is not None and not hasattr(loaded, "__bpframe_stamp__"):
         raise ImportError("it loads plugins while it is imported itself, as a script would")
-    if loaded is not None:
-        if getattr(loaded, "__bpframe_stamp__", None) == stamp:
-            return loaded
-        _forget_bytecode(code)
+    if loaded is not None and getattr(loaded, "__bpframe_stamp__", None) == stamp:
+        return loaded
     for old in [key for key in sys.modules if key == name or key.startswith(f"{name}.")]:
         del sys.modules[old]
-    is_package = path.is_dir()
-    spec = importlib.util.spec_from_file_location(
-        name,
-        path / "__init__.py" if is_package else path,
-        submodule_search_locations=[str(path)] if is_package else None,
-    )
+    file = str(path / "__init__.py" if path.is_dir() else path)
+    loader = _FromSource(name, file)
+    spec = importlib.util.spec_from_file_location(name, file, loader=loader)
     assert spec is not None
-    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        loader.exec_module(module)
     except BaseException:
         sys.modules.pop(name, None)
-        _forget_bytecode(code)
         raise
     module.__bpframe_stamp__ = stamp  # pyright: ignore[reportAttributeAccessIssue]
     return module
@@ -129,15 +126,31 @@ def _code_of(path: Path) -> list[Path]:
     return sorted(path.rglob("*.py")) if path.is_dir() else [path]
 
 
-def _forget_bytecode(code: list[Path]) -> None:
-    """Have Python compile the files anew.
+class _FromSource(SourceFileLoader):
+    """Compiles a file whenever it is imported.
 
-    It takes its bytecode for current if a file has the same size and the same second as before.
+    Python takes its bytecode for current if a file has the same size and the same second as before.
     """
-    importlib.invalidate_caches()
-    for file in code:
-        with contextlib.suppress(OSError):  # in a folder that is read-only Python keeps none
-            Path(importlib.util.cache_from_source(str(file))).unlink()
+
+    def get_code(self, fullname: str) -> CodeType:
+        path = self.get_filename(fullname)
+        return self.source_to_code(self.get_data(path), path)
+
+
+class _Submodules:
+    """Finds the modules inside a plugin that is a folder, with the same loader."""
+
+    @classmethod
+    def find_spec(
+        cls, fullname: str, path: Sequence[str] | None, target: object = None
+    ) -> ModuleSpec | None:
+        del target
+        if fullname.startswith(_PREFIX):
+            for folder in path or ():
+                spec = FileFinder(folder, (_FromSource, [".py"])).find_spec(fullname)
+                if spec is not None and spec.loader is not None:
+                    return spec
+        return None
 
 
 def _digest(content: bytes) -> str:

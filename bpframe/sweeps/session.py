@@ -18,6 +18,7 @@ from bpframe.configuration import hydra_internals
 from bpframe.errors import ConfigError
 from bpframe.plugin_host.events import PluginEvents
 from bpframe.plugin_host.registry import Registry
+from bpframe.runs.interruption import Interruption, InterruptionError
 from bpframe.sweeps.backends import selection
 from bpframe.sweeps.backends.selection import SweepContext
 from bpframe.sweeps.driver import Driver
@@ -25,7 +26,6 @@ from bpframe.sweeps.errors import FailedJobsError
 from bpframe.sweeps.hydra.callbacks import JobCallbacks, returned
 from bpframe.sweeps.hydra.jobs import JobComposer
 from bpframe.sweeps.hydra.logs import levels_of
-from bpframe.runs.interruption import Interruption, InterruptionError
 from bpframe.sweeps.lanes.halving import Halving
 from bpframe.sweeps.ledger import MULTIRUN, Ledger, unwritable
 from bpframe.sweeps.objective import chosen

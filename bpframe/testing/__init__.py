@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from bpframe.configuration import schemas
-from bpframe.errors import PluginError
+from bpframe.errors import BpframeError, PluginError
 from bpframe.plugin_host import host
 from bpframe.plugin_host.registry import DISABLED, Plugin, Registry
 from bpframe.testing.kit import Case, cases, run
@@ -46,8 +46,19 @@ def check_plugins(*plugins: object) -> Verdict:
 
 
 def conformance(*plugins: object) -> Callable[..., None]:
-    """A test for pytest with one case for each check of each component that `plugins` offer."""
-    import pytest
+    """A test for pytest with one case for each check of each component that `plugins` offer.
+
+    Raises:
+        BpframeError: pytest is not installed.
+
+    """
+    try:
+        import pytest
+    except ImportError as error:
+        raise BpframeError(
+            "bpframe.testing.conformance: needs pytest, which is not installed; "
+            "pip install 'bpframe[testing]'"
+        ) from error
 
     found = _cases_of(plugins)
 

@@ -53,7 +53,7 @@ def test_package_is_whole_and_keeps_the_contract(
     assert f"import {module}" in (folder / "tests" / f"test_{module}.py").read_text()
     workflow = yaml.safe_load((folder / ".github" / "workflows" / "ci.yml").read_text())
     steps = [step.get("run") for step in workflow["jobs"]["tests"]["steps"]]
-    assert steps[-3:] == ["pip install -e .", "pytest", f"bpframe check {name}"]
+    assert steps[-3:] == ["pip install -e '.[test]'", "pytest", f"bpframe check {name}"]
     assert name in (folder / "README.md").read_text()
     for path in folder.rglob("*"):
         if path.is_file() and path.name != "ci.yml":  # which has ${{ ... }} of its own

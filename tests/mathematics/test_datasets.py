@@ -14,7 +14,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
-import pooch
+import platformdirs
 import pytest
 from bpframe_plugins.datasets import Digits, FashionMnist, Inline, Mnist, Xor, bpframe_datasets
 from bpframe_plugins.datasets import mnist as mnist_module
@@ -151,7 +151,7 @@ def test_folder_without_root(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pooch, "os_cache", lambda project: tmp_path / "cache" / project)
+    monkeypatch.setattr(platformdirs, "user_cache_path", lambda name: tmp_path / "cache" / name)
     monkeypatch.setenv("BPFRAME_DATA_DIR", str(tmp_path / "data"))
     assert f"looked in {tmp_path / 'data' / name} and" in refused(dataset().load)
     link(made, tmp_path / "data" / name)

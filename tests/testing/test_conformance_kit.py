@@ -19,7 +19,7 @@ from faulty_plugins import COMPONENTS, FAULTY
 from sound_plugins import SOUND, Curve, Spirals, offering
 
 import bpframe
-from bpframe.errors import DataError
+from bpframe.errors import BpframeError, DataError
 from bpframe.plugin_host.registry import KINDS, Registry
 from bpframe.testing import (
     FAILED,
@@ -31,6 +31,7 @@ from bpframe.testing import (
     check_plugins,
     check_registry,
     components,
+    conformance,
     initial_conditions,
     plugins,
     training,
@@ -196,6 +197,12 @@ def test_a_plugin_that_does_not_load_has_one_failure() -> None:
     report = check_plugins(FAULTY["HookMisspelt"].build(), offering(Spirals))
     assert [o.check for o in report.with_status(FAILED)] == ["loads"]
     assert report.with_status(PASSED)
+
+
+def test_without_pytest_one_line_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pytest", None)
+    with pytest.raises(BpframeError, match=r"^[^\n]*needs pytest.*'bpframe\[testing\]'$"):
+        conformance(offering(Spirals))
 
 
 def test_a_component_that_cannot_be_made_has_one_failure() -> None:

@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from multiprocessing.connection import wait
 from typing import Any
 
+from bpframe.runs.interruption import InterruptionError
 from bpframe.sweeps.backends import messages
 from bpframe.sweeps.backends.backend import RETRIES, WorkerBackend, WorkerDevice
 from bpframe.sweeps.backends.machine import Machine, cores, machine_for
 from bpframe.sweeps.backends.messages import FAILED, UnitResult, WorkerSettings
 from bpframe.sweeps.hydra.jobs import Job
-from bpframe.runs.interruption import InterruptionError
 from bpframe.sweeps.lanes.group import Group
 from bpframe.sweeps.plan import Unit
 from bpframe.sweeps.progress import SweepProgress

@@ -73,8 +73,8 @@ class Worker:
         self, pickled: bytes, check: Callable[[], None], progress: Callable[[int, int], None]
     ) -> UnitResult:
         """Train a unit and write its run folders; see `Group.train` for `check` and `progress`."""
-        from bpframe.sweeps.hydra.logs import levels_of
         from bpframe.runs.interruption import InterruptionError
+        from bpframe.sweeps.hydra.logs import levels_of
         from bpframe.sweeps.lanes.group import OutOfMemoryError
 
         rows: list[Row] = []

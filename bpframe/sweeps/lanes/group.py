@@ -9,10 +9,10 @@ import jax
 
 from bpframe.data import Data
 from bpframe.errors import BpframeError
+from bpframe.runs.interruption import InterruptionError
 from bpframe.runs.listeners import Events
 from bpframe.runs.provenance import versions
 from bpframe.sweeps.hydra.jobs import Job
-from bpframe.runs.interruption import InterruptionError
 from bpframe.sweeps.lanes.chunk import Chunk, Progress
 from bpframe.sweeps.lanes.partition import devices_of
 from bpframe.sweeps.lanes.programs import LaneData, LanePrograms, Layout

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
+import platformdirs
 
 from bpframe import Data, DataError, Dataset, Examples
 from bpframe_plugins.datasets.download import download
@@ -123,9 +124,7 @@ class _IdxImages(Dataset):
         base = os.environ.get("BPFRAME_DATA_DIR")
         if base:
             return Path(base).expanduser() / self.archive.folder
-        import pooch  # here, because it is not needed where a folder is given
-
-        return pooch.os_cache("bpframe") / self.archive.folder
+        return platformdirs.user_cache_path("bpframe") / self.archive.folder
 
 
 def _examples(x: np.ndarray, y: np.ndarray) -> Examples:
