@@ -16,16 +16,17 @@ import pytest
 
 from bpframe.sweeps.report import files
 from bpframe.sweeps.report import picture as picture_module
-from bpframe.sweeps.report.page import (
+from bpframe.sweeps.report.effects import effects
+from bpframe.sweeps.report.page import page
+from bpframe.sweeps.report.picture import picture
+from bpframe.sweeps.report.runs import (
     ReportRun,
     axis_scale,
     best_run,
     colour_range,
-    page,
     shown_column,
     swept_settings,
 )
-from bpframe.sweeps.report.picture import effects, picture
 from bpframe.sweeps.rows import Row
 
 if TYPE_CHECKING:
@@ -231,22 +232,24 @@ def test_effects_average_the_seeds_first(key: str):
     runs = grid()
     settings = swept_settings(runs)
     (setting,) = [each for each in settings if each.key == key]
-    found, over = effects(setting, settings, runs, OBJECTIVE)
-    assert over == "combinations"
+    found = effects(setting, settings, runs, OBJECTIVE)
+    assert found.over == "combinations"
     wanted = expected_effects(key, runs)
     values = setting.numbers or setting.texts
-    assert [values[each.place] for each in found] == list(wanted)
-    np.testing.assert_allclose([each.mean for each in found], [m for m, _ in wanted.values()])
-    deviations = np.array([each.deviation for each in found], dtype=float)
+    assert [values[each.place] for each in found.points] == list(wanted)
+    np.testing.assert_allclose(
+        [each.mean for each in found.points], [m for m, _ in wanted.values()]
+    )
+    deviations = np.array([each.deviation for each in found.points], dtype=float)
     np.testing.assert_allclose(deviations, [d for _, d in wanted.values()], atol=1e-15)
 
 
 def test_without_another_setting_the_deviation_is_over_the_seeds():
     runs = [run(i, {"eta": i % 2, "seed": i // 2}, 0.1 * i) for i in range(6)]
     settings = swept_settings(runs)
-    found, over = effects(settings[0], settings, runs, OBJECTIVE)
-    assert over == "seeds"
-    deviations = [each.deviation for each in found]
+    found = effects(settings[0], settings, runs, OBJECTIVE)
+    assert found.over == "seeds"
+    deviations = [each.deviation for each in found.points]
     np.testing.assert_allclose(np.array(deviations, dtype=float), np.std([0, 0.2, 0.4], ddof=1))
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from bpframe.runs.folder import METRICS, write_whole
 from bpframe.sweeps.objective import Objective
 from bpframe.sweeps.report import page
-from bpframe.sweeps.report.page import ReportRun
+from bpframe.sweeps.report.runs import ReportRun
 from bpframe.sweeps.rows import Row
 
 PAGE, PICTURE = "report.html", "results.png"

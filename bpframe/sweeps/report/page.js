@@ -6,7 +6,7 @@
 "use strict";
 (() => {
   const data = JSON.parse(document.getElementById("report-data").textContent);
-  const { objective, settings, columns, completed, curves, epochs } = data;
+  const { objective, settings, effects, columns, completed, curves, epochs } = data;
   const BINS = 12;
   const VIRIDIS = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]];
   const byId = (id) => document.getElementById(id);
@@ -338,47 +338,18 @@
 
   // ---- effects
 
-  const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
-  function deviation(values) {
-    if (values.length < 2) return null;
-    const middle = mean(values);
-    return Math.sqrt(values.reduce((sum, value) => sum + (value - middle) ** 2, 0) / (values.length - 1));
-  }
-
-  // For each value of a setting its runs in groups that differ in nothing but the seed.
-  function effect(setting) {
-    const others = settings.filter((each) => each !== setting && each.key !== "seed");
-    const groups = setting.texts.map(() => new Map());
-    const left = setting.texts.map(() => 0);
-    for (const run of state.shown) {
-      const [place, value] = [setting.places[run], objective.values[run]];
-      if (place === null) continue;
-      if (value === null || !completed[run]) {
-        left[place] += 1;
-        continue;
-      }
-      const key = others.map(({ places }) => places[run]).join();
-      groups[place].set(key, [...(groups[place].get(key) ?? []), value]);
-    }
-    const grouped = groups.map((group) => [...group.values()]);
-    const overSeeds = grouped.every((group) => group.length <= 1);
-    const samples = grouped.map((group) => (overSeeds ? group.flat() : group.map(mean)));
-    const points = samples.flatMap((sample, place) =>
-      sample.length ? [{ place, mean: mean(sample), deviation: deviation(sample), of: sample.length, left: left[place] }] : []);
-    return { setting, overSeeds, points };
-  }
-
-  function effectNote({ setting, overSeeds, points }) {
+  function effectNote({ over, points }) {
     const [fewest, most] = extent(points.map(({ of }) => of));
-    if (!points.length) return "no completed run shown has a value";
+    if (!points.length) return "no completed run has a value";
     if (most === 1) return "single runs, no error bar";
     const number = fewest === most ? most : `${fewest} to ${most}`;
-    const unit = overSeeds && settings.some(({ key }) => key === "seed") ? "seeds" : overSeeds ? "runs" : "combinations of the others";
+    const unit = over === "combinations" ? "combinations of the others" : over;
     const hollow = points.some(({ left }) => left) ? "; hollow: further runs did not complete" : "";
     return `mean ± standard deviation over ${number} ${unit}${hollow}`;
   }
 
-  function drawEffect(plot, { setting, points }, range) {
+  function drawEffect(plot, { key, points }, range) {
+    const setting = settings.find((each) => each.key === key);
     const { scale, texts, numbers } = setting;
     const plain = scale === "category";
     const few = points.length <= 6 && !plain;
@@ -403,7 +374,6 @@
   }
 
   function drawEffects() {
-    const effects = settings.filter(({ key }) => key !== "seed").map(effect);
     const [low, high] = extent(effects.flatMap(({ points }) => points.flatMap((point) => [point.mean - point.deviation, point.mean + point.deviation])));
     const margin = 0.06 * (high - low) || Math.abs(high) / 20 || 1;
     const range = Number.isFinite(low) ? [low - margin, high + margin] : [0, 1];
@@ -416,10 +386,9 @@
 
   function makeEffects() {
     const seeds = settings.some(({ key }) => key === "seed") ? " Runs that differ in nothing but the seed are averaged first, and the error bar is over what else differs; where nothing else does, it is over the seeds." : "";
-    const note = `The mean of ${spaced(objective.name)} over the completed runs with each value.${seeds} All have the same vertical axis.`;
-    const swept = settings.filter(({ key }) => key !== "seed");
-    byId("effects-note").textContent = swept.length ? note : "The runs differ in no setting but the seed.";
-    for (const { key } of swept) {
+    const note = `The mean of ${spaced(objective.name)} over all completed runs with each value, whatever the filter.${seeds} All have the same vertical axis.`;
+    byId("effects-note").textContent = effects.length ? note : "The runs differ in no setting but the seed.";
+    for (const { key } of effects) {
       const figure = element("figure", "");
       const caption = element("figcaption", key);
       caption.append(element("span", ""));

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
-import statistics
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bpframe.sweeps.objective import Direction
-from bpframe.sweeps.report.page import (
+from bpframe.sweeps.report.effects import SettingEffects, effects
+from bpframe.sweeps.report.runs import (
     ReportRun,
     SweptSetting,
     colour_range,
@@ -25,58 +24,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import SubFigure
 
 _MARK, _NO_VALUE = "#1f6fb4", "#8a929c"
-
-
-@dataclasses.dataclass(frozen=True)
-class Effect:
-    """The objective of the completed runs with one value of a setting.
-
-    Attributes:
-        place: the index of the value in the setting.
-        mean: the mean over the combinations of the other settings, or over the seeds.
-        deviation: their standard deviation, with n - 1; None for a single one.
-        of: how many there are.
-
-    """
-
-    place: int
-    mean: float
-    deviation: float | None
-    of: int
-
-
-def effects(
-    setting: SweptSetting,
-    settings: Sequence[SweptSetting],
-    runs: Sequence[ReportRun],
-    objective: str,
-) -> tuple[list[Effect], str]:
-    """The effect of each value of a setting, and what its mean and deviation are taken over.
-
-    Runs that differ in nothing but `seed` are averaged first, so that the deviation is over the
-    combinations of the other settings; where no value has two of them, it is over the seeds.
-
-    Returns:
-        the effects in the order of the values, without those that no completed run has; and
-        "combinations", "seeds" or "runs".
-
-    """
-    others = [each for each in settings if each.varies and each.key not in (setting.key, "seed")]
-    groups: dict[int, dict[tuple[int | None, ...], list[float]]] = {}
-    for index, run in enumerate(runs):
-        place, value = setting.places[index], run.value(objective)
-        if place is not None and value is not None and run.row.status == COMPLETED:
-            combination = tuple(each.places[index] for each in others)
-            groups.setdefault(place, {}).setdefault(combination, []).append(value)
-    combined = any(len(group) > 1 for group in groups.values())
-    found = []
-    for place, group in sorted(groups.items()):
-        means = [statistics.fmean(values) for values in group.values()]
-        sample = means if combined else next(iter(group.values()))
-        deviation = statistics.stdev(sample) if len(sample) > 1 else None
-        found.append(Effect(place, statistics.fmean(sample), deviation, len(sample)))
-    seeded = any(each.key == "seed" and each.varies for each in settings)
-    return found, "combinations" if combined else "seeds" if seeded else "runs"
 
 
 def picture(title: str, runs: Sequence[ReportRun], objective: str, direction: Direction) -> bytes:
@@ -105,8 +52,8 @@ def picture(title: str, runs: Sequence[ReportRun], objective: str, direction: Di
         panels = right[0].subplots(down, across, sharey=True, squeeze=False).ravel()
         for index, axes in enumerate(panels):
             if index < len(shown):
-                found, over = effects(shown[index], settings, runs, objective)
-                _draw_effect(axes, shown[index], found, over)
+                found = effects(shown[index], settings, runs, objective)
+                _draw_effect(axes, shown[index], found)
             else:
                 axes.set_visible(False)
         right[0].supylabel(_plain(objective.replace("_", " ")), fontsize=9)
@@ -182,13 +129,13 @@ def _pieces(epochs: Sequence[int], curve: Sequence[float | None]) -> list[list[t
     return [piece for piece in pieces if piece]
 
 
-def _draw_effect(axes: Axes, setting: SweptSetting, found: Sequence[Effect], over: str) -> None:
+def _draw_effect(axes: Axes, setting: SweptSetting, found: SettingEffects) -> None:
     numbers = setting.numbers if setting.scale != "category" else None
-    x = [each.place if numbers is None else numbers[each.place] for each in found]
+    x = [each.place if numbers is None else numbers[each.place] for each in found.points]
     axes.errorbar(
         x,
-        [each.mean for each in found],
-        [each.deviation or 0.0 for each in found],
+        [each.mean for each in found.points],
+        [each.deviation or 0.0 for each in found.points],
         fmt="o" if numbers is None else "o-",
         color=_MARK,
         ecolor=_NO_VALUE,
@@ -208,9 +155,9 @@ def _draw_effect(axes: Axes, setting: SweptSetting, found: Sequence[Effect], ove
     else:
         axes.set_xscale(setting.scale)
     axes.set_xlabel(_plain(setting.label), fontsize=9)
-    single = all(each.of == 1 for each in found)
-    note = "completed runs" if single else f"completed runs: mean ± std over {over}"
-    axes.set_title(note if found else "no completed run", fontsize=8, loc="left")
+    single = all(each.of == 1 for each in found.points)
+    note = "completed runs" if single else f"completed runs: mean ± std over {found.over}"
+    axes.set_title(note if found.points else "no completed run", fontsize=8, loc="left")
     _calm(axes)
 
 
