@@ -19,7 +19,8 @@ from bpframe.sweeps.errors import BadJobsError
 from bpframe.sweeps.hydra.callbacks import JobCallbacks
 from bpframe.sweeps.hydra.jobs import Job, JobComposer
 from bpframe.sweeps.lanes import partition
-from bpframe.sweeps.lanes.group import DataCache, Group, OutOfMemoryError
+from bpframe.sweeps.lanes.data import DataCache
+from bpframe.sweeps.lanes.group import Group, OutOfMemoryError
 from bpframe.sweeps.lanes.halving import Halving, Rungs, Work
 from bpframe.sweeps.lanes.halving import check as check_halving
 from bpframe.sweeps.lanes.halving import train as train_by_halving
@@ -98,13 +99,17 @@ class Driver:
         traced = self._traced(planned, missing, batch, first, check)
         epochs = [job.experiment.training.epochs for job in run if job.num in missing]
         self._callbacks.started(job for job in run if job.num in missing)
-        if halving:
-            total = halving.epochs(len(epochs), max(epochs, default=0))
-            with self._progress.training(len(missing), len(traced), total):
-                self._train_by_halving(first, traced, missing, check, halving)
-        else:
-            with self._progress.training(len(missing), len(traced), sum(epochs)):
-                self._train(first, traced, missing, check)
+        try:
+            if halving:
+                total = halving.epochs(len(epochs), max(epochs, default=0))
+                with self._progress.training(len(missing), len(traced), total):
+                    self._train_by_halving(first, traced, missing, check, halving)
+            else:
+                with self._progress.training(len(missing), len(traced), sum(epochs)):
+                    self._train(first, traced, missing, check)
+        finally:
+            for _, group in traced:
+                group.release()
         by_hash = {hash_: num for num, hash_ in reversed(self._hashes.items())}
         return [self.rows[by_hash[job.hash]] for job in jobs]
 
@@ -158,10 +163,9 @@ class Driver:
         traced: list[tuple[GroupPlan, Group]] = []
         errors: dict[int, str] = {}
         is_new = not any(plan.chunks for plan in planned)
-        for plan in planned:
+        todo = [plan for plan in planned if any(num in missing for num in plan.jobs)]
+        for plan in self._progress.checking(todo):
             check()
-            if not any(num in missing for num in plan.jobs):
-                continue
             try:
                 traced.append(self._traced_group(plan, sum(len(one.jobs) for one in planned)))
             except BpframeError as error:

@@ -6,6 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from bpframe.errors import BpframeError
 
+MOST_NAMED = 12
+"""How many numbers of jobs, or rows of them, a line names."""
+
 
 class BadJobsError(BpframeError):
     """Jobs that cannot be run; nothing was trained. The message has a line for each error."""
@@ -42,7 +45,17 @@ def _counted(n: int, of: int) -> str:
 
 
 def _named(nums: Sequence[int]) -> str:
-    return f"job{'s' * (len(nums) > 1)} {', '.join(map(str, nums))}"
+    """The numbers, with "to" for those in a row, and not more than a line can hold."""
+    rows: list[list[int]] = []
+    for num in nums:
+        if rows and num == rows[-1][-1] + 1:
+            rows[-1].append(num)
+        else:
+            rows.append([num])
+    texts = [str(r[0]) if len(r) == 1 else f"{r[0]} to {r[-1]}" for r in rows[:MOST_NAMED]]
+    left = sum(len(row) for row in rows[MOST_NAMED:])
+    more = f" and {left} more" if left else ""
+    return f"job{'s' * (len(nums) > 1)} {', '.join(texts)}{more}"
 
 
 def _overrides(overrides: Iterable[str]) -> str:

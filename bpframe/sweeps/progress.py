@@ -5,12 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from bpframe.sweeps.rows import COMPLETED, PRUNED, Row
 from bpframe.sweeps.terminal import say
+
+T = TypeVar("T")
+
+_COLUMNS = (TextColumn("{task.description}"), BarColumn(None))
 
 SILENCE_S = 30.0
 """Seconds after which a line is printed where there is no live progress."""
@@ -26,9 +31,30 @@ class SweepProgress:
         self._said = 0.0
         self._jobs = self._done = self._failed = self._pruned = 0
 
+    @property
+    def _is_live(self) -> bool:
+        return self._console.is_terminal and not self._console.is_dumb_terminal
+
     def say(self, text: str) -> None:
         """Print a line."""
         say(self._console, text)
+
+    def checking(self, groups: Sequence[T]) -> Iterator[T]:
+        """The groups, which are traced one after another, with a line that says which."""
+        if not groups or not self._is_live:
+            said = time.monotonic()
+            for number, group in enumerate(groups, start=1):
+                if time.monotonic() - said > SILENCE_S:
+                    said = time.monotonic()
+                    self.say(f"checking group {number} of {len(groups)}")
+                yield group
+            return
+        with Progress(*_COLUMNS, console=self._console, expand=True, transient=True) as bar:
+            task = bar.add_task("", total=len(groups))
+            for number, group in enumerate(groups, start=1):
+                text = f"checking group {number} of {len(groups)}"
+                bar.update(task, completed=number - 1, description=text)
+                yield group
 
     @contextmanager
     def training(self, jobs: int, groups: int, epochs: int) -> Iterator[None]:
@@ -41,14 +67,10 @@ class SweepProgress:
         else:
             kinds = f"{groups} group{'s' * (groups != 1)}"
             self.say(f"{jobs} job{'s' * (jobs != 1)} in {kinds}, one compiled program each")
-        if not jobs or not self._console.is_terminal or self._console.is_dumb_terminal:
+        if not jobs or not self._is_live:
             yield
             return
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(None),
-            TimeRemainingColumn(compact=True),
-        )
+        columns = (*_COLUMNS, TimeRemainingColumn(compact=True))
         with Progress(*columns, console=self._console, expand=True) as bar:
             self._bar, self._task = bar, bar.add_task(self._text("compiling"), total=epochs)
             try:

@@ -52,11 +52,26 @@ def to_device(
     examples: Examples, dtype: str, device: Device | Sharding | None = None
 ) -> DeviceExamples:
     """Copy examples to the device: bytes stay bytes, the rest takes the dtype of the parameters."""
+    arrays = DeviceExamples(examples.x, examples.y, np.asarray(examples.scale))  # pyright: ignore[reportArgumentType]
+    return jax.tree.map(
+        lambda array, info: jnp.asarray(array.astype(info.dtype, copy=False), device=device),
+        arrays,
+        shapes(examples, dtype),
+    )
+
+
+def shapes(examples: Examples, dtype: str, sharding: Sharding | None = None) -> DeviceExamples:
+    """The shapes and dtypes that `to_device` will give, as a DeviceExamples of them."""
     wide = wide_dtype(dtype)
-    x = examples.x if examples.x.dtype == np.uint8 else examples.x.astype(wide)
-    y = examples.y.astype(np.int32 if examples.y.ndim == 1 else wide)
-    arrays = DeviceExamples(x, y, np.asarray(examples.scale, wide))  # pyright: ignore[reportArgumentType]
-    return jax.tree.map(lambda array: jnp.asarray(array, device=device), arrays)
+
+    def info(shape: tuple[int, ...], dtype: Any) -> Any:
+        return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
+
+    return DeviceExamples(
+        info(examples.x.shape, np.uint8 if examples.x.dtype == np.uint8 else wide),
+        info(examples.y.shape, np.int32 if examples.y.ndim == 1 else wide),
+        info((), wide),
+    )
 
 
 def take(examples: DeviceExamples, rows: Array) -> DeviceExamples:

@@ -78,7 +78,7 @@ def scalar_columns(experiment: Experiment, data: Data) -> list[str]:
     """The columns of the metrics that are single numbers, found by tracing a turn."""
     dtype = experiment.training.dtype
     with precision(dtype):
-        sets = {split: devices.to_device(part, dtype) for split, part in data._asdict().items()}
+        sets = {split: devices.shapes(part, dtype) for split, part in data._asdict().items()}
         exact = initial_state.exact(experiment)
         state = jax.eval_shape(initial_state.draw_state, experiment, exact)
         orders = jax.ShapeDtypeStruct((1, len(data.train)), np.int32)

@@ -13,7 +13,8 @@ import timing
 
 import bpframe
 from bpframe.data import Data
-from bpframe.sweeps.lanes.programs import LaneData, LanePrograms, by_lane, layout, widest_block
+from bpframe.sweeps.lanes.data import DataCache, LaneData
+from bpframe.sweeps.lanes.programs import LanePrograms, by_lane, layout, widest_block
 from bpframe.sweeps.launching import use_all_cores
 from bpframe.training import loading
 from bpframe.training.experiment import Experiment
@@ -81,8 +82,8 @@ def _lanes(experiment: Experiment, data: Data, lanes: int) -> Callable[[], None]
     """An epoch of lanes that differ in their seeds, with its evaluation, as a sweep makes it."""
     devices = jax.devices()
     plan = layout(lanes, len(devices), widest_block(experiment, devices))
-    copied = LaneData(data, experiment.training.dtype, devices[: plan.devices])
-    programs = LanePrograms(experiment, copied, plan)
+    lane_data = LaneData(experiment, DataCache(), devices[: plan.devices])
+    programs = LanePrograms(experiment, lane_data, plan)
     programs.compile()
     experiments = [dataclasses.replace(experiment, seed=seed) for seed in range(lanes)]
     stacked = programs.stack(experiments)

@@ -2,9 +2,9 @@
 
     python experiments/benchmarks/sweep.py [--quick] [--json FILE]
 
-Times whole commands from shell to exit, and epochs of lanes against epochs of single runs. With
---json it writes FILE, and beside it SWEEP.md and sweep.png. --quick measures one round, with fewer
-jobs and with nothing compiled before.
+Times whole commands from shell to exit, and epochs of lanes against epochs of single runs; and
+measures the memory of large sweeps. With --json it writes FILE, and beside it SWEEP.md and
+sweep.png. --quick measures one round, with fewer jobs and with nothing compiled before.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 
 import lanes
 import machine
+import memory
 import sweep_commands
 import sweep_report
 
@@ -50,6 +51,7 @@ def measure(quick: bool) -> dict[str, Any]:
         "versions": machine.versions(PACKAGES),
         "commands": sweep_commands.measure(quick),
         "epochs": lanes.measure(quick),
+        "memory": memory.measure(quick),
     }
 
 

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 Row = dict[str, Any]
 COMMANDS = ("what", "lanes, s", "theirs, s", "ms a job", "times as fast", "target", "met")
 EPOCHS = ("network", "lanes", "order", "us/step/lane", "single run", "ratio", "target", "met")
+MEMORY = ("sweep", "peak, MB")
 ORDERS = {"shared": "shared", "own": "own", "one": "own"}
 EXPLANATION = """\
 Whole commands from shell to exit, digits, 64-30-10, m 10, 5 epochs; medians over interleaved
@@ -33,6 +34,7 @@ def show(results: dict[str, Any]) -> None:
     for header, lines in (
         (COMMANDS, map(_command, results["commands"])),
         (EPOCHS, map(_epoch, results["epochs"])),
+        (MEMORY, map(_memory, results["memory"])),
     ):
         print("\n".join("  ".join(line) for line in [header, *lines]) + "\n")
     for verdict in _verdict(results):
@@ -79,6 +81,10 @@ def _epoch(row: Row) -> list[str]:
     ]
 
 
+def _memory(row: Row) -> list[str]:
+    return [row["what"], f"{row['peak_mb']:.0f}"]
+
+
 def _met(row: Row) -> str:
     return {True: "yes", False: "MISSED", None: ""}[row["met"]]
 
@@ -113,6 +119,9 @@ def _markdown(results: dict[str, Any]) -> str:
         "## Epochs",
         LANES,
         report.table(EPOCHS, map(_epoch, results["epochs"])),
+        "## Memory",
+        "The largest resident set of the whole command, with Python, JAX and what they load.",
+        report.table(MEMORY, map(_memory, results["memory"])),
         "## Targets",
         "\n".join(f"- {line}" for line in _verdict(results)),
         "What was tried to get here, with what it brought, is in [README.md](README.md).",

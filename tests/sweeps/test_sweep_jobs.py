@@ -23,6 +23,7 @@ from test_cli import Main
 from bpframe import ConfigError, Experiment
 from bpframe.configuration import assembly, composition, hydra_internals, schemas
 from bpframe.plugin_host.registry import Registry
+from bpframe.sweeps.errors import BadJobsError
 from bpframe.sweeps.hydra import files
 from bpframe.sweeps.hydra.jobs import Job, JobComposer
 from bpframe.sweeps.sweepers import grid
@@ -160,7 +161,7 @@ def main(outer: Main, monkeypatch: pytest.MonkeyPatch) -> Main:
     return outer
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def begun(registry: Registry) -> Iterator[Any]:
     """Makes the kit of a sweep with some overrides."""
     stored = schemas.store(registry)
@@ -327,7 +328,9 @@ def test_all_bad_jobs_are_in_one_message_and_nothing_is_written(main: Main, tmp_
     head, *lines = ended.err.splitlines()
     assert head == "bpframe: 17 of 18 jobs cannot be run, and nothing was trained:"
     assert not list(tmp_path.iterdir())
-    jobs = [int(num) for line in lines for num in re.findall(r"\d+", line.partition("(")[0])]
+    jobs: list[int] = []
+    for first, last in re.findall(r"(\d+)(?: to (\d+))?", " ".join(x.split("(")[0] for x in lines)):
+        jobs += range(int(first), int(last or first) + 1)
     assert sorted(jobs) == [num for num in range(18) if num != 6]
     for text in (
         "optimiser.eta: 0.0 is out of range; allowed: > 0",
@@ -337,7 +340,15 @@ def test_all_bad_jobs_are_in_one_message_and_nothing_is_written(main: Main, tmp_
         "network.activation: 0.5 is not an activation",
     ):
         (line,) = (line for line in lines if text in line)
-        assert re.match(r"  jobs? \d+(, \d+)* \(optimiser\.eta=\S+ seed=\S+ network\.act", line)
+        jobs_named = r"  jobs? \d+( to \d+)?(, \d+( to \d+)?)*"
+        assert re.match(jobs_named + r" \(optimiser\.eta=\S+ seed=\S+ network\.act", line)
+
+
+def test_a_line_names_no_more_jobs_than_it_can_hold() -> None:
+    errors = dict.fromkeys([*range(100, 10_000), *range(0, 60, 2)], "no")
+    line = str(BadJobsError(errors, [["seed=1"]] * 10_000, 0)).splitlines()[1]
+    assert line.startswith("  jobs 100 to 9999, 0, 2, 4, ")
+    assert line.endswith(" 20 and 19 more (seed=1): no")
 
 
 @pytest.mark.parametrize(

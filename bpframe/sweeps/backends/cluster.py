@@ -93,7 +93,8 @@ class Cluster(WorkerBackend):
         progress: SweepProgress,
     ) -> Iterator[tuple[Unit, UnitResult]]:
         """See the contract."""
-        del groups
+        for group in groups.values():
+            group.release()
         self._begin()
         lost: Counter[tuple[int, ...]] = Counter()
         try:

@@ -72,6 +72,8 @@ class InProcess(Backend):
                 raise
             else:
                 yield unit, UnitResult(WRITTEN, tuple(rows))
+            if not any(other.group == unit.group for other in waiting):
+                groups[unit.group].release()
 
     def close(self) -> None:
         """See the contract; there are no workers."""

@@ -69,7 +69,8 @@ class Processes(WorkerBackend):
         progress: SweepProgress,
     ) -> Iterator[tuple[Unit, UnitResult]]:
         """See the contract."""
-        del groups
+        for group in groups.values():
+            group.release()
         lost: Counter[tuple[int, ...]] = Counter()
         machine = self._machine(waiting)
         try:

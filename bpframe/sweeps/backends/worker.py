@@ -57,7 +57,7 @@ class Worker:
 
         from bpframe.plugin_host.events import PluginEvents
         from bpframe.plugin_host.host import load_registry
-        from bpframe.sweeps.lanes.group import DataCache
+        from bpframe.sweeps.lanes.data import DataCache
         from bpframe.training import compilation
 
         jax.config.update("jax_num_cpu_devices", settings.devices)
@@ -113,8 +113,10 @@ class Worker:
         experiment = unit.jobs[0].experiment
         key = (jax.tree.structure(experiment), experiment.data)
         if self._group is None or self._group[0] != key:
-            self._group = None  # its memory is needed
+            before, self._group = self._group, None
             group = Group(experiment, self._data)
+            if before is not None:
+                before[1].release()  # not before its data are known to be needed again
             self._check(group, unit)
             self._group = (key, group)
         return self._group[1]

@@ -267,14 +267,15 @@ class _Lane:
         self, epochs: range, outcome: Outcome, seconds: float, before: Callable[[], State]
     ) -> None:
         """Note what a turn gave; see `Recorder.take`."""
-        sets = jax.device_get(self._programs.data.sets) if not outcome.finite else None
+        data = self._programs.data
+        sets = data.shapes if outcome.finite else jax.device_get(data.sets)
         with self._log.listening():
             try:
                 self.ending = self._recorder.take(
                     epochs,
                     outcome,
                     seconds,
-                    sets=sets or self._programs.data.sets,
+                    sets=sets,
                     before=before,
                 )
             except OSError as error:

@@ -7,18 +7,16 @@ from contextlib import contextmanager
 
 import jax
 
-from bpframe.data import Data
 from bpframe.errors import BpframeError
 from bpframe.runs.interruption import InterruptionError
 from bpframe.runs.listeners import Events
 from bpframe.runs.provenance import versions
 from bpframe.sweeps.hydra.jobs import Job
 from bpframe.sweeps.lanes.chunk import Chunk, Progress
+from bpframe.sweeps.lanes.data import DataCache, LaneData
 from bpframe.sweeps.lanes.partition import devices_of
-from bpframe.sweeps.lanes.programs import LaneData, LanePrograms, Layout
+from bpframe.sweeps.lanes.programs import LanePrograms, Layout
 from bpframe.sweeps.rows import FAILED, INTERRUPTED, Row
-from bpframe.training import loading
-from bpframe.training.devices import Device
 from bpframe.training.experiment import Experiment
 from bpframe.training.precision import precision
 
@@ -27,30 +25,6 @@ Done = Callable[[Sequence[Row]], None]
 
 class OutOfMemoryError(Exception):
     """A chunk does not fit the memory; the message is that of the device."""
-
-
-class DataCache:
-    """The data of a sweep's groups, loaded once and copied once to the devices that train."""
-
-    def __init__(self) -> None:
-        self._loaded: dict[object, Data] = {}
-        self._copied: dict[object, LaneData] = {}
-
-    def load(self, experiment: Experiment) -> Data:
-        """The experiment's data; see `runner.load`, which also checks them."""
-        if experiment.data not in self._loaded:
-            self._loaded[experiment.data] = loading.loaded(experiment.data)
-        data = self._loaded[experiment.data]
-        loading.check(experiment, data)
-        return data
-
-    def copied(self, experiment: Experiment, devices: Sequence[Device]) -> LaneData:
-        """The same on these devices."""
-        dtype = experiment.training.dtype
-        key = (experiment.data, dtype, tuple(devices))
-        if key not in self._copied:
-            self._copied[key] = LaneData(self.load(experiment), dtype, devices)
-        return self._copied[key]
 
 
 class Group:
@@ -66,17 +40,25 @@ class Group:
         self.experiment = experiment
         self.devices = devices_of(experiment)
         self._cache = cache
-        self._data = cache.load(experiment)
-        self.sizes = {split: len(examples) for split, examples in self._data._asdict().items()}
+        self._is_released = False
+        data = cache.acquire(experiment)
+        self.sizes = {split: len(examples) for split, examples in data._asdict().items()}
         self._programs: dict[Layout, LanePrograms] = {}
 
     def trace(self, layout: Layout) -> LanePrograms:
         """Trace the programs of a chunk, which finds what cannot be run."""
         if layout not in self._programs:
             with precision(self.experiment.training.dtype):
-                data = self._cache.copied(self.experiment, self.devices[: layout.devices])
+                data = LaneData(self.experiment, self._cache, self.devices[: layout.devices])
                 self._programs[layout] = LanePrograms(self.experiment, data, layout)
         return self._programs[layout]
+
+    def release(self) -> None:
+        """The group is done, or is trained elsewhere: forget its programs and its data."""
+        self._programs.clear()
+        if not self._is_released:
+            self._is_released = True
+            self._cache.release(self.experiment)
 
     def train(
         self,

@@ -16,22 +16,20 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from jax import Array
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jax.sharding import NamedSharding, PartitionSpec
 
-from bpframe.data import Data
 from bpframe.sweeps.lanes import epochs
+from bpframe.sweeps.lanes.data import LANES, LaneData
 from bpframe.training import compilation, initial_state
 from bpframe.training.compilation import EPOCH_OPTIONS
-from bpframe.training.devices import Device, to_device
+from bpframe.training.devices import Device
 from bpframe.training.experiment import Experiment
 from bpframe.training.initial_state import Exact
 from bpframe.training.metric_folds import Totals
 from bpframe.training.orders import padded
-from bpframe.training.precision import wide_dtype
+from bpframe.training.precision import precision, wide_dtype
 from bpframe.training.step import State
 from bpframe.training.turn import Outcome
-
-_LANES = "lanes"
 
 # The parameters of the lanes that a CPU trains side by side: with about so many bytes they stay in
 # a core's cache. Of 784-30-10 (95 KB a lane) 8 lanes at a time took 0.88 of the time that 32 took,
@@ -77,33 +75,19 @@ def params_bytes(experiment: Experiment) -> int:
     return itemsize * sum(n_out * (n_in + 1) for n_in, n_out in experiment.network.shapes)
 
 
-class LaneData:
-    """The examples of all splits, copied to every device that trains lanes."""
-
-    def __init__(self, data: Data, dtype: str, devices: Sequence[Device]) -> None:
-        self.mesh = jax.make_mesh(
-            (len(devices),), (_LANES,), axis_types=(AxisType.Auto,), devices=devices
-        )
-        self.sizes = {split: len(examples) for split, examples in data._asdict().items()}
-        everywhere = NamedSharding(self.mesh, PartitionSpec())
-        self.sets = {
-            split: to_device(examples, dtype, everywhere)
-            for split, examples in data._asdict().items()
-        }
-
-
 class LanePrograms:
     """The compiled programs of a chunk of lanes.
 
     Making one traces all of it, so that whatever cannot be run is found here; `compile` then
-    compiles it. `seconds` is how long tracing and compiling took.
+    compiles it. `seconds` is how long tracing and compiling took. Of what is traced the jaxprs are
+    kept, 2 MB of digits' default; lowered as well, it would be 7 MB.
     """
 
     def __init__(self, experiment: Experiment, data: LaneData, layout: Layout) -> None:
         self.experiment = experiment
         self.layout = layout
         self.data = data
-        self._sharding = NamedSharding(data.mesh, PartitionSpec(_LANES))
+        self._sharding = NamedSharding(data.mesh, PartitionSpec(LANES))
         self._compiled: dict[str, Callable[..., Any]] = {}
         self._shares_inputs = (
             experiment.training.shared_order and experiment.network.sizes[0] >= SHARED_INPUTS
@@ -124,8 +108,14 @@ class LanePrograms:
         if self._compiled:
             return
         started = time.perf_counter()
-        with ThreadPoolExecutor(len(self._traced)) as pool:
-            compiling = {n: pool.submit(traced.compile) for n, traced in self._traced.items()}
+        # One is lowered while others are compiled, the longest first.
+        with (
+            precision(self.experiment.training.dtype),
+            ThreadPoolExecutor(len(self._traced)) as pool,
+        ):
+            compiling = {
+                name: pool.submit(traced.lower().compile) for name, traced in self._traced.items()
+            }
         self._compiled = {name: future.result() for name, future in compiling.items()}
         self.seconds += time.perf_counter() - started
 
@@ -187,7 +177,7 @@ class LanePrograms:
 
     def _trace(self) -> dict[str, Any]:
         sizes, shared = self.data.sizes, self._shares_inputs
-        lanes, whole = PartitionSpec(_LANES), PartitionSpec()
+        lanes, whole = PartitionSpec(LANES), PartitionSpec()
         orders = jax.ShapeDtypeStruct((self._most, sizes["train"]), np.int32)
 
         def sharded(program: Callable[..., Any], *specs: PartitionSpec) -> Callable[..., Any]:
@@ -200,33 +190,33 @@ class LanePrograms:
         draw = sharded(
             functools.partial(epochs.over_blocks, initial_state.draw_state), lanes, lanes
         )
-        initial = jax.jit(draw, compiler_options=compilation.SHORT_COMPILATION).lower(
+        initial = jax.jit(draw, compiler_options=compilation.SHORT_COMPILATION).trace(
             experiments, exact
         )
         states = jax.tree.map(self._shape, initial.out_info)
         turns = functools.partial(epochs.turns, shared=shared)
         test = functools.partial(epochs.test, n_train=sizes["train"])
         traced = {
-            "initial": initial,
             "turn": jax.jit(
                 sharded(turns, lanes, lanes, lanes, whole if shared else lanes, whole, whole),
                 donate_argnums=1,
                 compiler_options=EPOCH_OPTIONS,
-            ).lower(
+            ).trace(
                 experiments,
                 states,
                 self.place(np.ones(1, bool)),
                 orders if shared else self._shape_of_lanes(orders),
                 np.int32(self._most),
-                self.data.sets,
+                self.data.shapes,
             ),
-            "test": jax.jit(sharded(test, lanes, lanes, whole)).lower(
-                experiments, states.params, self.data.sets["test"]
+            "test": jax.jit(sharded(test, lanes, lanes, whole)).trace(
+                experiments, states.params, self.data.shapes["test"]
             ),
+            "initial": initial,
         }
         if self.experiment.training.evaluate_start:
             start = sharded(epochs.start, lanes, lanes, whole)
-            traced["start"] = jax.jit(start).lower(experiments, states, self.data.sets)
+            traced["start"] = jax.jit(start).trace(experiments, states, self.data.shapes)
         return traced
 
     def _shape(self, info: Any) -> jax.ShapeDtypeStruct:
