@@ -12,7 +12,7 @@ from bpframe.errors import ConfigError
 from bpframe.plugin_host import host
 from bpframe.plugin_host.events import PluginEvents
 from bpframe.runs import loop
-from bpframe.runs.bookkeeping import Report
+from bpframe.runs.bookkeeping import OnEpoch
 from bpframe.runs.records import RunResult
 from bpframe.training.experiment import Experiment
 
@@ -53,7 +53,7 @@ def run(
     output_dir: str | Path | None = None,
     *,
     data: Data | None = None,
-    report: Report | None = None,
+    on_epoch: OnEpoch | None = None,
     plugins: Iterable[object] = (),
 ) -> RunResult:
     """Train, and evaluate on the test set at the end.
@@ -62,7 +62,7 @@ def run(
         experiment: what to run, as `compose` assembles it.
         output_dir: the run folder to write; nothing is written without one.
         data: the data to use instead of loading the experiment's.
-        report: called with the record of each epoch.
+        on_epoch: called with the record of each epoch.
         plugins: modules or objects with event hooks, besides the installed plugins.
 
     Raises:
@@ -75,4 +75,4 @@ def run(
 
     """
     events = PluginEvents(host.load_registry(plugins))
-    return loop.run(experiment, output_dir, data=data, report=report, events=events)
+    return loop.run(experiment, output_dir, data=data, on_epoch=on_epoch, events=events)

@@ -31,7 +31,7 @@ from bpframe.runs import folder, loop
 from bpframe.runs.records import RunResult
 from bpframe.sweeps import objective
 from bpframe.sweeps.errors import FailedJobsError
-from bpframe.sweeps.rows import OBJECTIVES
+from bpframe.sweeps.rows import OBJECTIVES, scalars
 from bpframe.sweeps.session import Command, SweepTask
 from bpframe.sweeps.sweepers import grid
 from bpframe.training import compilation, loading
@@ -235,10 +235,7 @@ def _job(cfg: DictConfig, registry: Registry) -> float | None:
         if name not in columns:
             raise unknown("sweep.objective", name, (*OBJECTIVES, *columns))
     result = _run(experiment, data, registry, plots=cfg.plots is True)
-    columns = {**vars(result.history), **result.history.metrics}
-    if name in columns:
-        return columns[name][-1]
-    return result.summary.as_dict()[name]
+    return scalars(result.summary.as_dict(), result.history.last())[name]
 
 
 def _run(experiment: Experiment, data: Data, registry: Registry, *, plots: bool) -> RunResult:
@@ -247,10 +244,10 @@ def _run(experiment: Experiment, data: Data, registry: Registry, *, plots: bool)
     screen = Console()
     compilation.use_cache()
     try:
-        with console.progress(screen, experiment.training.epochs) as report:
+        with console.progress(screen, experiment.training.epochs) as on_epoch:
             events = PluginEvents(registry)
             result = loop.run(
-                experiment, output_dir, data=data, report=report, events=events, plots=plots
+                experiment, output_dir, data=data, on_epoch=on_epoch, events=events, plots=plots
             )
     except (DivergenceError, KeyboardInterrupt, SystemExit):
         console.show_folder(screen, output_dir)

@@ -17,7 +17,15 @@ from bpframe.errors import DivergenceError
 from bpframe.runs.curves import learning_curves
 from bpframe.runs.folder import CURVES, RunFolder
 from bpframe.runs.listeners import Events
-from bpframe.runs.records import EpochRecord, History, RunInfo, RunResult, Summary, Timing
+from bpframe.runs.records import (
+    EpochRecord,
+    History,
+    RunInfo,
+    RunResult,
+    Summary,
+    Timing,
+    finite,
+)
 from bpframe.training import divergence
 from bpframe.training.devices import DeviceExamples
 from bpframe.training.metric_folds import Totals
@@ -25,7 +33,8 @@ from bpframe.training.orders import epoch_orders
 from bpframe.training.step import State
 from bpframe.training.turn import Outcome
 
-Report = Callable[[EpochRecord], None]
+OnEpoch = Callable[[EpochRecord], None]
+"""Called with the record of each evaluated epoch."""
 
 
 class Ending(NamedTuple):
@@ -52,7 +61,7 @@ class Recorder:
         events: Events,
         *,
         versions: dict[str, str],
-        report: Report | None = None,
+        on_epoch: OnEpoch | None = None,
         plots: bool = True,
         buffered: bool = False,
     ) -> None:
@@ -60,7 +69,7 @@ class Recorder:
         self.folder = folder
         self.records: list[EpochRecord] = []
         self._events = events
-        self._report = report
+        self._on_epoch = on_epoch
         self._plots = plots
         self._versions = versions
         self._buffered = buffered
@@ -99,6 +108,14 @@ class Recorder:
             return Ending("completed", stopped=stopped)
         return None
 
+    def best(self) -> dict[str, Any]:
+        """The highest validation accuracy so far and its first epoch, as Summary has them."""
+        best = max(self.records, key=lambda record: record.validation_accuracy, default=None)
+        return {
+            "best_validation_accuracy": best.validation_accuracy if best else None,
+            "best_epoch": best.epoch if best else None,
+        }
+
     def flush(self) -> None:
         """Write the lines that are kept."""
         if self.folder and self._unwritten:
@@ -119,8 +136,8 @@ class Recorder:
         self._unwritten.append(record)
         if not self._buffered or self._events.follows_epochs:
             self.flush()
-        if self._report:
-            self._report(record)
+        if self._on_epoch:
+            self._on_epoch(record)
         self._events.epoch_finished(self.info, record)
         experiment = self.info.experiment
         reason = f"by stopping rule {experiment.stopping}" if stop else None
@@ -129,27 +146,24 @@ class Recorder:
 
     def finish(self, ending: Ending, *, n_test: int, compile_s: float, device: str) -> RunResult:
         """Write how the run ended, summary last, and tell the plugins."""
-        history, test = History.of(self.records), ending.test
-        best = int(np.argmax(history.validation_accuracy)) if self.records else None
+        test = ending.test
         experiment = self.info.experiment
         summary = Summary(
             status=ending.status,
             epochs=self.records[-1].epoch if self.records else 0,
             test_accuracy=int(test.correct) / n_test if test else None,
             test_cost=float(test.cost) if test and math.isfinite(test.cost) else None,
-            best_validation_accuracy=(
-                None if best is None else float(history.validation_accuracy[best])
-            ),
-            best_epoch=None if best is None else int(history.epoch[best]),
+            **self.best(),
             metrics=self.records[-1].metrics if self.records else {},
             stopped=ending.stopped,
             error=ending.error,
-            timing=Timing(compile_s, history.seconds.tolist()),
+            timing=Timing(compile_s, [record.seconds for record in self.records]),
             seed=experiment.seed,
             sizes=experiment.network.sizes,
             device=device,
             versions=self._versions,
         )
+        history = History.of(self.records)
         result = RunResult(history, ending.params, summary)
         self.flush()
         if self.folder:
@@ -171,19 +185,7 @@ def epoch_record(
         train_accuracy=int(outcome.train.correct) / sizes["train"],
         validation_accuracy=int(outcome.validation.correct) / sizes["validation"],
         seconds=seconds,
-        metrics={name: _plain(np.asarray(column)) for name, column in outcome.columns.items()},
+        metrics={
+            name: finite(np.asarray(column).tolist()) for name, column in outcome.columns.items()
+        },
     )
-
-
-def _plain(column: np.ndarray) -> Any:
-    """An array as a number or nested lists; None for what is not finite, as JSON has no NaN."""
-    value = column.tolist()
-    if np.isfinite(column).all():
-        return value
-
-    def finite(value: Any) -> Any:
-        if isinstance(value, list):
-            return [finite(part) for part in value]
-        return value if math.isfinite(value) else None
-
-    return finite(value)

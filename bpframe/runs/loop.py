@@ -10,7 +10,7 @@ import jax
 
 from bpframe.component import check_fields
 from bpframe.data import Data
-from bpframe.runs.bookkeeping import Ending, Recorder, Report
+from bpframe.runs.bookkeeping import Ending, OnEpoch, Recorder
 from bpframe.runs.folder import RunFolder
 from bpframe.runs.interruption import Interruption, InterruptionError
 from bpframe.runs.listeners import Events, NoEvents
@@ -29,7 +29,7 @@ def run(
     output_dir: str | Path | None = None,
     *,
     data: Data | None = None,
-    report: Report | None = None,
+    on_epoch: OnEpoch | None = None,
     events: Events | None = None,
     plots: bool = True,
 ) -> RunResult:
@@ -39,7 +39,7 @@ def run(
         experiment: what to run, as `bpframe.compose` assembles it.
         output_dir: the run folder to write; nothing is written without one.
         data: the data to use instead of loading the experiment's; they are checked like those.
-        report: called with the record of each epoch.
+        on_epoch: called with the record of each epoch.
         events: who is told what happens.
         plots: whether to draw the learning curves.
 
@@ -68,7 +68,7 @@ def run(
             folder,
             events or NoEvents(),
             versions=versions(experiment),  # now: a plugin's file may change meanwhile
-            report=report,
+            on_epoch=on_epoch,
             plots=plots,
         )
         return _Run(programs, recorder).train()

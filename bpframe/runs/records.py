@@ -1,8 +1,9 @@
-"""What a run reports, in host values: no device arrays, no config objects."""
+"""What a run gives, in host values: no device arrays, no config objects."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,12 @@ class History:
     seconds: np.ndarray
     metrics: Mapping[str, np.ndarray]
 
+    def last(self) -> dict[str, Any]:
+        """The last line of metrics.jsonl: `EpochRecord.as_dict`, of a run that has any."""
+        columns = {**vars(self), **self.metrics}
+        del columns["metrics"]
+        return {name: finite(column[-1].tolist()) for name, column in columns.items()}
+
     @classmethod
     def of(cls, records: list[EpochRecord]) -> History:
         """The records, column by column."""
@@ -71,6 +78,13 @@ class History:
             for name in (records[-1].metrics if records else ())
         }
         return cls(**columns, metrics=metrics)
+
+
+def finite(value: Any) -> Any:
+    """A number, or nested lists of them, with None for what is not finite: JSON has no NaN."""
+    if isinstance(value, list):
+        return [finite(part) for part in value]
+    return value if math.isfinite(value) else None
 
 
 def _column(values: list[Any]) -> np.ndarray:
@@ -92,7 +106,7 @@ class Summary:
     """summary.json: how a run ended.
 
     Attributes:
-        status: "completed", "diverged", "interrupted" or "failed" (an error in a report, say).
+        status: "completed", "diverged", "interrupted" or "failed" (an error in a callback, say).
         epochs: how many epochs were finished.
         test_accuracy: of the last parameters; None if the run was not completed.
         test_cost: likewise.

@@ -1,4 +1,4 @@
-"""One row a job: what a sweep reports of each of its runs, in host values."""
+"""One row a job: how each run of a sweep ended, in host values."""
 
 from __future__ import annotations
 
@@ -75,12 +75,6 @@ class Row:
         last: Mapping[str, Any],
     ) -> Row:
         """The row of a job from its summary.json and the last line of its metrics.jsonl."""
-        metrics = {name: summary[name] for name in _OF_THE_SUMMARY}
-        metrics |= {
-            name: value
-            for name, value in last.items()
-            if name not in _NOT_METRICS and (value is None or isinstance(value, int | float))
-        }
         timing = summary["timing"]
         return cls(
             num=num,
@@ -88,7 +82,7 @@ class Row:
             settings=settings,
             status=summary["status"],
             epochs=summary["epochs"],
-            metrics=metrics,
+            metrics=scalars(summary, last),
             timing={
                 "compile_s": round(timing["compile_s"], 6),
                 "train_s": round(sum(timing["epoch_s"]), 6),
@@ -110,3 +104,19 @@ class Row:
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+
+def scalars(summary: Mapping[str, Any], last: Mapping[str, Any]) -> dict[str, float | int | None]:
+    """The numbers that a run has reached, by name; an objective is one of them.
+
+    Args:
+        summary: of the run, or as much of it as is known before its end.
+        last: the last line of its metrics.jsonl.
+
+    """
+    found = {name: summary[name] for name in _OF_THE_SUMMARY if name in summary}
+    return found | {
+        name: value
+        for name, value in last.items()
+        if name not in _NOT_METRICS and (value is None or isinstance(value, int | float))
+    }

@@ -695,7 +695,7 @@ def test_summary_tells_the_versions_of_plugins(tmp_path: Path) -> None:
         write(file, activation("mine", slope=2.0))
 
     composed = bpframe.compose([*common, *mine])
-    versions = bpframe.run(composed, report=edit).summary.versions
+    versions = bpframe.run(composed, on_epoch=edit).summary.versions
     assert versions[str(file)] == f"sha256:{digest}"
     plain = bpframe.run(bpframe.compose(common)).summary.versions
     assert set(versions) - set(plain) == {str(file)}

@@ -198,7 +198,7 @@ def test_the_stop_file(tmp_path: Path, when: int) -> None:
         if record.epoch == when:
             (tmp_path / "STOP").touch()
 
-    found = bpframe.run(composed(), tmp_path, report=report).summary
+    found = bpframe.run(composed(), tmp_path, on_epoch=report).summary
     assert (found.status, found.epochs) == ("completed", max(when, 1))
     assert found.stopped == f"by plugin bpframe:stop_file, because {tmp_path / 'STOP'} exists"
     assert (tmp_path / "STOP").exists()
@@ -358,7 +358,7 @@ def test_run_finished_is_called_however_it_ends(
     experiment = composed(f"optimiser.eta={eta}")
 
     def run() -> None:
-        bpframe.run(experiment, tmp_path, report=report, plugins=[recorder])
+        bpframe.run(experiment, tmp_path, on_epoch=report, plugins=[recorder])
 
     with caplog.at_level(logging.INFO, "bpframe"):
         if error:

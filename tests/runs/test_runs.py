@@ -505,7 +505,7 @@ def test_interruption_writes_what_there_is(tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        bpframe.run(composed(), tmp_path, report=interrupt)
+        bpframe.run(composed(), tmp_path, on_epoch=interrupt)
     found = summary(tmp_path)
     assert (found["status"], found["epochs"]) == ("interrupted", 2)
     assert found["error"] == "interrupted by ctrl-C"
@@ -518,7 +518,11 @@ def test_interruption_writes_what_there_is(tmp_path: Path) -> None:
 
 def test_report_sees_each_epoch_after_its_line_is_written(tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
-    bpframe.run(composed(), tmp_path, report=lambda r: seen.append((r.epoch, len(lines(tmp_path)))))
+
+    def note(record: Any) -> None:
+        seen.append((record.epoch, len(lines(tmp_path))))
+
+    bpframe.run(composed(), tmp_path, on_epoch=note)
     assert seen == [(1, 1), (2, 2), (3, 3)]
 
 
@@ -558,7 +562,7 @@ def test_an_error_while_reporting_leaves_a_whole_folder(tmp_path):
         raise BrokenPipeError("no reader")
 
     with pytest.raises(BrokenPipeError):
-        bpframe.run(bpframe.compose(["training.epochs=3"]), tmp_path, report=report)
+        bpframe.run(bpframe.compose(["training.epochs=3"]), tmp_path, on_epoch=report)
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert (summary["status"], summary["epochs"]) == ("failed", 1)
     assert {path.name for path in tmp_path.iterdir()} == FILES

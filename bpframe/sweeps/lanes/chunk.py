@@ -16,13 +16,13 @@ from bpframe.errors import OutputError
 from bpframe.runs.bookkeeping import Ending, Recorder
 from bpframe.runs.folder import RunFolder
 from bpframe.runs.listeners import Events, NoEvents
-from bpframe.runs.records import EpochRecord, RunInfo
+from bpframe.runs.records import RunInfo
 from bpframe.sweeps.hydra import files
 from bpframe.sweeps.hydra.jobs import Job
 from bpframe.sweeps.hydra.logs import JobLog, LogFiles
 from bpframe.sweeps.lanes.programs import LanePrograms, by_lane
 from bpframe.sweeps.ledger import unwritable
-from bpframe.sweeps.rows import COMPLETED, FAILED, Row
+from bpframe.sweeps.rows import COMPLETED, FAILED, Row, scalars
 from bpframe.training.metric_folds import Totals
 from bpframe.training.orders import epoch_orders
 from bpframe.training.precision import precision
@@ -135,13 +135,9 @@ class Chunk:
             self._states = jax.tree.map(self._programs.place, self._parked)
             self._parked = None
 
-    def record(self, num: int) -> EpochRecord:
-        """The last record of an active job."""
-        return next(lane.last for lane in self._lanes if lane.job.num == num)
-
-    def best(self, num: int) -> float:
-        """The best validation accuracy of an active job so far."""
-        return next(lane.best for lane in self._lanes if lane.job.num == num)
+    def reached(self, num: int) -> dict[str, float | int | None]:
+        """What an active job has reached so far; see `rows.scalars`."""
+        return next(lane.reached for lane in self._lanes if lane.job.num == num)
 
     @classmethod
     def compacted(
@@ -231,14 +227,9 @@ class _Lane:
         return jax.tree.map(lambda leaf: leaf[self.place], tree)
 
     @property
-    def last(self) -> EpochRecord:
-        """The record of the last epoch."""
-        return self._recorder.records[-1]
-
-    @property
-    def best(self) -> float:
-        """The best validation accuracy so far."""
-        return max(record.validation_accuracy for record in self._recorder.records)
+    def reached(self) -> dict[str, float | int | None]:
+        """What the job has reached so far; see `rows.scalars`."""
+        return scalars(self._recorder.best(), self._recorder.records[-1].as_dict())
 
     def moved(self, place: int, programs: LanePrograms) -> _Lane:
         """The lane, in another place of other programs from now on."""

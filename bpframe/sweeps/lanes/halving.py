@@ -153,9 +153,7 @@ def train(
 
 
 def _value(chunk: Chunk, num: int, objective: Objective) -> float:
-    if objective.name == "best_validation_accuracy":
-        return chunk.best(num)
-    value = chunk.record(num).as_dict()[objective.name]
+    value = chunk.reached(num)[objective.name]
     return -math.inf * objective.sign if value is None else value
 
 
