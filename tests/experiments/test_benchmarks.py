@@ -184,6 +184,7 @@ def test_the_results_of_sweeps_name_what_is_missed(modules: Any, tmp_path: Path,
         "versions": {"bpframe": "0"},
         "commands": [command],
         "epochs": [epoch],
+        "memory": [{"what": "10000 jobs", "peak_mb": 501.3}],
     }
     sweep_report.show(found)
     printed = capsys.readouterr().out.splitlines()
@@ -191,4 +192,5 @@ def test_the_results_of_sweeps_name_what_is_missed(modules: Any, tmp_path: Path,
     assert "Missed: 256 jobs against one after another." in printed
     paths = sweep_report.write(found, tmp_path)
     assert "30.0 (29.0 to 31.0) | >= 50 | MISSED" in paths[0].read_text()
+    assert "| 10000 jobs | 501 |" in paths[0].read_text()
     assert paths[1].stat().st_size > 500
