@@ -73,7 +73,7 @@ class Network(Component):
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Neurons a layer, from the input to the output."""
+        """The number of neurons in each layer, from the input to the output."""
         return (self.n_in, *(layer.n for layer in self.layers))
 
     @property

@@ -221,7 +221,7 @@ def _api_version(loaded: object) -> int | None:
 
 
 def _check_hooks(manager: pluggy.PluginManager, loaded: object) -> None:
-    """Refuse a function that means to be a hook and is none: misspelt, or not marked."""
+    """Refuse a function that is meant as a hook but is misspelt, or not marked."""
     any_hook = False
     for attribute in dir(loaded):
         marked = manager.parse_hookimpl_opts(loaded, attribute) is not None

@@ -198,7 +198,7 @@ class Registry:
 
     @contextmanager
     def explaining(self) -> Iterator[None]:
-        """Say of a name that Hydra does not know what this registry knows of it."""
+        """Explain a name that Hydra does not know by what this registry knows of it."""
         try:
             yield
         except UnknownNameError as error:

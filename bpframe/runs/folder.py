@@ -75,7 +75,7 @@ class RunFolder:
             raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
 
     def release(self) -> None:
-        """Give the folder back, if the run ended before its first epoch."""
+        """Release the folder, if the run ended before its first epoch."""
         self._metrics.close()
         (self.path / METRICS).unlink()
 
@@ -90,7 +90,7 @@ class RunFolder:
             self._metrics.flush()
 
     def finish(self, result: RunResult) -> None:
-        """Write the parameters, and last the summary: where it stands, the run is whole."""
+        """Write the parameters, then the summary; a folder that has one is complete."""
         self._metrics.close()
         self.write(PARAMS, to_safetensors(named(result.params), {"format": "bpframe"}))
         self.write(SUMMARY, summary_json(result.summary).encode())

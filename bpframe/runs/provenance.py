@@ -1,4 +1,4 @@
-"""Which versions of what decided a run's numbers."""
+"""The versions of everything that a run's numbers depend on."""
 
 from __future__ import annotations
 

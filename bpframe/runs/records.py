@@ -48,7 +48,7 @@ class EpochRecord:
 
 @dataclasses.dataclass(frozen=True)
 class History:
-    """The records of a run as arrays, one entry an epoch; see EpochRecord for their meaning.
+    """The records of a run as arrays, one entry per epoch; see EpochRecord for their meaning.
 
     `metrics` holds one array a column, whose first axis is the epoch; NaN where there is no number,
     such as over the steps before there were any.

@@ -136,7 +136,7 @@ class Driver:
         return jobs
 
     def _unlike(self, jobs: Sequence[Job]) -> list[Job]:
-        """The jobs without those that are like an earlier one."""
+        """The jobs without duplicates of earlier ones."""
         known = {hash_: num for num, hash_ in self._hashes.items()}
         run, same = [], 0
         for job in jobs:

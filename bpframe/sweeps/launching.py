@@ -1,4 +1,4 @@
-"""What hydra/launcher=vmap does: the jobs of bpframe together, those of others one by one."""
+"""hydra/launcher=vmap: trains jobs of bpframe together, runs those of other programs one by one."""
 
 from __future__ import annotations
 

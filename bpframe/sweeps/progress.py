@@ -58,7 +58,7 @@ class SweepProgress:
 
     @contextmanager
     def training(self, jobs: int, groups: int, epochs: int) -> Iterator[None]:
-        """Show the training of so many jobs, which make so many epochs together."""
+        """Show how far the training of `jobs` jobs has come, of `epochs` epochs in total."""
         self._jobs = jobs
         self._done = self._failed = self._pruned = 0
         self._said = time.monotonic()

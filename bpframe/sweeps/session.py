@@ -47,7 +47,7 @@ class Command:
 
 
 class SweepTask:
-    """What Hydra calls for a job, and what tells hydra/launcher=vmap how to run many together.
+    """The task function that Hydra calls for a job; hydra/launcher=vmap gets the sweep from it.
 
     `run_one` runs a single job; `resumes` says whether the sweep's folder holds a part of it.
     """
@@ -142,7 +142,7 @@ class Sweep:
         )
 
     def launch(self, batch: Sequence[Sequence[str]], first: int) -> list[JobReturn]:
-        """What Hydra's sweepers want to know of the jobs of a batch; see `run`."""
+        """The JobReturns of the jobs of a batch, for Hydra's sweepers; see `run`."""
         rows = self.run(batch, first)
         assert self._driver.objective is not None
         return [

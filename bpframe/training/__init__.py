@@ -1,1 +1,1 @@
-"""Training: the experiment, one epoch, and the programs that are compiled of them."""
+"""Training: the experiment, one epoch, and the compiled programs."""

@@ -1,4 +1,4 @@
-"""Examples on the device where they are trained on, and which device that is."""
+"""Examples on the device that trains on them, and which device that is."""
 
 from __future__ import annotations
 

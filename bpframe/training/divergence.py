@@ -43,7 +43,7 @@ class Divergence(NamedTuple):
 
     @property
     def error(self) -> DivergenceError:
-        """The error that tells of it."""
+        """The DivergenceError for it."""
         batch = f", mini-batch {self.step}" if self.step else ""
         return DivergenceError(
             f"training diverged in epoch {self.epoch}{batch}: {self.quantity} is not finite "

@@ -83,7 +83,7 @@ def _measured(
 def nothing_measured(
     experiment: Experiment, portion: Portion, state: State, batch: DeviceExamples
 ) -> tuple[Any, ...]:
-    """The totals of the metrics over a portion before any mini-batch, which are like `batch`."""
+    """The metrics' totals before the first mini-batch, for mini-batches shaped like `batch`."""
     if portion not in metric_folds.portions(experiment, portion.over):
         return ()
 

@@ -18,7 +18,7 @@ from bpframe.training.precision import cast, wide_dtype
 
 
 class Portion(NamedTuple):
-    """Which examples some metrics are over: all of `over`, or the `first` so many of a split."""
+    """The examples that some metrics measure: all of `over`, or the `first` ones of a split."""
 
     over: str
     first: int | None = None

@@ -22,7 +22,7 @@ RETRIES = 1
 
 @dataclasses.dataclass(frozen=True)
 class WorkerDevice:
-    """A device of a worker, as planning sees it. `memory` is in bytes."""
+    """A device of a worker, as the plan of a batch sees it. `memory` is in bytes."""
 
     platform: str
     memory: int

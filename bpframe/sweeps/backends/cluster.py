@@ -153,7 +153,7 @@ class Cluster(WorkerBackend):
             self._executor = self._parameters.executor(self._folder)
 
     def _taken_up(self, unit: Unit) -> UnitResult | None:
-        """What an earlier driver's job of the cluster has made of the unit, if it is all there."""
+        """The result of a unit that an earlier driver submitted, if it is complete."""
         jobs = [job for job in unit.jobs if job.num in unit.wanted]
         found = self._found.get(jobs[0].hash)
         rows = {row.num: row for row in found.rows} if found else {}
@@ -185,7 +185,7 @@ class Cluster(WorkerBackend):
             progress.say(f"submitted to the cluster: {len(jobs)} jobs")
 
     def _ended(self, check: Callable[[], None]) -> list[tuple[Unit, Any]]:
-        """The jobs of the cluster that have ended by the next look."""
+        """The jobs of the cluster that have ended; waits for a moment."""
         until = time.monotonic() + _POLL_S.get(self._parameters.cluster, _POLL_ELSEWHERE_S)
         check()
         while (left := until - time.monotonic()) > 0:

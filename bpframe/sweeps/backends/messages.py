@@ -13,7 +13,7 @@ SETTINGS, UNIT, STOP = "settings", "unit", "stop"
 
 
 class WorkerSettings(NamedTuple):
-    """What makes a worker the driver's equal.
+    """What a worker is told, so that it trains as the driver would.
 
     Attributes:
         paths: plugin files and folders, and `prefer`, as `host.load_registry` takes them.
@@ -35,7 +35,7 @@ class WorkerSettings(NamedTuple):
 
 
 class UnitResult(NamedTuple):
-    """What came of a unit.
+    """The result of training a unit.
 
     Attributes:
         kind: `WRITTEN`, with the rows of all jobs whose run folders are; `TOO_LARGE` for the

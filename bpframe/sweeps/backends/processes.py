@@ -110,7 +110,7 @@ class Processes(WorkerBackend):
         self._pool.clear()
 
     def _machine(self, units: Sequence[Unit] | deque[Unit]) -> Machine:
-        """The devices that the units need: those beside the CPU, if any of them does."""
+        """The devices that the units need: not the CPU if any unit needs others."""
         found = {machine_for(unit.jobs[0].experiment.training.device) for unit in units}
         return max(found, key=lambda machine: machine.platform != "cpu")
 
@@ -122,7 +122,7 @@ class Processes(WorkerBackend):
         return [process for process in self._pool if process.unit]
 
     def _hand_out(self, waiting: deque[Unit], machine: Machine) -> None:
-        """Give units to processes with nothing to do, of the group that they know if there are."""
+        """Give units to idle processes, if possible of the group that each has compiled."""
         for process in self._pool:
             if process.unit is None and waiting:
                 known = next((unit for unit in waiting if unit.group == process.group), waiting[0])
@@ -135,7 +135,7 @@ class Processes(WorkerBackend):
             self._pool[-1].train(waiting.popleft())
 
     def _heard(self, progress: SweepProgress) -> list[_Process]:
-        """The processes whose unit has ended, or that have, by the next moment."""
+        """The processes that have finished their unit, or have died; waits for a moment."""
         busy = {process.connection: process for process in self._busy()}
         ready = [busy[connection] for connection in wait(list(busy), _POLL_S)]  # pyright: ignore
         return [process for process in ready if process.hear(progress)]

@@ -1,1 +1,1 @@
-"""What a sweep has of Hydra: composed jobs, their files and logs, callbacks."""
+"""The Hydra side of a sweep: composed jobs, their files and logs, and callbacks."""

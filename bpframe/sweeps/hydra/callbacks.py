@@ -1,4 +1,4 @@
-"""What Hydra itself would know and tell of the jobs of a sweep: returned values, callbacks."""
+"""The return values and the callbacks that Hydra itself would give the jobs of a sweep."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bpframe.sweeps.rows import COMPLETED, PRUNED, Row
 
 
 def returned(row: Row, overrides: Sequence[str], objective: Objective) -> JobReturn:
-    """What Hydra's sweepers want to know of a job."""
+    """The JobReturn of a job, for Hydra's sweepers."""
     job = JobReturn(overrides=list(overrides), working_dir=os.getcwd(), task_name="bpframe")
     if row.status in (COMPLETED, PRUNED):
         job.return_value = row.metrics[objective.name]

@@ -40,7 +40,7 @@ def write(job: Job) -> None:
 
 
 def _parts(path: tuple[str, ...], content: Any) -> Iterator[str]:
-    """The texts of the parts of a config, one a line of its upper levels, in order."""
+    """The YAML of a config in pieces, one for each line of its upper levels, in order."""
     if isinstance(content, Mapping) and content and len(path) < _LEVELS:
         if path:
             yield f"{_INDENT * (len(path) - 1)}{path[-1]}:\n"

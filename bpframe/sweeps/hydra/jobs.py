@@ -109,7 +109,7 @@ class JobComposer:
         return OverridesParser.create(self._loader).parse_override(text)
 
     def _patched(self, overrides: Sequence[Override]) -> list[Override]:
-        """The overrides that set a value, not a part of it, and on which no other one bears."""
+        """The overrides that set a whole value which no other override touches."""
         keys = [o.key_or_group for o in overrides if not self._is_group(o.key_or_group)]
         return [
             override

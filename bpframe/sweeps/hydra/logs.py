@@ -66,7 +66,7 @@ class LogFiles:
         logging.getLogger().handlers[:] = self._before
 
     def write(self, job: Job, log: JobLog) -> None:
-        """Log what was kept of a job once more, to where its `job_logging` says.
+        """Write what was kept of a job to where its `job_logging` says.
 
         Raises:
             OSError: its log cannot be written.

@@ -223,7 +223,7 @@ class _Lane:
         )
 
     def own(self, tree: Any) -> Any:
-        """What belongs to this lane of arrays with all lanes."""
+        """The entries of the lane in arrays that hold all lanes."""
         return jax.tree.map(lambda leaf: leaf[self.place], tree)
 
     @property
@@ -232,7 +232,7 @@ class _Lane:
         return scalars(self._recorder.best(), self._recorder.records[-1].as_dict())
 
     def moved(self, place: int, programs: LanePrograms) -> _Lane:
-        """The lane, in another place of other programs from now on."""
+        """Move the lane to another place, of other programs."""
         self.place, self._programs = place, programs
         return self
 

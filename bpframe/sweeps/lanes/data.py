@@ -20,7 +20,7 @@ LANES = "lanes"
 
 
 class DataCache:
-    """The data sets of the groups that are not done, and the last one before them.
+    """The data sets that unfinished groups need, and the one that was used last.
 
     Groups that differ in `data.train_size` share the examples. On the devices there are those of
     one group at a time, one copy on each.

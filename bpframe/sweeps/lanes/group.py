@@ -115,7 +115,7 @@ class Group:
 
 @contextmanager
 def writing_what_is_done(chunks: Sequence[Chunk], done: Done) -> Iterator[None]:
-    """End and write the jobs of some chunks, however what is done with them meanwhile ends.
+    """Write the jobs of some chunks at the end of the block, however it ends.
 
     Raises:
         InterruptionError: as it came, with the jobs written as they are.

@@ -41,7 +41,7 @@ class Halving(NamedTuple):
         return found
 
     def epochs(self, jobs: int, epochs: int) -> int:
-        """How many epochs so many jobs make together, if none ends by itself."""
+        """How many epochs the jobs train in total, if none stops early."""
         total, before = 0, 0
         for rung in [*self.rungs(epochs), epochs]:
             total += jobs * (rung - before)

@@ -1,4 +1,4 @@
-"""Runs of one structure as lanes of one compiled program, spread over the devices there are.
+"""Runs of one structure as lanes of one compiled program, spread over the devices.
 
 Arrays of a chunk of lanes have two leading axes: blocks, which are sharded over the devices and
 run one after another on each, and the lanes of a block, which are vmapped.
@@ -50,7 +50,7 @@ class Layout(NamedTuple):
 
     @property
     def lanes(self) -> int:
-        """Places for lanes; what is not taken is filled with copies that are never trained."""
+        """The number of places for lanes; unused ones hold copies that are never trained."""
         return self.devices * self.blocks * self.width
 
 
@@ -63,7 +63,7 @@ def layout(lanes: int, devices: int, widest: int) -> Layout:
 
 
 def widest_block(experiment: Experiment, devices: Sequence[Device]) -> int:
-    """How many lanes are worth being trained side by side: what fits a CPU's cache, or all."""
+    """How many lanes to train side by side: what fits a CPU's cache; elsewhere all."""
     if devices[0].platform != "cpu":
         return 2**30
     return 2 ** max(0, int(math.log2(max(1, CACHE_BYTES // params_bytes(experiment)))))
@@ -134,7 +134,8 @@ class LanePrograms:
     def turn(
         self, experiments: Experiment, states: State, active: np.ndarray, orders: np.ndarray
     ) -> tuple[State, Outcome]:
-        """Some epochs of the active lanes; the others stay as they are, and give anything.
+        """Train the active lanes for some epochs; the others keep their state, and their outcomes
+        mean nothing.
 
         `states` is used up. `orders` is (lanes, epochs, n), or (epochs, n) if the lanes share it.
         """
@@ -152,7 +153,7 @@ class LanePrograms:
         return self._compiled["test"](experiments, states.params, self.data.sets["test"])
 
     def stack(self, experiments: Sequence[Experiment]) -> Experiment:
-        """The experiments, one a lane, as one on the devices."""
+        """The experiments, one per lane, stacked on the devices."""
         wide = wide_dtype(self.experiment.training.dtype)
 
         def leaf(*values: float | int) -> Array:
@@ -161,14 +162,14 @@ class LanePrograms:
         return jax.tree.map(leaf, *experiments)
 
     def stack_exact(self, experiments: Sequence[Experiment]) -> Exact:
-        """The exact parameters of the experiments, one a lane, on the devices; None if drawn."""
+        """The exact parameters of the experiments, one per lane, on the devices; None if drawn."""
         exact = [initial_state.exact(experiment) for experiment in experiments]
         if exact[0] is None:
             return None
         return jax.tree.map(lambda *parts: self.place(np.stack(parts)), *exact)
 
     def place(self, array: np.ndarray) -> Array:
-        """An array with one entry a lane on the devices; the last entry fills the places left."""
+        """An array with one entry per lane, on the devices; the last entry fills unused places."""
         devices, blocks, width = self.layout
         missing = self.layout.lanes - len(array)
         filled = np.concatenate([array, np.repeat(array[-1:], missing, axis=0)])

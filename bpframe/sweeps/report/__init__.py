@@ -1,1 +1,1 @@
-"""What a sweep tells of its runs: tables, a page and a picture."""
+"""The results of a sweep: tables, a page and a picture."""

@@ -1,4 +1,4 @@
-"""What a report shows of a sweep: its runs, what was swept, which curve and run come first."""
+"""What a report shows: the runs of a sweep, the settings swept, the first curve, the best run."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def best_run(
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value is a number that is finite, and not a truth value."""
+    """Whether a value is a finite number, and no boolean."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 

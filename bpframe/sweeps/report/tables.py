@@ -1,4 +1,4 @@
-"""The files of a sweep that tell of all its jobs: results.csv, results.jsonl, best.yaml."""
+"""The files of a sweep that list all its jobs: results.csv, results.jsonl, best.yaml."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who suggests the trials of a search: Optuna's samplers, one for each generation.
+"""Optuna's samplers, which suggest the trials of a search: a new one for each generation.
 
 A generation's sampler is made anew, from the seed and the number of its first trial. So what it
 suggests depends on these and on the trials before, and on nothing that a process remembers.

@@ -138,7 +138,7 @@ class Study:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Optuna says only what is an error meanwhile."""
+    """Silence Optuna's log but for errors."""
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
