@@ -1,6 +1,6 @@
 """What is submitted to a cluster.
 
-Only light modules are imported at the top; see workers.py.
+Only light modules are imported at the top; see worker.py.
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ _CHECK_S = 1.0
 class ClusterUnit:
     """A unit as it is submitted to a cluster.
 
-    A job that is requeued trains the whole unit again. Nothing is lost by that: the run folders of
-    a unit are all written at its end, and its lanes take the same time together as alone.
+    A job that is requeued trains the whole unit again, which writes its run folders anew.
 
     `session` is a file that holds `token` as long as the driver that submitted the unit, or none,
     is there; a unit of an earlier driver writes nothing any more.

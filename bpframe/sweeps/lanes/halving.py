@@ -29,7 +29,7 @@ class Halving(NamedTuple):
     """After `first` epochs, `first * factor`, ... the best 1/`factor` of the jobs go on."""
 
     first: int
-    factor: int = 3
+    factor: int
 
     def rungs(self, epochs: int) -> list[int]:
         """The epochs after which jobs are given up, of runs of so many epochs."""

@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+from hydra.core.config_store import ConfigStore
 from optuna.distributions import CategoricalDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import (
@@ -110,7 +111,7 @@ class SearchSettings:
 
 def _halving(first: int | None, factor: int) -> Halving | None:
     """The node hydra.sweeper.halving; without `first` a `factor` of one's own is an error."""
-    default = Halving._field_defaults["factor"]
+    default = ConfigStore.instance().load("hydra/sweeper/search.yaml").node.halving.factor
     if first is None and factor != default:
         raise ConfigError(
             f"hydra.sweeper.halving.factor: {factor} has no effect while "
