@@ -1,7 +1,6 @@
 """Every test runs in float64, with strict promotion, and with rank promotion as an error."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -10,25 +9,36 @@ import pytest
 from bpframe.plugin_host.host import load_registry
 from bpframe.plugin_host.registry import Registry
 
+_SHORT = "jax_disable_most_optimizations"
+
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
 @pytest.fixture(scope="session", autouse=True)
-def compilation_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A folder where the subprocesses of this session keep what they compile."""
-    folder = tmp_path_factory.mktemp("compilation_cache")
+def compilation_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder where all processes of this session keep what they compile."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    folder = folder / "compiled"
     os.environ["BPFRAME_TEST_COMPILATION_CACHE"] = str(folder)
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    return folder
 
 
-@pytest.fixture
-def short_compilation() -> Iterator[None]:
-    """Programs are compiled without most optimisations, where compiling is most of the time."""
-    before = jax.config.values["jax_disable_most_optimizations"]
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Compile without most optimisations: compiling is most of the time of these tests.
+
+    Tests marked `optimised` are about what is compiled, or about the same bits by two ways.
+    """
+    short = item.get_closest_marker("optimised") is None
+    if jax.config.values[_SHORT] != short:
+        jax.clear_caches()  # which take no account of it
+        jax.config.update(_SHORT, short)
 
 
 @pytest.fixture(scope="session")

@@ -11,9 +11,6 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-import test_sweep_lanes
-
-one_compilation = test_sweep_lanes.one_compilation
 
 FOLDER = Path(__file__).parents[2] / "experiments" / "benchmarks"
 

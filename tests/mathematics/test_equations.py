@@ -20,8 +20,6 @@ from bpframe.equations import Unpaired
 from bpframe.network import PerNeuronActivation
 from bpframe.plugin_host.host import load_registry
 
-pytestmark = pytest.mark.usefixtures("short_compilation")
-
 REGISTRY = load_registry()
 ACTIVATIONS = REGISTRY.names("activation")
 COSTS = REGISTRY.names("cost")

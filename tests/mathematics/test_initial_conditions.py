@@ -18,8 +18,6 @@ from bpframe import BpframeError, DataError, InitialCondition, Params, hookimpl
 from bpframe.training import initial_state, loading
 from bpframe.training.precision import precision
 
-pytestmark = pytest.mark.usefixtures("short_compilation")
-
 SIZES = ("data.train_size=25", "network.hidden=[4]", "training.epochs=2")
 
 

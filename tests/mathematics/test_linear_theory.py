@@ -15,8 +15,6 @@ from bpframe.plugin_host.host import load_registry
 from bpframe.training import loading
 from bpframe.training.precision import precision
 
-pytestmark = pytest.mark.usefixtures("short_compilation")
-
 LINEAR = (
     *("data=whitened", "network.activation=linear", "network.output_activation=linear"),
     *("cost=quadratic", "training.batch_size=null", "training.dtype=float64"),

@@ -32,8 +32,6 @@ from bpframe.plugin_host.events import PluginEvents
 from bpframe.plugin_host.host import BLOCK, TRACE, load_registry
 from bpframe.plugin_host.registry import EVENTS
 
-pytestmark = pytest.mark.usefixtures("short_compilation")
-
 main = test_cli.main
 
 EPOCHS = 3

@@ -364,6 +364,7 @@ def test_run_equals_a_loop_in_python(batch_size: int) -> None:
         np.testing.assert_allclose(mine, expected, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.optimised
 @pytest.mark.parametrize("dtype", ["float32", pytest.param("bfloat16", marks=pytest.mark.slow)])
 def test_same_seed_same_bits(dtype: str) -> None:
     """Slow: products in bfloat16 are."""

@@ -35,7 +35,8 @@ from bpframe.sweeps.backends.cluster_unit import ClusterUnit
 from bpframe.sweeps.backends.messages import WorkerSettings
 from bpframe.sweeps.backends.submitit_parameters import Parameters
 
-one_compilation = test_sweep_lanes.one_compilation
+pytestmark = pytest.mark.optimised
+
 logging_stays = test_sweep_lanes.logging_stays
 
 PROCESSES = ("hydra.launcher.backend=processes",)
@@ -99,13 +100,15 @@ SLURM = {
 
 
 @pytest.fixture(autouse=True)
-def workers_share_what_they_compile(one_compilation: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", jax.config.values["jax_compilation_cache_dir"])
+def workers_share_what_they_compile(
+    compilation_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(compilation_cache))
     monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
 
 @pytest.fixture(scope="module")
-def here(one_compilation: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swept]:
+def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swept]:
     """The jobs in this process, on one device, in the chunks that two processes would have."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("logging.shutdown", lambda handlers=(): None)

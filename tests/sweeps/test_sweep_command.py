@@ -17,7 +17,6 @@ import numpy as np
 import pytest
 import test_cli
 import test_sweep_jobs
-import test_sweep_lanes
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 from test_cli import RUN_FILES, Main, command, environment, names, process, wait_for
@@ -35,7 +34,6 @@ from bpframe.sweeps.sweepers import grid
 
 outer = test_cli.main
 main = test_sweep_jobs.main
-one_compilation = test_sweep_lanes.one_compilation
 
 JOB_FILES = RUN_FILES - {"learning_curves.png"}
 SMALL = ("data.train_size=25", "network.hidden=[4]", "training.epochs=2")

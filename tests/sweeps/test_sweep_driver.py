@@ -22,7 +22,6 @@ from bpframe.runs.interruption import InterruptionError
 from bpframe.sweeps.lanes.chunk import Chunk
 from bpframe.sweeps.lanes.programs import LanePrograms
 
-one_compilation = test_sweep_lanes.one_compilation
 logging_stays = test_sweep_lanes.logging_stays
 
 JOBS = [[f"optimiser.eta={eta}", f"seed={seed}"] for eta in (0.1, 0.5) for seed in (0, 1)]

@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 import pytest
 from hydra.core.global_hydra import GlobalHydra
@@ -32,24 +31,14 @@ from bpframe.sweeps.rows import Row
 from bpframe.sweeps.session import Command, SweepTask
 from bpframe.training.orders import epoch_order
 
+pytestmark = pytest.mark.optimised
+
 SMALL = ("data.train_size=25", "network.hidden=[4]", "training.epochs=3")
 DTYPES = {"float32": 1e-5, "float64": 1e-12}
 """The precisions, and how far lanes may be from single runs, relatively."""
 
 COSTS = ("train_cost", "validation_cost")
 ACCURACIES = ("train_accuracy", "validation_accuracy")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_compilation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The single runs of this file share what they compile, as processes do."""
-    keys = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
-    before = {key: jax.config.values[key] for key in keys}
-    jax.config.update(keys[0], str(tmp_path_factory.mktemp("compiled")))
-    jax.config.update(keys[1], 0.0)
-    yield
-    for key, value in before.items():
-        jax.config.update(key, value)
 
 
 @pytest.fixture(autouse=True)
@@ -366,7 +355,6 @@ OUTPUTS = {"log_likelihood": "softmax", "hinge": "linear"}
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("short_compilation")
 @pytest.mark.parametrize("together", _together(), ids=lambda together: "-".join(together.values()))
 def test_lanes_of_every_component_agree_with_single_runs(
     tmp_path: Path, together: dict[str, str]

@@ -22,7 +22,6 @@ import pytest
 import test_cli
 import test_sweep_jobs
 import test_sweep_kill
-import test_sweep_lanes
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import OmegaConf
@@ -51,7 +50,6 @@ from bpframe.sweeps.sweepers.study_file import StudyFile
 
 outer = test_cli.main
 main = test_sweep_jobs.main
-one_compilation = test_sweep_lanes.one_compilation
 start = test_sweep_kill.start
 
 ACCURACY = Objective("best_validation_accuracy", "maximise")

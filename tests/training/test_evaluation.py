@@ -22,8 +22,6 @@ from bpframe.commands.explanation import explain
 from bpframe.training import devices, evaluation, initial_state, loading
 from bpframe.training.precision import precision
 
-pytestmark = pytest.mark.usefixtures("short_compilation")
-
 EVERY = "training.evaluate_every"
 START = "training.evaluate_start=true"
 

@@ -37,8 +37,6 @@ from bpframe.plugin_host.host import load_registry
 from bpframe.training import initial_state, loading
 from bpframe.training.precision import precision
 
-pytestmark = pytest.mark.usefixtures("short_compilation")
-
 NAMES = load_registry().names("metric")
 OVERS = (STEPS, *SPLITS)
 THRESHOLD = 0.15

@@ -18,8 +18,6 @@ import bpframe
 from bpframe import ConfigError, EpochResult
 from bpframe.plugin_host.host import load_registry
 
-pytestmark = pytest.mark.usefixtures("short_compilation")
-
 REGISTRY = load_registry()
 NAMES = REGISTRY.names("stopping")
 # So little that no accuracy ever changes after the first epoch.

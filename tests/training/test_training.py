@@ -25,6 +25,8 @@ from bpframe.training.orders import blocks
 from bpframe.training.precision import precision
 from bpframe.training.step import train_step
 
+pytestmark = pytest.mark.optimised
+
 
 def device_examples(n: int, n_in: int) -> DeviceExamples:
     x = np.random.default_rng(n).integers(0, 256, (n, n_in), dtype=np.uint8)
