@@ -16,6 +16,7 @@ from bpframe.sweeps.backends.backend import Backend
 from bpframe.sweeps.backends.in_process import InProcess
 from bpframe.sweeps.backends.messages import UnitResult
 from bpframe.sweeps.errors import BadJobsError
+from bpframe.sweeps.folders import JobFolders, check_free
 from bpframe.sweeps.hydra.callbacks import JobCallbacks
 from bpframe.sweeps.hydra.jobs import Job, JobComposer
 from bpframe.sweeps.lanes import partition
@@ -116,18 +117,13 @@ class Driver:
     def _composed(self, batch: Sequence[Sequence[str]], first: int, check: Check) -> list[Job]:
         jobs: list[Job] = []
         errors: dict[int, str] = {}
-        folders: dict[str, Job] = {}
+        folders = JobFolders(self._book.folder)
         for num, overrides in enumerate(batch, start=first):
             check()
             try:
                 job = self._composer.job(num, overrides)
                 self.objective = chosen(job.config["sweep"])
-                other = folders.setdefault(job.subdir, job)
-                if other.hash != job.hash:
-                    raise ConfigError(
-                        f"hydra.sweep.subdir: {job.subdir!r} is the folder of job {other.num} as "
-                        "well; make it differ, by ${hydra.job.num} for one"
-                    )
+                folders.add(job)
                 jobs.append(job)
             except BpframeError as error:
                 errors[num] = str(error)
@@ -167,6 +163,8 @@ class Driver:
         for plan in self._progress.checking(todo):
             check()
             try:
+                for job in plan.jobs.values() if is_new else ():
+                    check_free(job)
                 traced.append(self._traced_group(plan, sum(len(one.jobs) for one in planned)))
             except BpframeError as error:
                 errors |= dict.fromkeys(plan.jobs, str(error))

@@ -66,7 +66,7 @@ def batch_entry(first: int, plans: Sequence[GroupPlan]) -> Entry:
     return {
         "event": ledger.PLAN,
         "first": first,
-        "jobs": [(num, job.hash) for plan in plans for num, job in plan.jobs.items()],
+        "jobs": [(num, job.hash, job.subdir) for plan in plans for num, job in plan.jobs.items()],
         "groups": [[chunk.as_entry() for chunk in plan.chunks] for plan in plans],
     }
 
@@ -85,9 +85,8 @@ def planned_groups(jobs: Sequence[Job], first: int, book: Ledger) -> list[GroupP
             GroupPlan(number, {job.num: job for job in group}, [])
             for number, group in enumerate(partition.groups(jobs))
         ]
-    hashes = {job.num: job.hash for job in jobs}
-    if dict(plan["jobs"]) != hashes:
-        changed = sorted(set(hashes.items()) ^ set(map(tuple, plan["jobs"])))
+    known = {(job.num, job.hash, job.subdir) for job in jobs}
+    if changed := sorted(known ^ set(map(tuple, plan["jobs"]))):
         raise ConfigError(
             f"{book.folder}: job {changed[0][0]} is not configured as it was when the sweep "
             "began; restore its config files, or begin another sweep"

@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -176,7 +177,7 @@ class _Template:
             experiment=experiment,
             plots=self._task.plots is True,
             folder=folder,
-            subdir=folder.relative_to(self._folder).as_posix(),
+            subdir=Path(os.path.relpath(folder, self._folder)).as_posix(),
             config=raw,
             hydra=hydra,
             logging=logging,
