@@ -23,10 +23,11 @@ def main() -> None:
         print(*(f"{name} {importlib.metadata.version(name)}" for name in VERSIONED), sep="\n")
         return
     # Everything heavy is imported below, so that --version does not wait for it.
-    from bpframe.errors import BpframeError, PluginWarning
+    from bpframe.commands.lenient_output import lenient
+    from bpframe.errors import BpframeError, OutputWarning, PluginWarning
 
     def show(message: Any, category: type[Warning], *place: Any, **more: Any) -> None:
-        if issubclass(category, PluginWarning):
+        if issubclass(category, PluginWarning | OutputWarning):
             print(f"bpframe: warning: {' '.join(str(message).split())}", file=sys.stderr)
         else:
             others(message, category, *place, **more)
@@ -36,20 +37,20 @@ def main() -> None:
     os.environ[FULL_ERROR] = "1"
     others = warnings.showwarning
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), lenient() as output:
             warnings.simplefilter("always", PluginWarning)
+            warnings.simplefilter("always", OutputWarning)
             warnings.showwarning = show
             _dispatch(arguments)
+        # A reader that has gone (`bpframe ... | head`) has seen what it wanted.
+        if output.error is not None and not isinstance(output.error, BrokenPipeError):
+            _fail(f"standard output: {output.error.strerror}; the rest was not shown")
     except KeyboardInterrupt:
         _fail("interrupted", 130)
     except SystemExit as error:
         if isinstance(error.__cause__, BpframeError):
             _fail(str(error.__cause__), error.__cause__.status)
         raise
-    except BrokenPipeError:
-        # The reader has gone (`bpframe ... | head`); what is left in the buffer has no one to read.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
     except BpframeError as error:
         if wants_traceback:
             raise

@@ -50,6 +50,10 @@ class PluginWarning(UserWarning):
     """A plugin that was disabled because it breaks its contract, while others go on."""
 
 
+class OutputWarning(UserWarning):
+    """A file that could not be written and is not needed, such as a picture."""
+
+
 class DataError(BpframeError):
     """A data file that is missing, corrupt or not what it claims to be."""
 

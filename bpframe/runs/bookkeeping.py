@@ -6,6 +6,7 @@ A single run and a lane of a sweep go through the same code.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ import jax
 import numpy as np
 
 from bpframe.contracts import Params
-from bpframe.errors import DivergenceError
+from bpframe.errors import DivergenceError, OutputWarning, described
 from bpframe.runs.curves import learning_curves
 from bpframe.runs.folder import CURVES, RunFolder
 from bpframe.runs.listeners import Events
@@ -167,11 +168,20 @@ class Recorder:
         result = RunResult(history, ending.params, summary)
         self.flush()
         if self.folder:
-            if self.records and self._plots:
-                self.folder.write(CURVES, learning_curves(history))
             self.folder.finish(result)
+            if self.records and self._plots:
+                self._draw(self.folder, history)
         self._events.run_finished(self.info, result)
         return result
+
+    @staticmethod
+    def _draw(folder: RunFolder, history: History) -> None:
+        """Draw the learning curves; the run is written already, and does not depend on them."""
+        try:
+            folder.write(CURVES, learning_curves(history))
+        except Exception as error:
+            text = f"{folder.path / CURVES}: not drawn: {described(error)}"
+            warnings.warn(text, OutputWarning, stacklevel=2)
 
 
 def epoch_record(

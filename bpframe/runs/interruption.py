@@ -1,4 +1,4 @@
-"""Ending on ctrl-C or SIGTERM where nothing is lost.
+"""Ending on ctrl-C, SIGTERM or SIGHUP where nothing is lost.
 
 Python raises KeyboardInterrupt wherever it stands. In a callback of the garbage collector or of a
 weak reference, of which JAX has many, it is printed and lost; so the signal is noted, and looked
@@ -14,14 +14,14 @@ from typing import Any, Self
 
 from bpframe.errors import BpframeError
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
 
 
 class InterruptionError(BpframeError):
     """A run or a sweep was ended by a signal; what was done is written.
 
     Attributes:
-        status: the exit status of the process, 130 for ctrl-C and 143 for SIGTERM.
+        status: the exit status of the process, 130 for ctrl-C, 143 for SIGTERM and 129 for SIGHUP.
 
     """
 
@@ -55,7 +55,8 @@ class Interruption:
     def check(self) -> None:
         """Raise InterruptionError if a signal has come."""
         if self._number is not None:
-            name = "ctrl-C" if self._number == signal.SIGINT else "SIGTERM"
+            is_ctrl_c = self._number == signal.SIGINT
+            name = "ctrl-C" if is_ctrl_c else signal.Signals(self._number).name
             raise InterruptionError(f"interrupted by {name}", self._number)
 
     def _note(self, number: int, frame: FrameType | None) -> None:

@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import select
+import shlex
 import signal
 import subprocess
 import sys
@@ -464,7 +465,11 @@ def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
 
 @pytest.mark.parametrize(
     ("number", "status", "said"),
-    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "interrupted by SIGTERM")],
+    [
+        (signal.SIGINT, 130, "interrupted"),
+        pytest.param(signal.SIGTERM, 143, "interrupted by SIGTERM", marks=pytest.mark.slow),
+        pytest.param(signal.SIGHUP, 129, "interrupted by SIGHUP", marks=pytest.mark.slow),
+    ],
 )
 def test_an_interrupted_run_is_written(
     number: signal.Signals, status: int, said: str, tmp_path: Path
@@ -488,6 +493,38 @@ def test_an_interrupted_run_is_written(
     assert found["status"] == "interrupted"
     assert found["epochs"] == len(metrics.read_text().splitlines())
     assert names(tmp_path / "run") == RUN_FILES
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("shell", "status", "said"),
+    [
+        ("{bpframe} | head -1; exit ${{PIPESTATUS[0]}}", 0, ""),
+        ("{bpframe} > /dev/full", 1, "bpframe: standard output: No space left on device; the "),
+        ("MPLBACKEND=nonsense {bpframe} > /dev/null", 0, "bpframe: warning: {run}/learning_cur"),
+    ],
+)
+def test_what_is_shown_decides_nothing_that_is_kept(
+    shell: str, status: int, said: str, tmp_path: Path
+) -> None:
+    """Slow: each is a process of its own."""
+    run = tmp_path / "run"
+    words = shlex.join(command("training.epochs=3", f"hydra.run.dir={run}"))
+    ended = subprocess.run(
+        ["bash", "-c", shell.format(bpframe=words)],
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == status
+    assert ended.stderr.startswith(said.format(run=run))
+    assert len(ended.stderr.splitlines()) == bool(said)
+    assert summary(run)["status"] == "completed"
+    assert summary(run)["epochs"] == 3
+    drawn = set() if "MPLBACKEND" in shell else {"learning_curves.png"}
+    assert names(run) == RUN_FILES - {"learning_curves.png"} | drawn
 
 
 def read_all(descriptor: int, running: subprocess.Popen[bytes]) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bpframe.errors import OutputWarning, described
 from bpframe.runs.folder import METRICS, write_whole
 from bpframe.sweeps.objective import Objective
 from bpframe.sweeps.report import page
@@ -43,8 +45,12 @@ def write(
     if with_picture:
         from bpframe.sweeps.report.picture import picture  # matplotlib takes a while to import
 
-        drawn = picture(title, found, objective.name, objective.direction)
-        write_whole(folder / PICTURE, drawn, durable=False)
+        try:
+            drawn = picture(title, found, objective.name, objective.direction)
+            write_whole(folder / PICTURE, drawn, durable=False)
+        except Exception as error:  # the page has all of it, and more
+            text = f"{folder / PICTURE}: not drawn: {described(error)}"
+            warnings.warn(text, OutputWarning, stacklevel=2)
 
 
 def _name(sweep: Path) -> str:
