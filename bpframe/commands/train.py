@@ -15,7 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobStatus, run_job
 from hydra.types import HydraContext, RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from bpframe.commands import console, plugins, sweeps
@@ -205,7 +205,10 @@ def _multirun(args: Namespace, registry: Registry, *, resumes: bool = False) -> 
                 task_function=task,
             )
             try:
-                sweeper.sweep(arguments=list(cfg.hydra.overrides.task))
+                # As they were given: each job resolves its interpolations for itself.
+                given = OmegaConf.to_container(cfg.hydra.overrides.task, resolve=False)
+                assert isinstance(given, list)
+                sweeper.sweep(arguments=[str(text) for text in given])
             except BaseException:
                 with contextlib.suppress(FailedJobsError):
                     task.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import logging
 import random
 import re
@@ -11,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 import test_cli
 from hydra.core.global_hydra import GlobalHydra
@@ -18,7 +20,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, run_job
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
-from test_cli import Main
+from safetensors.numpy import load_file
+from test_cli import Main, contents
 
 from bpframe import ConfigError, Experiment
 from bpframe.configuration import assembly, composition, hydra_internals, schemas
@@ -342,6 +345,61 @@ def test_all_bad_jobs_are_in_one_message_and_nothing_is_written(main: Main, tmp_
         (line,) = (line for line in lines if text in line)
         jobs_named = r"  jobs? \d+( to \d+)?(, \d+( to \d+)?)*"
         assert re.match(jobs_named + r" \(optimiser\.eta=\S+ seed=\S+ network\.act", line)
+
+
+TINY = ("data=xor", "training.batch_size=4", "training.epochs=1", "network.hidden=[2]")
+
+
+def test_interpolations_are_resolved_for_each_job(main: Main, tmp_path: Path) -> None:
+    strength = "regulariser.strength=${optimiser.eta}"
+    eta = "optimiser.eta=0.1,0.2"
+    ended = main("-m", *TINY, "regulariser=l2", strength, eta, "hydra.sweep.dir=swept")
+    assert ended.status == 0, ended.err
+    for num, value in enumerate((0.1, 0.2)):
+        folder = tmp_path / "swept" / str(num)
+        config = OmegaConf.load(folder / ".hydra" / "config.yaml")
+        assert config.regulariser.strength == config.optimiser.eta == value
+        assert strength in (folder / ".hydra" / "overrides.yaml").read_text()
+        record = json.loads((folder / "metrics.jsonl").read_text())
+        assert (
+            main(
+                *TINY,
+                "regulariser=l2",
+                f"regulariser.strength={value}",
+                f"optimiser.eta={value}",
+                f"hydra.run.dir={num}",
+            ).status
+            == 0
+        )
+        alone = json.loads((tmp_path / str(num) / "metrics.jsonl").read_text())
+        for key in ("train_cost", "validation_cost"):
+            assert record[key] == pytest.approx(alone[key], rel=1e-6)
+
+
+def test_paths_are_interpolated_for_each_job(main: Main, tmp_path: Path) -> None:
+    for seed in (0, 1):
+        assert main(*TINY, f"seed={seed}", f"hydra.run.dir=pre{seed}").status == 0
+    path = "initialiser.path='pre${seed}/params.safetensors'"
+    given = ("initialiser=file", path, "seed=0,1", "optimiser.eta=1e-30")
+    ended = main("-m", *TINY, *given, "hydra.sweep.dir=swept")
+    assert ended.status == 0, ended.err
+    for seed in (0, 1):
+        first = load_file(tmp_path / f"pre{seed}" / "params.safetensors")
+        last = load_file(tmp_path / "swept" / str(seed) / "params.safetensors")
+        np.testing.assert_array_equal(first["layer_2.w"], last["layer_2.w"])
+
+
+def test_a_secret_of_the_environment_is_written_nowhere(
+    main: Main, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECRET", "pre0")
+    assert main(*TINY, "hydra.run.dir=pre0").status == 0
+    path = "initialiser.path='${oc.env:SECRET}/params.safetensors'"
+    given = ("initialiser=file", path, "optimiser.eta=0.1,0.2")
+    ended = main("-m", *TINY, *given, "hydra.sweep.dir=swept")
+    assert ended.status == 0, ended.err
+    for name, content in contents(tmp_path / "swept").items():
+        assert b"pre0" not in content, name
 
 
 def test_a_line_names_no_more_jobs_than_it_can_hold() -> None:

@@ -1,7 +1,9 @@
 """The page and the picture of a sweep; the page also in a real browser, without a network."""
 # pyright: reportPrivateUsage=false
 
+import csv
 import dataclasses
+import io
 import json
 import math
 import os
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from bpframe.sweeps.report import files
+from bpframe.sweeps.report import files, tables
 from bpframe.sweeps.report import picture as picture_module
 from bpframe.sweeps.report.effects import effects
 from bpframe.sweeps.report.page import page
@@ -507,3 +509,11 @@ def test_curves_stand_at_the_epochs_of_their_records(tmp_path: Path) -> None:
     assert curves == {"train_cost": [3.0, 2.0, 1.0], "norm.steps": [None, 5.0, None]}
     assert picture_module._pieces(epochs, curves["train_cost"]) == [[(0, 3.0), (2, 2.0), (4, 1.0)]]
     assert picture_module._pieces(epochs, curves["norm.steps"]) == [[(2, 5.0)]]
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1+x", "@SUM(A1)", "\t=1", " =1", "\r=1"])
+def test_no_cell_is_a_formula(text: str):
+    rows = [dataclasses.replace(run(0, {"a": text, "b": -1.5}).row, error=text)]
+    shown = f"'{text}".replace("\r", " ")
+    (cells,) = list(csv.DictReader(io.StringIO(tables._csv(rows), newline="")))
+    assert (cells["a"], cells["b"], cells["error"]) == (shown, "-1.5", shown)

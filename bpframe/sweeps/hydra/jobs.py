@@ -118,7 +118,7 @@ class JobComposer:
             if override.type is OverrideType.CHANGE
             and override.value_type is ValueType.ELEMENT
             and not isinstance(override.value(), dict)
-            and "${" not in str(override.input_line)
+            and "${" not in f"{override.input_line} {override.value()}"
             and not override.is_hydra_override()
             and not self._is_group(override.key_or_group)
             and not any(_bears_on(key, override.key_or_group) for key in keys)

@@ -57,22 +57,30 @@ def _csv(rows: Sequence[Row]) -> str:
                 *(_cell(row.settings[key]) if key in row.settings else "" for key in settings),
                 *(_cell(row.metrics.get(key)) for key in metrics),
                 *(_cell(row.timing.get(key)) for key in timing),
-                *(getattr(row, name) for name in last),
+                *(_cell(getattr(row, name)) for name in last),
             ]
         )
     return buffer.getvalue()
 
 
 def _cell(value: Any) -> Any:
-    return json.dumps(value) if isinstance(value, list | dict | bool) else value
+    if isinstance(value, list | dict | bool):
+        return json.dumps(value)
+    if not isinstance(value, str):
+        return value
+    # A spreadsheet takes such a text for a formula, and computes it.
+    text = value.replace("\r", " ")
+    return f"'{text}" if text.lstrip().startswith(("=", "+", "-", "@")) else text
 
 
 def _best(row: Row, objective: Objective, path: Path) -> str:
     """The config of a job as a primary config, which needs nothing but bpframe's own."""
-    config = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
+    loaded = OmegaConf.load(path)
+    # Not resolved: what stands in a variable of the environment may be a secret.
+    config = OmegaConf.to_container(loaded, resolve=False)
     if not isinstance(config, dict):
         raise ConfigError(f"{path}: is not a configuration")
-    groups = [{f"override {group}": config[group]["name"]} for group in schemas.GROUPS]
+    groups = [{f"override {group}": loaded[group].name} for group in schemas.GROUPS]
     values = {
         key: {field: part for field, part in value.items() if field != "name"}
         if key in schemas.GROUPS

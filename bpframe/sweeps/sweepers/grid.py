@@ -85,7 +85,9 @@ def combinations(overrides: Sequence[Override]) -> list[list[str]]:
     axes: dict[Any, list[tuple[str, list[str]]]] = {}
     for place, override in enumerate(overrides):
         key = override.get_key_element()
-        if not override.is_sweep_override():
+        if not override.is_sweep_override() and "${" in str(override.input_line):
+            values = [str(override.input_line)]  # otherwise escaped, which no one wants to read
+        elif not override.is_sweep_override():
             values = [f"{key}={override.get_value_element_as_str()}"]
         elif override.is_discrete_sweep():
             values = [
