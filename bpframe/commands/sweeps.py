@@ -1,8 +1,7 @@
-"""`bpframe resume` and `bpframe report`: what is done with the folder of a sweep."""
+"""`bpframe report`: the results of sweeps, written again."""
 
 from __future__ import annotations
 
-import os
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import NoReturn
@@ -10,49 +9,9 @@ from typing import NoReturn
 from rich.console import Console
 
 from bpframe.errors import ConfigError, OutputError
-from bpframe.sweeps import ledger
 from bpframe.sweeps.objective import DIRECTIONS, Objective, implied
 from bpframe.sweeps.report import files, saved_rows, tables
-from bpframe.sweeps.session import Command
 from bpframe.sweeps.terminal import say
-
-
-def to_resume(arguments: list[str]) -> tuple[Command, Path]:
-    """The command that began a sweep, and the sweep's folder; the working directory is as then.
-
-    Raises:
-        ConfigError: the command line is wrong.
-        OutputError: there is no sweep, or its working directory has gone.
-
-    """
-    parser = _parser("resume", "finish a sweep: run what is missing, and keep what is done")
-    parser.add_argument("folder", metavar="SWEEP_DIR", type=Path)
-    parser.add_argument(
-        "overrides",
-        nargs="*",
-        metavar="hydra.KEY=VALUE",
-        help="settings of the sweeper or the launcher, such as hydra.sweeper.n_trials=100",
-    )
-    args = parser.parse_args(arguments)
-    folder = args.folder.absolute()
-    for text in args.overrides:
-        if not text.startswith("hydra."):
-            raise ConfigError(
-                f"{text}: the jobs of a sweep stay as they are; only hydra.sweeper and "
-                "hydra.launcher can be set when it is resumed"
-            )
-    head = ledger.read(folder)[0]
-    command = Command(
-        **{**head["command"], "overrides": (*head["command"]["overrides"], *args.overrides)}
-    )
-    try:
-        os.chdir(command.cwd)
-    except OSError as error:
-        raise OutputError(
-            f"{folder}: the sweep was begun in {command.cwd}, which cannot be entered: "
-            f"{error.strerror}; relative paths in its configuration start there"
-        ) from error
-    return command, folder
 
 
 def report(arguments: list[str]) -> None:

@@ -13,12 +13,13 @@ from typing import NoReturn
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
-from hydra.core.utils import JobStatus, run_job
+from hydra.core.utils import JobStatus, configure_log, run_job
 from hydra.types import HydraContext, RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from rich.console import Console
 
 from bpframe.commands import console, plugins, sweeps
+from bpframe.commands import resume as resuming
 from bpframe.commands.explanation import explain as explained
 from bpframe.configuration import assembly, composition, hydra_internals, schemas
 from bpframe.configuration.plugin_settings import plugin_settings
@@ -28,6 +29,7 @@ from bpframe.plugin_host import host
 from bpframe.plugin_host.events import PluginEvents
 from bpframe.plugin_host.registry import Registry
 from bpframe.runs import folder, loop
+from bpframe.runs.checkpoint import Checkpointing
 from bpframe.runs.records import RunResult
 from bpframe.sweeps import objective
 from bpframe.sweeps.errors import FailedJobsError
@@ -76,15 +78,34 @@ def explain(arguments: list[str]) -> None:
 
 
 def resume(arguments: list[str]) -> None:
-    """Finish a sweep that was begun."""
-    command, folder = sweeps.to_resume(arguments)
-    again = [text for text in command.overrides if not text.startswith("hydra.sweep.dir=")]
-    args = _parsed(
-        _parser(), ["--multirun", *again, f"hydra.sweep.dir={composition.quoted(str(folder))}"]
-    )
-    args.config_name, args.config_dir = command.config_name, command.config_dir
-    args.config_path = Path(command.config_path) if command.config_path else None
-    _multirun(args, _registry(args), resumes=True)
+    """Go on with a run, or finish a sweep."""
+    found = resuming.parsed(arguments)
+    if found.is_sweep:
+        command = resuming.sweep(found)
+        again = [text for text in command.overrides if not text.startswith("hydra.sweep.dir=")]
+        folder = composition.quoted(str(found.folder))
+        args = _parsed(_parser(), ["--multirun", *again, f"hydra.sweep.dir={folder}"])
+        args.config_name, args.config_dir = command.config_name, command.config_dir
+        args.config_path = Path(command.config_path) if command.config_path else None
+        _multirun(args, _registry(args), resumes=True)
+        return
+    with resuming.scratch() as place:
+        resuming.run(found, Path(place))
+        args = _parsed(_parser(), ["--config-dir", place, *found.overrides])
+        args.config_name = resuming.PRIMARY
+        registry = _registry(args)
+        with composition.initialised(None, place), registry.explaining():
+            cfg = composition.compose_config(args.overrides, name=args.config_name)
+            experiment = assembly.assemble(cfg, registry)
+    output_dir = str(found.folder)
+    with open_dict(cfg.hydra):
+        cfg.hydra.runtime.output_dir = output_dir
+    HydraConfig.instance().set_config(cfg)
+    configure_log(cfg.hydra.job_logging, cfg.hydra.verbose)
+    data = loading.load(experiment)
+    task = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+    resuming.note(found, OmegaConf.to_yaml(task))
+    _show(loop.resume, cfg, experiment, data, registry, output_dir, plots=cfg.plots is not False)
 
 
 SUBCOMMANDS: Mapping[str, Callable[[list[str]], None]] = MappingProxyType(
@@ -170,7 +191,7 @@ def _single(args: Namespace, registry: Registry) -> None:
         callbacks.on_run_start(config=cfg, config_name=args.config_name)
         job = run_job(
             task_function=lambda cfg: _run(
-                experiment, data, registry, plots=cfg.plots is not False
+                cfg, experiment, data, registry, plots=cfg.plots is not False
             ),
             config=cfg,
             job_dir_key="hydra.run.dir",
@@ -237,20 +258,41 @@ def _job(cfg: DictConfig, registry: Registry) -> float | None:
         columns = scalar_columns(experiment, data)
         if name not in columns:
             raise unknown("sweep.objective", name, (*OBJECTIVES, *columns))
-    result = _run(experiment, data, registry, plots=cfg.plots is True)
+    result = _run(cfg, experiment, data, registry, plots=cfg.plots is True)
     return scalars(result.summary.as_dict(), result.history.last())[name]
 
 
-def _run(experiment: Experiment, data: Data, registry: Registry, *, plots: bool) -> RunResult:
+def _run(
+    cfg: DictConfig, experiment: Experiment, data: Data, registry: Registry, *, plots: bool
+) -> RunResult:
     """Train in the folder that Hydra made for this job."""
     output_dir = HydraConfig.get().runtime.output_dir
+    return _show(loop.run, cfg, experiment, data, registry, output_dir, plots=plots)
+
+
+def _show(
+    run: Callable[..., RunResult],
+    cfg: DictConfig,
+    experiment: Experiment,
+    data: Data,
+    registry: Registry,
+    output_dir: str,
+    *,
+    plots: bool,
+) -> RunResult:
+    """Begin a run or go on with it, and show how it goes."""
     screen = Console()
     compilation.use_cache()
     try:
         with console.progress(screen, experiment.training.epochs) as on_epoch:
-            events = PluginEvents(registry)
-            result = loop.run(
-                experiment, output_dir, data=data, on_epoch=on_epoch, events=events, plots=plots
+            result = run(
+                experiment,
+                output_dir,
+                data=data,
+                on_epoch=on_epoch,
+                events=PluginEvents(registry),
+                plots=plots,
+                checkpointing=Checkpointing(**cfg.checkpoint),
             )
     except (DivergenceError, KeyboardInterrupt, SystemExit):
         console.show_folder(screen, output_dir)

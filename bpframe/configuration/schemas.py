@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from bpframe.errors import PluginError
 from bpframe.plugin_host.registry import ACTIVE, KINDS, PAIRS, Registry
+from bpframe.runs.checkpoint import DEFAULT
 from bpframe.training.experiment import Training
 
 GROUPS = tuple(kind for kind in KINDS if kind not in ("activation", "metric", PAIRS))
@@ -107,6 +108,15 @@ class PluginsConfig:
 
 
 @dataclasses.dataclass
+class CheckpointConfig:
+    """When a run writes a checkpoint into its folder, and how many of them stay."""
+
+    seconds: float | None = DEFAULT.seconds
+    epochs: int | None = DEFAULT.epochs
+    keep: int = DEFAULT.keep
+
+
+@dataclasses.dataclass
 class Config:
     """The whole configuration; the groups are filled by the component that is chosen."""
 
@@ -124,6 +134,7 @@ class Config:
     training: TrainingConfig = dataclasses.field(  # pyright: ignore[reportInvalidTypeForm]
         default_factory=TrainingConfig
     )
+    checkpoint: CheckpointConfig = dataclasses.field(default_factory=CheckpointConfig)
     plots: bool | None = MISSING
     sweep: SweepConfig = dataclasses.field(default_factory=SweepConfig)
     plugins: PluginsConfig = dataclasses.field(default_factory=PluginsConfig)

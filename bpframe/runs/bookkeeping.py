@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -53,6 +53,7 @@ class Recorder:
     """The records of one run, on their way to its folder and to the plugins.
 
     With `buffered` lines are kept until `flush`, unless someone may read the file meanwhile.
+    `records` are those of a run that goes on, which stand in its file already.
     """
 
     def __init__(
@@ -65,10 +66,11 @@ class Recorder:
         on_epoch: OnEpoch | None = None,
         plots: bool = True,
         buffered: bool = False,
+        records: Sequence[EpochRecord] = (),
     ) -> None:
         self.info = info
         self.folder = folder
-        self.records: list[EpochRecord] = []
+        self.records = list(records)
         self._events = events
         self._on_epoch = on_epoch
         self._plots = plots

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors.numpy import save as to_safetensors
@@ -12,6 +14,11 @@ from safetensors.numpy import save as to_safetensors
 from bpframe.contracts import Params
 from bpframe.errors import OutputError
 from bpframe.runs.records import EpochRecord, RunResult, Summary
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 METRICS, SUMMARY, PARAMS, CURVES = (
     "metrics.jsonl",
@@ -67,12 +74,43 @@ class RunFolder:
             self._metrics = (path / METRICS).open("x", encoding="utf-8")
             if one_of_many:
                 self._metrics.close()
+            else:
+                self._lock()
         except FileExistsError as error:
             raise OutputError(
                 f"{path}: holds a run already ({METRICS}); choose another output folder"
             ) from error
         except OSError as error:
             raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
+
+    @classmethod
+    def reopened(cls, path: Path, records: Sequence[EpochRecord]) -> RunFolder:
+        """The folder of a run that goes on, with these records in its metrics.jsonl.
+
+        Raises:
+            OutputError: there is no run, it is still running, or it cannot be written.
+
+        """
+        self = cls.__new__(cls)
+        self.path, self._one_of_many = path, False
+        try:
+            self._metrics = (path / METRICS).open("r+", encoding="utf-8")
+            self._lock()
+            self._metrics.truncate()
+        except OSError as error:
+            raise OutputError(f"{path}: cannot go on: {METRICS}: {error.strerror}") from error
+        self.add(*records)
+        return self
+
+    def _lock(self) -> None:
+        """Hold the folder as long as the process lives, where the system can."""
+        if fcntl is None:
+            return
+        try:
+            fcntl.flock(self._metrics, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self._metrics.close()
+            raise OutputError(f"{self.path}: is in use: its run is still going on") from error
 
     def release(self) -> None:
         """Release the folder, if the run ended before its first epoch."""
@@ -98,6 +136,26 @@ class RunFolder:
     def write(self, name: str, content: bytes) -> None:
         """Write a file whole or not at all."""
         write_whole(self.path / name, content, durable=not self._one_of_many)
+
+
+def read_summary(path: Path) -> dict[str, Any] | None:
+    """The summary of the run in a folder; None if it has none.
+
+    Raises:
+        OutputError: it cannot be read, or is damaged.
+
+    """
+    try:
+        found = json.loads((path / SUMMARY).read_bytes())
+        if {"status", "stopped", "epochs"} <= set(found):
+            return found
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise OutputError(f"{path / SUMMARY}: cannot be read: {error.strerror}") from error
+    except (ValueError, TypeError):
+        pass
+    raise OutputError(f"{path / SUMMARY}: is damaged; delete it, and what it told of is lost")
 
 
 def write_whole(path: Path, content: bytes, *, durable: bool = True) -> None:

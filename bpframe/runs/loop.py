@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import signal
 import time
+import warnings
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 
 from bpframe.component import check_fields
 from bpframe.data import Data
+from bpframe.errors import ConfigError, OutputError, OutputWarning
+from bpframe.runs import checkpoint
 from bpframe.runs.bookkeeping import Ending, OnEpoch, Recorder
-from bpframe.runs.folder import RunFolder
+from bpframe.runs.checkpoint import DEFAULT, Checkpoint, Checkpointing, Checkpoints
+from bpframe.runs.folder import RunFolder, read_summary
 from bpframe.runs.interruption import Interruption, InterruptionError
 from bpframe.runs.listeners import Events, NoEvents
 from bpframe.runs.provenance import versions
@@ -22,6 +27,7 @@ from bpframe.training.loading import check, fitting, load
 from bpframe.training.orders import epoch_orders
 from bpframe.training.precision import precision
 from bpframe.training.programs import Programs
+from bpframe.training.step import State
 
 
 def run(
@@ -32,6 +38,7 @@ def run(
     on_epoch: OnEpoch | None = None,
     events: Events | None = None,
     plots: bool = True,
+    checkpointing: Checkpointing = DEFAULT,
 ) -> RunResult:
     """Train, and evaluate on the test set at the end.
 
@@ -42,46 +49,126 @@ def run(
         on_epoch: called with the record of each epoch.
         events: who is told what happens.
         plots: whether to draw the learning curves.
+        checkpointing: when checkpoints are written into the run folder.
 
     Raises:
         BpframeError: see `bpframe.run`.
 
     """
-    check_fields(experiment, "")
-    device = devices.on_device(experiment.training.device)
-    if data is None:
-        data = load(experiment)
-    else:
-        data = fitting(experiment.data, data)
-        check(experiment, data)
+    found = _checked(experiment, data, checkpointing)
     folder = RunFolder(Path(output_dir)) if output_dir is not None else None
+    told = _Told(on_epoch, events or NoEvents(), plots)
+    return _trained(experiment, found, folder, told, checkpointing)
+
+
+def resume(
+    experiment: Experiment,
+    output_dir: str | Path,
+    *,
+    data: Data | None = None,
+    on_epoch: OnEpoch | None = None,
+    events: Events | None = None,
+    plots: bool = True,
+    checkpointing: Checkpointing = DEFAULT,
+) -> RunResult:
+    """Go on with a run from its last checkpoint, or from its start if it has none; see `run`.
+
+    Raises:
+        BpframeError: see `bpframe.run`.
+        OutputError: there is no run, it is complete or still running, or its checkpoint is damaged
+            or that of another experiment.
+
+    """
+    found, path = _checked(experiment, data, checkpointing), Path(output_dir)
+    start = checkpoint.latest(path)
+    ended = read_summary(path)
+    if ended and ended["status"] == "completed":
+        if start is None:
+            raise OutputError(f"{path}: is complete, and has no checkpoint to be prolonged from")
+        if ended["stopped"] or start.epoch == experiment.training.epochs:
+            stopped = f", stopped {ended['stopped']}" if ended["stopped"] else ""
+            longer = "" if stopped else "; set training.epochs to more to prolong it"
+            raise OutputError(f"{path}: is complete after epoch {start.epoch}{stopped}{longer}")
+    if start is not None:
+        checkpoint.check_same(start, experiment, path)
+        if start.epoch > experiment.training.epochs:
+            raise ConfigError(
+                f"training.epochs: {experiment.training.epochs} is out of range; the checkpoint of "
+                f"{path} is of epoch {start.epoch}"
+            )
+    folder = RunFolder.reopened(path, start.records if start else ())
+    told = _Told(on_epoch, events or NoEvents(), plots)
+    return _trained(experiment, found, folder, told, checkpointing, start)
+
+
+class _Told(NamedTuple):
+    """Who is told of a run, and whether it is drawn."""
+
+    on_epoch: OnEpoch | None
+    events: Events
+    plots: bool
+
+
+def _checked(experiment: Experiment, data: Data | None, checkpointing: Checkpointing) -> Data:
+    """The data of a run, with everything checked that can be before its folder is made."""
+    check_fields(experiment, "")
+    checkpointing.check()
+    if data is None:
+        return load(experiment)
+    data = fitting(experiment.data, data)
+    check(experiment, data)
+    return data
+
+
+def _trained(
+    experiment: Experiment,
+    data: Data,
+    folder: RunFolder | None,
+    told: _Told,
+    checkpointing: Checkpointing,
+    start: Checkpoint | None = None,
+) -> RunResult:
+    device = devices.on_device(experiment.training.device)
     with precision(experiment.training.dtype), device:
         try:
             programs = Programs(experiment, data)
+            state = start.state_like(programs.initial) if start else programs.initial
         except BaseException:
-            if folder:
+            if folder and start is None:
                 folder.release()
             raise
         info = RunInfo(experiment, folder.path if folder else None, programs.n_train)
         recorder = Recorder(
             info,
             folder,
-            events or NoEvents(),
+            told.events,
             versions=versions(experiment),  # now: a plugin's file may change meanwhile
-            on_epoch=on_epoch,
-            plots=plots,
+            on_epoch=told.on_epoch,
+            plots=told.plots,
+            records=start.records if start else (),
         )
-        return _Run(programs, recorder).train()
+        epoch = start.epoch if start else 0
+        checkpoints = Checkpoints(folder.path, checkpointing, epoch) if folder else None
+        return _Run(programs, recorder, checkpoints, state, epoch).train()
 
 
 class _Run:
-    """The epoch loop of one run."""
+    """The epoch loop of one run, from a state after an epoch."""
 
-    def __init__(self, programs: Programs, recorder: Recorder) -> None:
+    def __init__(
+        self,
+        programs: Programs,
+        recorder: Recorder,
+        checkpoints: Checkpoints | None,
+        state: State,
+        epoch: int,
+    ) -> None:
         self.programs = programs
         self.experiment = programs.experiment
         self.recorder = recorder
-        self.state = programs.initial
+        self.checkpoints = checkpoints
+        self.state = state
+        self.epoch = epoch
 
     def train(self) -> RunResult:
         try:
@@ -92,6 +179,7 @@ class _Run:
             self._finish(Ending("interrupted", error="interrupted by ctrl-C"))
             raise
         except InterruptionError as error:
+            self._checkpoint()
             self._finish(Ending("interrupted", error=str(error)))
             # Neither is an Exception, with which Hydra would go on to the next job.
             if error.number == signal.SIGINT:
@@ -103,17 +191,23 @@ class _Run:
         result = self._finish(ending)
         if ending.cause:
             raise ending.cause
+        if self.checkpoints and self.checkpoints.is_kept_at_the_end():
+            self._checkpoint()
         return result
 
     def _epochs(self, signals: Interruption) -> Ending:
         """Train until the run ends."""
-        training, epoch = self.experiment.training, 0
-        ending = self._turn(range(0)) if training.evaluate_start else None
-        while ending is None:
+        training = self.experiment.training
+        ending = None
+        if training.evaluate_start and not self.recorder.records:
+            ending = self._turn(range(0))
+        while ending is None and self.epoch < training.epochs:
             signals.check()
-            first, epoch = epoch + 1, training.next_evaluated(epoch)
-            ending = self._turn(range(first, epoch + 1))
-        return ending
+            last = training.next_evaluated(self.epoch)
+            ending = self._turn(range(self.epoch + 1, last + 1))
+            if ending is None and self.checkpoints and self.checkpoints.is_due(self.epoch):
+                self._checkpoint()
+        return ending or Ending("completed")
 
     def _turn(self, epochs: range) -> Ending | None:
         """Train these epochs, or none, and note what came of them."""
@@ -124,9 +218,22 @@ class _Run:
         outcome = jax.device_get(outcome)
         if outcome.finite:
             self.state = state
+            self.epoch = epochs[-1] if epochs else self.epoch
         seconds = time.perf_counter() - started
         sets = self.programs.sets
         return self.recorder.take(epochs, outcome, seconds, sets=sets, before=lambda: before)
+
+    def _checkpoint(self) -> None:
+        """Write a checkpoint; training goes on where that fails."""
+        if self.checkpoints is None or not self.epoch:
+            return
+        try:
+            self.checkpoints.write(
+                Checkpoint.of(self.experiment, self.epoch, self.recorder.records, self.state)
+            )
+        except OSError as error:
+            text = f"no checkpoint after epoch {self.epoch}: {error.strerror or error}"
+            warnings.warn(text, OutputWarning, stacklevel=2)
 
     def _finish(self, ending: Ending) -> RunResult:
         params = ending.params or jax.device_get(self.state.params)

@@ -492,7 +492,8 @@ def test_an_interrupted_run_is_written(
     found = summary(tmp_path / "run")
     assert found["status"] == "interrupted"
     assert found["epochs"] == len(metrics.read_text().splitlines())
-    assert names(tmp_path / "run") == RUN_FILES
+    checkpoint = f"checkpoint-{found['epochs']:08d}.npz"
+    assert names(tmp_path / "run") == RUN_FILES | {checkpoint}
 
 
 @pytest.mark.slow

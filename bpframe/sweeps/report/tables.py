@@ -9,11 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-from omegaconf import OmegaConf
-
-from bpframe.configuration import schemas
-from bpframe.errors import ConfigError
+from bpframe.configuration.primary import primary
 from bpframe.runs.folder import write_whole
 from bpframe.sweeps.objective import Objective
 from bpframe.sweeps.rows import Row
@@ -74,22 +70,6 @@ def _cell(value: Any) -> Any:
 
 
 def _best(row: Row, objective: Objective, path: Path) -> str:
-    """The config of a job as a primary config, which needs nothing but bpframe's own."""
-    loaded = OmegaConf.load(path)
-    # Not resolved: what stands in a variable of the environment may be a secret.
-    config = OmegaConf.to_container(loaded, resolve=False)
-    if not isinstance(config, dict):
-        raise ConfigError(f"{path}: is not a configuration")
-    groups = [{f"override {group}": loaded[group].name} for group in schemas.GROUPS]
-    values = {
-        key: {field: part for field, part in value.items() if field != "name"}
-        if key in schemas.GROUPS
-        else value
-        for key, value in config.items()
-    }
-    values = {key: value for key, value in values.items() if value != {}}
-    head = {"defaults": ["config", *groups, "_self_"]}
-    return (
-        f"# Job {row.num}: {objective.name} {objective.of(row)}, the best of its sweep.\n"
-        + yaml.safe_dump({**head, **values}, sort_keys=False, allow_unicode=True)
-    )
+    """The config of a job as a primary config."""
+    reached = f"{objective.name} {objective.of(row)}"
+    return f"# Job {row.num}: {reached}, the best of its sweep.\n{primary(path)}"

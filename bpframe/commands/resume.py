@@ -1,0 +1,135 @@
+"""`bpframe resume`: go on with a run or a sweep that was begun."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import NamedTuple, NoReturn
+
+import yaml
+
+from bpframe.configuration.primary import primary
+from bpframe.errors import ConfigError, OutputError
+from bpframe.runs.folder import METRICS, write_whole
+from bpframe.sweeps import ledger
+from bpframe.sweeps.session import Command
+
+PRIMARY = "resumed"
+_ALLOWED = ("training.epochs=", "checkpoint.", "plots=")
+
+
+class Resumed(NamedTuple):
+    """What to go on with: a folder, and settings that change."""
+
+    folder: Path
+    overrides: tuple[str, ...]
+
+    @property
+    def is_sweep(self) -> bool:
+        """Whether it is a sweep, and not a run."""
+        return ledger.holds(self.folder)
+
+
+def parsed(arguments: list[str]) -> Resumed:
+    """The words after `bpframe resume`.
+
+    Raises:
+        ConfigError: the command line is wrong.
+        OutputError: there is neither a run nor a sweep.
+
+    """
+    parser = ArgumentParser(
+        prog="bpframe resume",
+        description="go on with a run from its last checkpoint, or finish a sweep: run what is "
+        "missing, and keep what is done",
+    )
+    parser.error = _error
+    parser.add_argument("folder", metavar="RUN_OR_SWEEP", type=Path)
+    parser.add_argument(
+        "overrides",
+        nargs="*",
+        metavar="KEY=VALUE",
+        help="of a run training.epochs, checkpoint.*, plots; of a sweep settings of the sweeper or "
+        "the launcher, such as hydra.sweeper.n_trials=100",
+    )
+    args = parser.parse_args(arguments)
+    found = Resumed(args.folder.absolute(), tuple(args.overrides))
+    is_run = (found.folder / METRICS).exists() and (found.folder / ".hydra").is_dir()
+    if not found.is_sweep and not is_run:
+        raise OutputError(
+            f"{found.folder}: holds neither a run ({METRICS} and .hydra) nor a sweep "
+            f"({ledger.LEDGER})"
+        )
+    for text in found.overrides:
+        if found.is_sweep and not text.startswith("hydra."):
+            raise ConfigError(
+                f"{text}: the jobs of a sweep stay as they are; only hydra.sweeper and "
+                "hydra.launcher can be set when it is resumed"
+            )
+        if not found.is_sweep and not text.startswith(_ALLOWED):
+            raise ConfigError(
+                f"{text}: a run stays as it is; only training.epochs, checkpoint and plots can be "
+                "set when it is resumed"
+            )
+    return found
+
+
+def sweep(found: Resumed) -> Command:
+    """The command that began a sweep; the working directory is as then."""
+    head = ledger.read(found.folder)[0]
+    command = Command(
+        **{**head["command"], "overrides": (*head["command"]["overrides"], *found.overrides)}
+    )
+    _enter(command.cwd, found.folder, "the sweep")
+    return command
+
+
+def run(found: Resumed, into: Path) -> None:
+    """Write the config of a run as the primary config `resumed.yaml` into a folder.
+
+    The working directory is as the run began.
+    """
+    path = found.folder / ".hydra" / "hydra.yaml"
+    try:
+        cwd = yaml.safe_load(path.read_text(encoding="utf-8"))["hydra"]["runtime"]["cwd"]
+    except (OSError, KeyError, TypeError, ValueError, yaml.YAMLError) as error:
+        raise OutputError(f"{path}: cannot be read, or is damaged") from error
+    text = primary(found.folder / ".hydra" / "config.yaml")
+    _enter(str(cwd), found.folder, "the run")
+    (into / f"{PRIMARY}.yaml").write_text(text, encoding="utf-8")
+
+
+def note(found: Resumed, config: str) -> None:
+    """Write the config with which a run goes on into its folder, if settings have changed."""
+    if not found.overrides:
+        return
+    folder = found.folder / ".hydra"
+    path = folder / "overrides.yaml"
+    try:
+        given = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else []
+        texts = yaml.safe_dump([*given, *found.overrides], allow_unicode=True)
+        write_whole(folder / "config.yaml", config.encode())
+        write_whole(path, texts.encode())
+    except (OSError, TypeError, yaml.YAMLError) as error:
+        raise OutputError(f"{folder}: cannot be written, or is damaged: {error}") from error
+
+
+def scratch() -> tempfile.TemporaryDirectory[str]:
+    """A folder for a primary config."""
+    return tempfile.TemporaryDirectory(prefix="bpframe-")
+
+
+def _enter(cwd: str, folder: Path, what: str) -> None:
+    try:
+        os.chdir(cwd)
+    except OSError as error:
+        raise OutputError(
+            f"{folder}: {what} was begun in {cwd}, which cannot be entered: {error.strerror}; "
+            "relative paths in its configuration start there"
+        ) from error
+
+
+def _error(message: str) -> NoReturn:
+    raise ConfigError(f"command line: {message}; see bpframe resume --help")

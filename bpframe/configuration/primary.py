@@ -1,0 +1,43 @@
+"""The config of a run as a primary config, with which it can be composed again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from bpframe.configuration import schemas
+from bpframe.errors import ConfigError
+
+
+def primary(path: Path) -> str:
+    """The YAML of a primary config that says what the composed config in a file says.
+
+    It needs nothing but bpframe's own configs. Interpolations stay as they are: what stands in a
+    variable of the environment may be a secret.
+
+    Raises:
+        ConfigError: the file is missing, cannot be read, or is no config of a run.
+
+    """
+    try:
+        loaded: Any = OmegaConf.load(path)
+        config = OmegaConf.to_container(loaded, resolve=False)
+        assert isinstance(config, dict)
+        groups = [{f"override {group}": loaded[group].name} for group in schemas.GROUPS]
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (yaml.YAMLError, OmegaConfBaseException, AssertionError, AttributeError) as error:
+        raise ConfigError(f"{path}: is no configuration of a run") from error
+    values = {
+        key: {field: part for field, part in value.items() if field != "name"}
+        if key in schemas.GROUPS
+        else value
+        for key, value in config.items()
+    }
+    values = {key: value for key, value in values.items() if value != {}}
+    head = {"defaults": ["config", *groups, "_self_"]}
+    return yaml.safe_dump({**head, **values}, sort_keys=False, allow_unicode=True)

@@ -1,0 +1,219 @@
+"""Checkpoints: all that a run needs to go on, bit for bit.
+
+A checkpoint is one file of arrays, `checkpoint-EPOCH.npz`, written whole or not at all. Its zip
+format has a checksum for every array, the JSON with the records among them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bpframe.errors import ConfigError, OutputError
+from bpframe.runs.folder import write_whole
+from bpframe.runs.records import EpochRecord
+from bpframe.training.experiment import Experiment
+
+_PREFIX, _END, _META = "checkpoint-", ".npz", "meta"
+
+
+class Checkpointing(NamedTuple):
+    """When checkpoints are written, and how many are kept: the node `checkpoint` of a config.
+
+    Attributes:
+        seconds: after so many since the last one, or since training began; None: not by time.
+        epochs: after so many; None: not by epochs.
+        keep: how many of the last ones stay.
+
+    """
+
+    seconds: float | None = 60.0
+    epochs: int | None = None
+    keep: int = 1
+
+    def check(self) -> None:
+        """Raise a ConfigError for a setting out of range."""
+        for name, value, least in (
+            ("seconds", self.seconds, 0),
+            ("epochs", self.epochs, 1),
+            ("keep", self.keep, 1),
+        ):
+            if value is not None and not value >= least:
+                raise ConfigError(
+                    f"checkpoint.{name}: {value} is out of range; allowed: >= {least}"
+                )
+
+
+DEFAULT = Checkpointing()
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """A run after an epoch.
+
+    Attributes:
+        epoch: how many epochs were trained.
+        records: of the epochs so far.
+        experiment: what was trained, as text, but for how many epochs; see `told`.
+        state: the arrays of the training state, in the order of its leaves.
+
+    """
+
+    epoch: int
+    records: tuple[EpochRecord, ...]
+    experiment: str
+    state: tuple[np.ndarray, ...]
+
+    @classmethod
+    def of(
+        cls, experiment: Experiment, epoch: int, records: Sequence[EpochRecord], state: Any
+    ) -> Checkpoint:
+        """The checkpoint of a run whose training state is `state`."""
+        leaves = [_host(leaf) for leaf in jax.tree.leaves(state)]
+        return cls(epoch, tuple(records), told(experiment), tuple(leaves))
+
+    def state_like(self, template: Any) -> Any:
+        """The training state, of the structure of another one of the same experiment.
+
+        Raises:
+            OutputError: it has other arrays.
+
+        """
+        leaves, structure = jax.tree.flatten(template)
+        expected = [(_host(leaf).shape, _host(leaf).dtype.itemsize) for leaf in leaves]
+        if expected != [(leaf.shape, leaf.dtype.itemsize) for leaf in self.state]:
+            raise OutputError(
+                "its checkpoint holds other arrays than this experiment has; the plugins that "
+                "supply its parts have changed"
+            )
+        pairs = zip(leaves, self.state, strict=True)
+        return jax.tree.unflatten(structure, [_like(own, saved) for own, saved in pairs])
+
+    def as_bytes(self) -> bytes:
+        """The file."""
+        meta = {
+            "epoch": self.epoch,
+            "experiment": self.experiment,
+            "records": [dataclasses.asdict(record) for record in self.records],
+        }
+        arrays = {f"state_{number}": leaf for number, leaf in enumerate(self.state)}
+        arrays[_META] = np.frombuffer(json.dumps(meta).encode(), np.uint8)
+        buffer = io.BytesIO()
+        np.savez(buffer, allow_pickle=False, **arrays)
+        return buffer.getvalue()
+
+    @classmethod
+    def read(cls, path: Path) -> Checkpoint:
+        """The checkpoint in a file.
+
+        Raises:
+            OutputError: it cannot be read, or is damaged.
+
+        """
+        try:
+            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as found:
+                meta = json.loads(found[_META].tobytes())
+                count = len(found.files) - 1
+                state = tuple(found[f"state_{number}"] for number in range(count))
+            records = tuple(EpochRecord(**record) for record in meta["records"])
+            return cls(meta["epoch"], records, meta["experiment"], state)
+        except OSError as error:
+            raise OutputError(f"{path}: cannot be read: {error.strerror or error}") from error
+        except Exception as error:  # whatever a zip with other bytes in it comes to
+            raise OutputError(f"{path}: is damaged ({type(error).__name__}: {error})") from error
+
+
+class Checkpoints:
+    """The checkpoints of one run in its folder: when the next is due, and which stay."""
+
+    def __init__(self, folder: Path, settings: Checkpointing, epoch: int = 0) -> None:
+        self._folder = folder
+        self._settings = settings
+        self._epoch = epoch
+        self._time = time.monotonic()
+        self._is_new = not any(_files(folder))
+
+    def is_due(self, epoch: int) -> bool:
+        """Whether a checkpoint is due after this epoch."""
+        seconds, epochs, _ = self._settings
+        by_time = seconds is not None and time.monotonic() - self._time >= seconds
+        return by_time or (epochs is not None and epoch - self._epoch >= epochs)
+
+    def is_kept_at_the_end(self) -> bool:
+        """Whether the run has checkpoints, so that its end is one as well: it can be prolonged."""
+        return any(_files(self._folder))
+
+    def write(self, checkpoint: Checkpoint) -> None:
+        """Write a checkpoint; all but the last few go.
+
+        Raises:
+            OSError: it cannot be written; the earlier ones stay.
+
+        """
+        path = self._folder / f"{_PREFIX}{checkpoint.epoch:08d}{_END}"
+        write_whole(path, checkpoint.as_bytes())
+        for old in sorted(_files(self._folder))[: -self._settings.keep]:
+            old.unlink()
+        self._epoch, self._time = checkpoint.epoch, time.monotonic()
+
+
+def latest(folder: Path) -> Checkpoint | None:
+    """The last checkpoint in a run folder; None if there is none.
+
+    Raises:
+        OutputError: it is damaged, and there is no earlier one.
+
+    """
+    fault: OutputError | None = None
+    for path in sorted(_files(folder), reverse=True):
+        try:
+            return Checkpoint.read(path)
+        except OutputError as error:
+            fault = fault or error
+    if fault:
+        raise fault
+    return None
+
+
+def told(experiment: Experiment) -> str:
+    """An experiment as text, but for what may change when a run is prolonged."""
+    training = dataclasses.replace(experiment.training, epochs=1)
+    return repr(dataclasses.replace(experiment, training=training))
+
+
+def check_same(checkpoint: Checkpoint, experiment: Experiment, folder: Path) -> None:
+    """Raise an OutputError unless the checkpoint is one of this experiment."""
+    if checkpoint.experiment != told(experiment):
+        raise OutputError(
+            f"{folder}: its checkpoint is of another experiment than its configuration describes; "
+            "restore .hydra/config.yaml, or begin another run"
+        )
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return folder.glob(f"{_PREFIX}*{_END}")
+
+
+def _host(leaf: Any) -> np.ndarray:
+    """A leaf as an array that NumPy can write; of a typed key its data."""
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        leaf = jax.random.key_data(leaf)
+    return np.asarray(jax.device_get(leaf))
+
+
+def _like(own: Any, saved: np.ndarray) -> Any:
+    """What was saved, as the leaf that it was."""
+    if jnp.issubdtype(own.dtype, jax.dtypes.prng_key):
+        return jax.random.wrap_key_data(jnp.asarray(saved), impl=jax.random.key_impl(own))
+    # NumPy forgets the name of a dtype that is not its own, such as bfloat16.
+    array = saved if saved.dtype == own.dtype else saved.view(own.dtype)
+    return jax.device_put(array, own.sharding)
