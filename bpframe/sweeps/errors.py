@@ -52,7 +52,10 @@ def _named(nums: Sequence[int]) -> str:
             rows[-1].append(num)
         else:
             rows.append([num])
-    texts = [str(r[0]) if len(r) == 1 else f"{r[0]} to {r[-1]}" for r in rows[:MOST_NAMED]]
+    texts = [
+        ", ".join(map(str, row)) if len(row) < 3 else f"{row[0]} to {row[-1]}"
+        for row in rows[:MOST_NAMED]
+    ]
     left = sum(len(row) for row in rows[MOST_NAMED:])
     more = f" and {left} more" if left else ""
     return f"job{'s' * (len(nums) > 1)} {', '.join(texts)}{more}"
