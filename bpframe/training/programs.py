@@ -39,8 +39,7 @@ class Programs:
         self._n = np.asarray(self.n_train, wide_dtype(dtype))
         self._most = experiment.training.next_evaluated(0)
         started = time.perf_counter()
-        self.initial = initial_state.initial_state(experiment, initial_state.exact(experiment))
-        self._compiled = self._compile()
+        self.initial, self._compiled = self._compile()
         self.seconds = time.perf_counter() - started
 
     def turn(self, state: State, orders: np.ndarray) -> tuple[State, Outcome]:
@@ -54,24 +53,22 @@ class Programs:
         """Cost and right answers over the test set; see `evaluation.evaluate`."""
         return self._compiled["test"](self.experiment, params, self.sets["test"], self._n)
 
-    def _compile(self) -> dict[str, Any]:
-        """All programs, compiled at the same time."""
-        experiment, state = self.experiment, self.initial
-        lowered = {
-            "turn": self._lowered_turn(self._most),
-            "test": evaluation.evaluate.lower(experiment, state.params, self.sets["test"], self._n),
-        }
-        if experiment.training.evaluate_start:
-            lowered["start"] = self._lowered_turn(0)
-        turn = lowered.pop("turn")
-        with ThreadPoolExecutor(len(lowered)) as pool:
-            compiling = {name: pool.submit(one.compile) for name, one in lowered.items()}
-            compiled = {"turn": turn.compile()}
-        return compiled | {name: future.result() for name, future in compiling.items()}
+    def _compile(self) -> tuple[State, dict[str, Any]]:
+        """The initial state and all programs; the longest is compiled beside all the rest."""
+        experiment, exact = self.experiment, initial_state.exact(self.experiment)
+        state = jax.eval_shape(initial_state.draw_state, experiment, exact)
+        with ThreadPoolExecutor(3) as pool:
+            compiling = {"turn": pool.submit(self._lowered_turn(state, self._most).compile)}
+            test = evaluation.evaluate.lower(experiment, state.params, self.sets["test"], self._n)
+            compiling["test"] = pool.submit(test.compile)
+            if experiment.training.evaluate_start:
+                compiling["start"] = pool.submit(self._lowered_turn(state, 0).compile)
+            initial = initial_state.initial_state(experiment, exact)
+        return initial, {name: future.result() for name, future in compiling.items()}
 
-    def _lowered_turn(self, epochs: int) -> Any:
+    def _lowered_turn(self, state: State, epochs: int) -> Any:
         orders = np.zeros((epochs, self.n_train), np.int32)
-        return _turn.lower(self.experiment, self.initial, orders, epochs, self.sets)
+        return _turn.lower(self.experiment, state, orders, epochs, self.sets)
 
 
 def scalar_columns(experiment: Experiment, data: Data) -> list[str]:
