@@ -10,7 +10,7 @@ import dataclasses
 import io
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,6 +39,11 @@ class Checkpointing(NamedTuple):
     seconds: float | None = 60.0
     epochs: int | None = None
     keep: int = 1
+
+    def is_due(self, epochs: int, seconds: float) -> bool:
+        """Whether a checkpoint is due so many epochs and seconds after the last one."""
+        by_time = self.seconds is not None and seconds >= self.seconds
+        return by_time or (self.epochs is not None and epochs >= self.epochs)
 
     def check(self) -> None:
         """Raise a ConfigError for a setting out of range."""
@@ -78,7 +83,7 @@ class Checkpoint:
         cls, experiment: Experiment, epoch: int, records: Sequence[EpochRecord], state: Any
     ) -> Checkpoint:
         """The checkpoint of a run whose training state is `state`."""
-        leaves = [_host(leaf) for leaf in jax.tree.leaves(state)]
+        leaves = [host(leaf) for leaf in jax.tree.leaves(state)]
         return cls(epoch, tuple(records), told(experiment), tuple(leaves))
 
     def state_like(self, template: Any) -> Any:
@@ -89,14 +94,15 @@ class Checkpoint:
 
         """
         leaves, structure = jax.tree.flatten(template)
-        expected = [(_host(leaf).shape, _host(leaf).dtype.itemsize) for leaf in leaves]
+        expected = [(host(leaf).shape, host(leaf).dtype.itemsize) for leaf in leaves]
         if expected != [(leaf.shape, leaf.dtype.itemsize) for leaf in self.state]:
             raise OutputError(
                 "its checkpoint holds other arrays than this experiment has; the plugins that "
                 "supply its parts have changed"
             )
         pairs = zip(leaves, self.state, strict=True)
-        return jax.tree.unflatten(structure, [_like(own, saved) for own, saved in pairs])
+        placed = [jax.device_put(like(own, saved), own.sharding) for own, saved in pairs]
+        return jax.tree.unflatten(structure, placed)
 
     def as_bytes(self) -> bytes:
         """The file."""
@@ -105,11 +111,7 @@ class Checkpoint:
             "experiment": self.experiment,
             "records": [dataclasses.asdict(record) for record in self.records],
         }
-        arrays = {f"state_{number}": leaf for number, leaf in enumerate(self.state)}
-        arrays[_META] = np.frombuffer(json.dumps(meta).encode(), np.uint8)
-        buffer = io.BytesIO()
-        np.savez(buffer, allow_pickle=False, **arrays)
-        return buffer.getvalue()
+        return packed(meta, {f"state_{number}": leaf for number, leaf in enumerate(self.state)})
 
     @classmethod
     def read(cls, path: Path) -> Checkpoint:
@@ -119,17 +121,35 @@ class Checkpoint:
             OutputError: it cannot be read, or is damaged.
 
         """
-        try:
-            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as found:
-                meta = json.loads(found[_META].tobytes())
-                count = len(found.files) - 1
-                state = tuple(found[f"state_{number}"] for number in range(count))
-            records = tuple(EpochRecord(**record) for record in meta["records"])
-            return cls(meta["epoch"], records, meta["experiment"], state)
-        except OSError as error:
-            raise OutputError(f"{path}: cannot be read: {error.strerror or error}") from error
-        except Exception as error:  # whatever a zip with other bytes in it comes to
-            raise OutputError(f"{path}: is damaged ({type(error).__name__}: {error})") from error
+        meta, arrays = unpacked(path)
+        state = tuple(arrays[f"state_{number}"] for number in range(len(arrays)))
+        records = tuple(EpochRecord(**record) for record in meta["records"])
+        return cls(meta["epoch"], records, meta["experiment"], state)
+
+
+def packed(meta: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
+    """A file with arrays by name, and with what JSON can hold."""
+    buffer = io.BytesIO()
+    text = np.frombuffer(json.dumps(meta).encode(), np.uint8)
+    np.savez(buffer, allow_pickle=False, **{**arrays, _META: text})
+    return buffer.getvalue()
+
+
+def unpacked(path: Path) -> tuple[Mapping[str, Any], Mapping[str, np.ndarray]]:
+    """What was packed into a file.
+
+    Raises:
+        OutputError: it cannot be read, or is damaged.
+
+    """
+    try:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as found:
+            arrays = {name: found[name] for name in found.files}
+        return json.loads(arrays.pop(_META).tobytes()), arrays
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except Exception as error:  # whatever a zip with other bytes in it comes to
+        raise OutputError(f"{path}: is damaged ({type(error).__name__}: {error})") from error
 
 
 class Checkpoints:
@@ -144,9 +164,7 @@ class Checkpoints:
 
     def is_due(self, epoch: int) -> bool:
         """Whether a checkpoint is due after this epoch."""
-        seconds, epochs, _ = self._settings
-        by_time = seconds is not None and time.monotonic() - self._time >= seconds
-        return by_time or (epochs is not None and epoch - self._epoch >= epochs)
+        return self._settings.is_due(epoch - self._epoch, time.monotonic() - self._time)
 
     def is_kept_at_the_end(self) -> bool:
         """Whether the run has checkpoints, so that its end is one as well: it can be prolonged."""
@@ -203,17 +221,16 @@ def _files(folder: Path) -> Iterator[Path]:
     return folder.glob(f"{_PREFIX}*{_END}")
 
 
-def _host(leaf: Any) -> np.ndarray:
+def host(leaf: Any) -> np.ndarray:
     """A leaf as an array that NumPy can write; of a typed key its data."""
     if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         leaf = jax.random.key_data(leaf)
     return np.asarray(jax.device_get(leaf))
 
 
-def _like(own: Any, saved: np.ndarray) -> Any:
+def like(own: Any, saved: np.ndarray) -> Any:
     """What was saved, as the leaf that it was."""
     if jnp.issubdtype(own.dtype, jax.dtypes.prng_key):
         return jax.random.wrap_key_data(jnp.asarray(saved), impl=jax.random.key_impl(own))
     # NumPy forgets the name of a dtype that is not its own, such as bfloat16.
-    array = saved if saved.dtype == own.dtype else saved.view(own.dtype)
-    return jax.device_put(array, own.sharding)
+    return saved if saved.dtype == own.dtype else saved.view(own.dtype)

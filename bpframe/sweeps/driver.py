@@ -19,7 +19,7 @@ from bpframe.sweeps.errors import BadJobsError
 from bpframe.sweeps.folders import JobFolders, check_free
 from bpframe.sweeps.hydra.callbacks import JobCallbacks
 from bpframe.sweeps.hydra.jobs import Job, JobComposer
-from bpframe.sweeps.lanes import partition
+from bpframe.sweeps.lanes import checkpoint, partition
 from bpframe.sweeps.lanes.data import DataCache
 from bpframe.sweeps.lanes.group import Group, OutOfMemoryError
 from bpframe.sweeps.lanes.halving import Halving, Rungs, Work
@@ -210,6 +210,9 @@ class Driver:
             rows = [*outcome.rows, *_lost(unit, outcome)]
             if rows:
                 self._done(rows, jobs)
+            ended = [self.rows[job.num].status for job in unit.jobs if job.num in self.rows]
+            if len(ended) == len(unit.jobs) and all(status in FINISHED for status in ended):
+                checkpoint.remove(unit.jobs, unit.chunk.layout)
             if outcome.kind == messages.UNWRITABLE:
                 raise OutputError(outcome.message)
             if outcome.kind == messages.TOO_LARGE and len(unit.jobs) > 1:

@@ -29,7 +29,7 @@ JOBS, KILLS = 16, 40
 SWEPT = (
     *("-m", "data.train_size=20", "network.hidden=[3]", "training.epochs=2"),
     *("network.activation=sigmoid,tanh", "seed=0,1,2,3", "optimiser.eta=0.1,0.2"),
-    *("hydra.launcher.lanes=2", "hydra.sweep.dir=sweep"),
+    *("hydra.launcher.lanes=2", "checkpoint.epochs=1", "hydra.sweep.dir=sweep"),
 )  # two groups of four chunks
 JOB_FILES = {"bpframe.log", "metrics.jsonl", "params.safetensors", "summary.json", ".hydra"}
 SWEEP_FILES = {

@@ -70,6 +70,11 @@ class Job:
     logging: Mapping[str, Any]
     hash: str
 
+    @property
+    def sweep(self) -> Path:
+        """The folder of the sweep."""
+        return self.folder.parents[len(Path(self.subdir).parts) - 1]
+
 
 class JobComposer:
     """Makes the jobs of one sweep.

@@ -15,11 +15,13 @@ import numpy as np
 from bpframe.errors import OutputError
 from bpframe.runs.bookkeeping import Ending, Recorder
 from bpframe.runs.folder import RunFolder
+from bpframe.runs.interruption import InterruptionError
 from bpframe.runs.listeners import Events, NoEvents
 from bpframe.runs.records import RunInfo
 from bpframe.sweeps.hydra import files
 from bpframe.sweeps.hydra.jobs import Job
 from bpframe.sweeps.hydra.logs import JobLog, LogFiles
+from bpframe.sweeps.lanes.checkpoint import ChunkCheckpoints, SavedChunk, SavedLane
 from bpframe.sweeps.lanes.programs import LanePrograms, by_lane
 from bpframe.sweeps.ledger import unwritable
 from bpframe.sweeps.rows import COMPLETED, FAILED, Row, scalars
@@ -53,8 +55,10 @@ class Chunk:
         events: Callable[[], Events],
         versions: dict[str, str],
         wanted: Container[int],
+        checkpoints: ChunkCheckpoints | None = None,
     ) -> None:
         self.jobs = tuple(jobs)
+        self._checkpoints = checkpoints
         self._programs = programs
         self._lanes = [
             _Lane(job, place, programs, events(), versions)
@@ -76,11 +80,16 @@ class Chunk:
         """Make the run folders while the programs are compiled, and draw the initial states."""
         with ThreadPoolExecutor(1) as pool:
             compiling = pool.submit(self._programs.compile)
+            saved = self._saved()
             for lane in self._lanes:
-                lane.start()
+                lane.start(saved.lanes[lane.job.num] if saved else None)
             compiling.result()
         for lane in self._lanes:
             lane.started()
+        if saved:
+            self._epoch = saved.epoch
+            self._states = jax.tree.map(self._programs.place, saved.states)
+            return
         experiments = [job.experiment for job in self.jobs]
         exact = self._programs.stack_exact(experiments)
         self._states = self._programs.initial(self._experiments, exact)
@@ -96,12 +105,28 @@ class Chunk:
         epochs that the jobs made together, and the last of them.
         """
         while self._epoch < last and self.active:
-            check()
+            try:
+                check()
+            except InterruptionError:
+                self._checkpoint()
+                raise
             active, before = len(self.active), self._epoch
             training = self._programs.experiment.training
             self._epoch = min(training.next_evaluated(before), last)
             self._train(range(before + 1, self._epoch + 1))
+            if self._checkpoints and self._checkpoints.is_due(self._epoch):
+                self._checkpoint()
             progress(active * (self._epoch - before), self._epoch)
+
+    def _saved(self) -> SavedChunk | None:
+        """The chunk as its checkpoint has it, if there is one."""
+        wanted = {lane.job.num for lane in self._lanes}
+        return self._checkpoints and self._checkpoints.read(wanted, self._programs.states)
+
+    def _checkpoint(self) -> None:
+        if self._checkpoints and self._epoch:
+            lanes = {lane.job.num: lane.saved for lane in self._lanes}
+            self._checkpoints.write(SavedChunk(self._epoch, lanes, by_lane(self._states)))
 
     def end(self, status: str, error: str | None, nums: Container[int] | None = None) -> None:
         """End the jobs that are still active, or those of `nums`, with this status."""
@@ -236,13 +261,25 @@ class _Lane:
         self.place, self._programs = place, programs
         return self
 
-    def start(self) -> None:
-        """Make the run folder, with Hydra's files; what an earlier attempt has left goes."""
+    @property
+    def saved(self) -> SavedLane:
+        """The lane, for a checkpoint."""
+        return SavedLane(tuple(self._recorder.records), self.ending)
+
+    def start(self, saved: SavedLane | None) -> None:
+        """Make the run folder, with Hydra's files; what an earlier attempt has left goes.
+
+        With `saved` the lane goes on from there.
+        """
         try:
             if self.job.folder.exists():
                 shutil.rmtree(self.job.folder)
             files.write(self.job)
             self._recorder.folder = RunFolder(self.job.folder, one_of_many=True)
+            if saved:
+                self.ending = saved.ending
+                self._recorder.records[:] = saved.records
+                self._recorder.folder.add(*saved.records)
         except OSError as error:
             self._unwritable(error)
         except OutputError as error:

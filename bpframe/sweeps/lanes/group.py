@@ -12,6 +12,7 @@ from bpframe.runs.interruption import InterruptionError
 from bpframe.runs.listeners import Events
 from bpframe.runs.provenance import versions
 from bpframe.sweeps.hydra.jobs import Job
+from bpframe.sweeps.lanes.checkpoint import ChunkCheckpoints
 from bpframe.sweeps.lanes.chunk import Chunk, Progress
 from bpframe.sweeps.lanes.data import DataCache, LaneData
 from bpframe.sweeps.lanes.partition import devices_of
@@ -80,7 +81,8 @@ class Group:
 
         """
         with self.computing():
-            chunk = self.chunk(jobs, layout, events, wanted)
+            checkpoints = ChunkCheckpoints(jobs, layout)
+            chunk = self.chunk(jobs, layout, events, wanted, checkpoints)
             with writing_what_is_done([chunk], done):
                 chunk.start()
                 chunk.advance(self.experiment.training.epochs, check, progress)
@@ -91,9 +93,11 @@ class Group:
         layout: Layout,
         events: Callable[[], Events],
         wanted: Container[int],
+        checkpoints: ChunkCheckpoints | None = None,
     ) -> Chunk:
         """A chunk, not yet started."""
-        return Chunk(jobs, self.trace(layout), events, versions(self.experiment), wanted)
+        told = versions(self.experiment)
+        return Chunk(jobs, self.trace(layout), events, told, wanted, checkpoints)
 
     def compiled(self, layout: Layout) -> LanePrograms:
         """The programs of a chunk."""

@@ -103,6 +103,15 @@ class LanePrograms:
         columns = self._traced["turn"].out_info[1].columns
         return [name for name, info in columns.items() if len(info.shape) == 2]
 
+    @property
+    def states(self) -> State:
+        """What the states of all lanes are on the host: shapes and dtypes, as `by_lane` gives."""
+        lanes = self.layout.lanes
+        return jax.tree.map(
+            lambda info: jax.ShapeDtypeStruct((lanes, *info.shape[2:]), info.dtype),
+            self._traced["initial"].out_info,
+        )
+
     def compile(self) -> None:
         """Compile what was traced, once."""
         if self._compiled:

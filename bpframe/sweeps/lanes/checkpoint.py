@@ -1,0 +1,148 @@
+"""Checkpoints of a chunk: the states and the records of all its lanes, in one file of the sweep.
+
+It stands in `.checkpoints` in the sweep's folder, and goes when the chunk is done.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import time
+import warnings
+from collections.abc import Container, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from bpframe.contracts import Params
+from bpframe.errors import OutputError, OutputWarning
+from bpframe.runs.bookkeeping import Ending
+from bpframe.runs.checkpoint import Checkpointing, host, like, packed, unpacked
+from bpframe.runs.folder import write_whole
+from bpframe.runs.records import EpochRecord
+from bpframe.sweeps.hydra.jobs import Job
+from bpframe.sweeps.lanes.programs import Layout
+from bpframe.sweeps.rows import FAILED
+
+FOLDER = ".checkpoints"
+
+
+class SavedLane(NamedTuple):
+    """A lane in a checkpoint: its records, and how it ended, if it has."""
+
+    records: tuple[EpochRecord, ...]
+    ending: Ending | None
+
+
+class SavedChunk(NamedTuple):
+    """A chunk after an epoch.
+
+    `lanes` are by the numbers of their jobs, `states` those of all lanes on the host.
+    """
+
+    epoch: int
+    lanes: Mapping[int, SavedLane]
+    states: Any
+
+
+class ChunkCheckpoints:
+    """The checkpoint of one chunk: when the next is due, and where it stands."""
+
+    def __init__(self, jobs: Sequence[Job], layout: Layout) -> None:
+        self._settings = Checkpointing(**jobs[0].config["checkpoint"])
+        self._jobs = jobs
+        self._path = path_of(jobs, layout)
+        self._epoch = 0
+        self._time = time.monotonic()
+
+    def is_due(self, epoch: int) -> bool:
+        """Whether a checkpoint is due after this epoch."""
+        return self._settings.is_due(epoch - self._epoch, time.monotonic() - self._time)
+
+    def write(self, found: SavedChunk) -> None:
+        """Write a checkpoint in place of the one before; training goes on where that fails."""
+        leaves = [host(leaf) for leaf in jax.tree.leaves(found.states)]
+        arrays = {f"state_{number}": leaf for number, leaf in enumerate(leaves)}
+        lanes = []
+        for num, lane in found.lanes.items():
+            params = lane.ending.params if lane.ending else ()
+            for layer, (w, b) in enumerate(params):
+                own = {f"lane_{num}_w_{layer}": w, f"lane_{num}_b_{layer}": b}
+                arrays |= jax.tree.map(np.asarray, own)
+            lanes.append(
+                {
+                    "num": num,
+                    "records": [dataclasses.asdict(record) for record in lane.records],
+                    "status": lane.ending and lane.ending.status,
+                    "error": lane.ending and lane.ending.error,
+                    "stopped": lane.ending and lane.ending.stopped,
+                    "layers": len(params),
+                }
+            )
+        content = packed({"epoch": found.epoch, "lanes": lanes}, arrays)
+        try:
+            self._path.parent.mkdir(exist_ok=True)
+            write_whole(self._path, content)
+        except OSError as error:
+            text = f"{self._path}: no checkpoint after epoch {found.epoch}: {error.strerror}"
+            warnings.warn(text, OutputWarning, stacklevel=2)
+        self._epoch, self._time = found.epoch, time.monotonic()
+
+    def read(self, wanted: Container[int], template: Any) -> SavedChunk | None:
+        """The checkpoint, if there is a good one of all jobs that are wanted.
+
+        `template` has the structure, shapes and dtypes of the states of one lane after another.
+        """
+        if not self._path.exists():
+            return None
+        try:
+            meta, arrays = unpacked(self._path)
+        except OutputError as error:
+            warnings.warn(f"{error}; its jobs begin again", OutputWarning, stacklevel=2)
+            return None
+        lanes = {lane["num"]: _lane(lane, arrays) for lane in meta["lanes"]}
+        leaves, structure = jax.tree.flatten(template)
+        saved = [arrays[f"state_{number}"] for number in range(len(leaves))]
+        fits = [leaf.shape for leaf in leaves] == [leaf.shape for leaf in saved]
+        own = [lanes.get(job.num) for job in self._jobs if job.num in wanted]
+        # A lane that has failed is to be tried again, and its state is not one to go on from.
+        if not fits or not all(own) or any(_has_failed(lane) for lane in own):
+            return None
+        pairs = zip(leaves, saved, strict=True)
+        states = jax.tree.unflatten(structure, [like(info, leaf) for info, leaf in pairs])
+        self._epoch = meta["epoch"]
+        return SavedChunk(meta["epoch"], lanes, states)
+
+
+def path_of(jobs: Sequence[Job], layout: Layout) -> Path:
+    """Where the checkpoint of a chunk stands; other jobs or another layout have another."""
+    identity = json.dumps([[(job.num, job.hash) for job in jobs], layout])
+    name = hashlib.sha256(identity.encode()).hexdigest()[:16]
+    return jobs[0].sweep / FOLDER / f"{jobs[0].num}-{name}.npz"
+
+
+def remove(jobs: Sequence[Job], layout: Layout) -> None:
+    """Remove the checkpoint of a chunk that is done."""
+    path = path_of(jobs, layout)
+    path.unlink(missing_ok=True)
+    if path.parent.is_dir() and not any(path.parent.iterdir()):
+        path.parent.rmdir()
+
+
+def _has_failed(lane: SavedLane | None) -> bool:
+    return lane is not None and lane.ending is not None and lane.ending.status == FAILED
+
+
+def _lane(lane: Mapping[str, Any], arrays: Mapping[str, Any]) -> SavedLane:
+    num, ending = lane["num"], None
+    if lane["status"] is not None:
+        layers = range(lane["layers"])
+        params = tuple(
+            Params(arrays[f"lane_{num}_w_{layer}"], arrays[f"lane_{num}_b_{layer}"])
+            for layer in layers
+        )
+        ending = Ending(lane["status"], params, lane["error"], lane["stopped"])
+    return SavedLane(tuple(EpochRecord(**record) for record in lane["records"]), ending)
