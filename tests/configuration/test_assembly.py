@@ -243,8 +243,8 @@ BAD: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
     (("optimiser.mu=0.5",), ("optimiser.mu: unknown 'mu'", "known: eta")),
     (("network.actvation=relu",), ("network.actvation", "did you mean 'activation'?", "hidden")),
     (("training.epoch=3",), ("training.epoch: unknown", "did you mean 'epochs'?")),
-    (("batch_size=3",), ("batch_size: unknown", "known: cost, data")),
-    (("+foo=1",), ("foo: unknown 'foo'", "known: cost, data")),
+    (("batch_size=3",), ("batch_size: unknown", "known: checkpoint, cost")),
+    (("+foo=1",), ("foo: unknown 'foo'", "known: checkpoint, cost")),
     (("+optimiser.foo=1",), ("optimiser.foo: unknown 'foo'", "known: eta")),
     (
         ("network.activation={name: leaky_relu, slop: 1}",),

@@ -338,7 +338,7 @@ def test_report_makes_the_files_again(ended: Ended, main: Main, tmp_path: Path) 
 def test_resume_of_no_sweep_is_one_line(main: Main, tmp_path: Path, folder: str) -> None:
     done = main("resume", folder)
     assert (done.status, done.out) == (1, "")
-    assert re.fullmatch(r"bpframe: .*: holds no sweep .*\n", done.err)
+    assert re.fullmatch(r"bpframe: .*: holds neither a run .* nor a sweep .*\n", done.err)
     assert not list(tmp_path.iterdir())
 
 

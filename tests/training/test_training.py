@@ -37,8 +37,12 @@ def device_examples(n: int, n_in: int) -> DeviceExamples:
 def compiled(caplog: pytest.LogCaptureFixture, action: Callable[[], object]) -> list[str]:
     """The names of the programs that XLA compiles during `action`."""
     caplog.clear()
-    with jax.log_compiles(), caplog.at_level(logging.WARNING):
-        action()
+    with caplog.at_level(logging.WARNING):
+        jax.config.update("jax_log_compiles", True)  # the context would hold in this thread alone
+        try:
+            action()
+        finally:
+            jax.config.update("jax_log_compiles", False)
     text = "\n".join(record.getMessage() for record in caplog.records)
     return re.findall(r"Finished XLA compilation of jit\((\w+)\)", text)
 
