@@ -6,7 +6,7 @@ import dataclasses
 import functools
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from bpframe.component import check_fields
 from bpframe.configuration import composition, schemas
@@ -16,6 +16,7 @@ from bpframe.errors import ConfigError, unknown
 from bpframe.metrics import Metric, Monitor
 from bpframe.network import Layer, Network, PerNeuronActivation
 from bpframe.plugin_host.registry import Registry
+from bpframe.runs.checkpoint import Checkpointing
 from bpframe.training.experiment import Experiment, Training
 
 
@@ -28,6 +29,7 @@ def assemble(cfg: DictConfig, registry: Registry) -> Experiment:
 
     """
     _check_keys(cfg)
+    _check_settings(cfg)
     with composition.translated():
         parts = {group: component(cfg[group], group, registry) for group in schemas.GROUPS}
         network, output_name = _network(cfg.network, parts["data"], registry)
@@ -59,6 +61,32 @@ def _check_keys(cfg: DictConfig) -> None:
     for key in sorted(known):
         if key not in cfg or OmegaConf.is_missing(cfg, key):
             raise ConfigError(f"{key}: is required; set {key}=...")
+
+
+_SETTINGS = {
+    "network": schemas.NetworkConfig,
+    "checkpoint": schemas.CheckpointConfig,
+    "sweep": schemas.SweepConfig,
+    "plugins": schemas.PluginsConfig,
+}
+
+
+def _check_settings(cfg: DictConfig) -> None:
+    """Check what belongs to no component: nothing is there that nobody reads, and of another type.
+
+    Hydra checks neither what is added with + nor configs without a schema.
+    """
+    for path, schema in _SETTINGS.items():
+        _merged(schema, cfg[path], path)
+    Checkpointing(**cfg.checkpoint).check()
+    for path, allowed, kinds in (
+        ("seed", "an integer", (int,)),
+        ("plots", "true, false or null", (bool, type(None))),
+        ("metrics", "a list", (ListConfig,)),
+    ):
+        value = cfg[path]
+        if not isinstance(value, kinds) or (path == "seed" and isinstance(value, bool)):
+            raise ConfigError(f"{path}: {value!r} is not {allowed}")
 
 
 def _merged(schema: Any, given: Any, path: str) -> DictConfig:

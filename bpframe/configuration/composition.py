@@ -36,6 +36,13 @@ def initialised(config_path: Path | None = None, config_dir: str | None = None) 
 
     Whatever Hydra was initialised with before comes back at the end.
     """
+    if config_dir and config_path is None:
+        own = Path(config_dir).absolute() / f"{CONFIG_NAME}.yaml"
+        if own.exists():
+            raise ConfigError(
+                f"--config-dir: {own} would not be read, for bpframe's own config has its name; "
+                f"rename it and set --config-name, or set --config-path {own.parent} in its place"
+            )
     before = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     folder = (config_path or schemas.directory()).absolute()

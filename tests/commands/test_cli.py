@@ -528,6 +528,47 @@ def test_what_is_shown_decides_nothing_that_is_kept(
     assert names(run) == RUN_FILES - {"learning_curves.png"} | drawn
 
 
+def test_the_config_of_a_run_runs_it_again(main: Main, tmp_path: Path) -> None:
+    tiny = ("data=xor", "training.batch_size=4", "training.epochs=1", "network.hidden=[2]")
+    assert main(*tiny, "optimiser.eta=0.3", "hydra.run.dir=run").status == 0
+    ended = main("--config-dir", "run/.hydra", "--config-name", "config")
+    own = tmp_path / "run" / ".hydra" / "config.yaml"
+    assert ended.status == 1
+    assert f"--config-dir: {own} would not be read" in ended.err
+    assert f"--config-path {own.parent}" in ended.err
+    assert main("--config-path", "run/.hydra", "hydra.run.dir=again").status == 0
+    assert (
+        contents(tmp_path / "run")["params.safetensors"]
+        == (contents(tmp_path / "again")["params.safetensors"])
+    )
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("training.epochs=1.5", "training.epochs: Value '1.5' of type 'float'"),
+        ("seed=a", "seed: 'a' is not an integer"),
+        ("seed=true", "seed: True is not an integer"),
+        ("plots=3", "plots: 3 is not true, false or null"),
+        ("metrics=1", "metrics: 1 is not a list"),
+        ("network.hidden=x", "network.hidden: "),
+        ("+network.dropout=1", "network.dropout: unknown 'dropout'"),
+        ("checkpoint.keep=0", "checkpoint.keep: 0 is out of range"),
+    ],
+)
+def test_a_config_without_a_schema_is_checked_as_well(
+    main: Main, tmp_path: Path, override: str, message: str
+) -> None:
+    tiny = ("data=xor", "training.batch_size=4", "training.epochs=1", "network.hidden=[2]")
+    cfg = main("--cfg", "job", *tiny).out
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "config.yaml").write_text(cfg)
+    ended = main("--config-path", "mine", override, "hydra.run.dir=run")
+    assert (ended.status, len(ended.err.splitlines())) == (1, 1), ended
+    assert ended.err.startswith(f"bpframe: {message}")
+    assert not (tmp_path / "run").exists()
+
+
 def read_all(descriptor: int, running: subprocess.Popen[bytes]) -> str:
     """What a process writes to a terminal until it ends."""
     chunks: list[bytes] = []

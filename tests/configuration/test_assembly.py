@@ -244,6 +244,13 @@ BAD: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
     (("network.actvation=relu",), ("network.actvation", "did you mean 'activation'?", "hidden")),
     (("training.epoch=3",), ("training.epoch: unknown", "did you mean 'epochs'?")),
     (("batch_size=3",), ("batch_size: unknown", "known: checkpoint, cost")),
+    (("+network.dropout=0.5",), ("network.dropout: unknown 'dropout'", "known: activation")),
+    (("+sweep.note=hi",), ("sweep.note: unknown 'note'", "known: direction")),
+    (("+training.note=hi",), ("training.note: unknown 'note'",)),
+    (("+plugins.note=hi",), ("plugins.note: unknown 'note'",)),
+    (("+checkpoint.note=hi",), ("checkpoint.note: unknown 'note'", "known: epochs, keep")),
+    (("checkpoint.epochs=0",), ("checkpoint.epochs: 0 is out of range; allowed: >= 1",)),
+    (("checkpoint.keep=0.5",), ("checkpoint.keep: ", "0.5")),
     (("+foo=1",), ("foo: unknown 'foo'", "known: checkpoint, cost")),
     (("+optimiser.foo=1",), ("optimiser.foo: unknown 'foo'", "known: eta")),
     (
