@@ -23,6 +23,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from bpframe.contracts import Activation, Cost, OutputPair, Params, Trace
+from bpframe.data import check_batch
 from bpframe.network import Network
 from bpframe.products import sum_of_deltas, sum_of_products
 
@@ -144,7 +145,11 @@ def gradient(
         carry: how the error travels back; the transposed weights give the exact gradient.
         states: what `carry` needs to know, one entry for each hidden layer.
 
+    Raises:
+        DataError: x or y has another shape.
+
     """
+    check_batch(x.shape, y.shape, network.n_in, network.layers[-1].n)
     pair = as_pair(cost, network.layers[-1].activation)
 
     def example(x: Array, y: Array) -> tuple[Trace, tuple[Array, ...]]:

@@ -23,7 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from bpframe import Data, DataError
+from bpframe import Data, DataError, Examples
 
 TRAIN_IMAGES = "train-images-idx3-ubyte"
 TRAIN_LABELS = "train-labels-idx1-ubyte"
@@ -498,3 +498,18 @@ def test_data_sets_are_static_structure(dataset: type) -> None:
 def test_importing_the_plugin_does_not_import_pooch() -> None:
     code = "import sys, bpframe_plugins.datasets; sys.exit('pooch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (np.array([0.0, 0.2, 0.4]), r"y has shape \(3,\) and dtype float64; .* here \(3, 1\)"),
+        (np.array([[0.0], [np.nan], [1.0]]), "y holds values that are not finite"),
+        (np.array([[0.0], [np.inf], [1.0]]), "y holds values that are not finite"),
+        (np.array(["a", "b", "c"]), "class labels"),
+        (np.array([["a"], ["b"], ["c"]]), "y has dtype <U1; expected numbers"),
+    ],
+)
+def test_targets_that_are_none_are_refused(y: np.ndarray, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        Examples(np.zeros((3, 2)), y, n_out=1)

@@ -15,7 +15,7 @@ from oracles import (
     random_params,
 )
 
-from bpframe import Layer, Network, forward, gradient, gradient_descent_step
+from bpframe import DataError, Layer, Network, forward, gradient, gradient_descent_step
 from bpframe.equations import Unpaired
 from bpframe.network import PerNeuronActivation
 from bpframe.plugin_host.host import load_registry
@@ -245,3 +245,21 @@ def test_one_layer_network_has_no_hidden_delta():
     network = Network(N_IN, (Layer(N_OUT, make("activation", "sigmoid")),))
     params, (x, y) = random_params(np.random.default_rng(1), [N_IN, N_OUT]), batch(2)
     assert len(gradient(network, make("cost", "quadratic"), params, x, y).deltas) == 1
+
+
+@pytest.mark.parametrize(
+    ("x", "y"),
+    [
+        ((M, N_IN), (M,)),
+        ((M, N_IN), (M, N_OUT + 1)),
+        ((M, 1), (M, N_OUT)),
+        ((N_IN,), (N_OUT,)),
+        ((M, N_IN), (1, N_OUT)),
+        ((M, N_IN), (M, 1)),
+    ],
+)
+def test_a_batch_of_other_shapes_is_refused(x, y):
+    network, _, params, *_ = case("sigmoid", "quadratic", 2)
+    expected = rf"expected \(m, {N_IN}\) and \(m, {N_OUT}\), with one-hot targets"
+    with pytest.raises(DataError, match=expected):
+        gradient(network, make("cost", "quadratic"), params, jnp.zeros(x), jnp.zeros(y))
