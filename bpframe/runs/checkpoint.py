@@ -177,6 +177,8 @@ class Checkpoints:
             OSError: it cannot be written; the earlier ones stay.
 
         """
+        for partial in self._folder.glob(f".{_PREFIX}*{_END}.partial"):
+            partial.unlink()  # of a write that was cut off
         path = self._folder / f"{_PREFIX}{checkpoint.epoch:08d}{_END}"
         write_whole(path, checkpoint.as_bytes())
         for old in sorted(_files(self._folder))[: -self._settings.keep]:

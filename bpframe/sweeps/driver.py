@@ -111,6 +111,8 @@ class Driver:
         finally:
             for _, group in traced:
                 group.release()
+        if all(self._has_ended(job) for job in run):
+            checkpoint.remove_all(self._book.folder)
         by_hash = {hash_: num for num, hash_ in reversed(self._hashes.items())}
         return [self.rows[by_hash[job.hash]] for job in jobs]
 
@@ -210,8 +212,7 @@ class Driver:
             rows = [*outcome.rows, *_lost(unit, outcome)]
             if rows:
                 self._done(rows, jobs)
-            ended = [self.rows[job.num].status for job in unit.jobs if job.num in self.rows]
-            if len(ended) == len(unit.jobs) and all(status in FINISHED for status in ended):
+            if all(self._has_ended(job) for job in unit.jobs):
                 checkpoint.remove(unit.jobs, unit.chunk.layout)
             if outcome.kind == messages.UNWRITABLE:
                 raise OutputError(outcome.message)
@@ -284,11 +285,16 @@ class Driver:
         self.rows[row.num] = row
         self._hashes[row.num] = job_hash
 
+    def _has_ended(self, job: Job) -> bool:
+        """Whether the job has ended for good."""
+        row = self.rows.get(job.num)
+        return row is not None and row.status in FINISHED
+
     def _is_done(self, job: Job) -> bool:
         """Whether the job has ended for good and its run folder is whole."""
-        row = self.rows.get(job.num)
-        if row is None or row.status not in FINISHED:
+        if not self._has_ended(job):
             return False
+        row = self.rows[job.num]
         try:
             summary = json.loads((job.folder / SUMMARY).read_bytes())
         except (OSError, ValueError):

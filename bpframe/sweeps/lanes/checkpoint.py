@@ -5,6 +5,7 @@ It stands in `.checkpoints` in the sweep's folder, and goes when the chunk is do
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -126,10 +127,16 @@ def path_of(jobs: Sequence[Job], layout: Layout) -> Path:
 
 def remove(jobs: Sequence[Job], layout: Layout) -> None:
     """Remove the checkpoint of a chunk that is done."""
-    path = path_of(jobs, layout)
-    path.unlink(missing_ok=True)
-    if path.parent.is_dir() and not any(path.parent.iterdir()):
-        path.parent.rmdir()
+    path_of(jobs, layout).unlink(missing_ok=True)
+
+
+def remove_all(sweep: Path) -> None:
+    """Remove what is left of checkpoints when all jobs are done, as after a kill at the last."""
+    folder = sweep / FOLDER
+    for path in (*folder.glob("*.npz"), *folder.glob(".*.npz.partial")):
+        path.unlink()
+    with contextlib.suppress(OSError):  # it is not there, or holds something that is not ours
+        folder.rmdir()
 
 
 def _has_failed(lane: SavedLane | None) -> bool:
