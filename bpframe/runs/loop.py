@@ -169,6 +169,7 @@ class _Run:
         self.checkpoints = checkpoints
         self.state = state
         self.epoch = epoch
+        self.has_warned = False
 
     def train(self) -> RunResult:
         try:
@@ -232,8 +233,10 @@ class _Run:
                 Checkpoint.of(self.experiment, self.epoch, self.recorder.records, self.state)
             )
         except OSError as error:
-            text = f"no checkpoint after epoch {self.epoch}: {error.strerror or error}"
-            warnings.warn(text, OutputWarning, stacklevel=2)
+            if not self.has_warned:
+                text = f"no checkpoint after epoch {self.epoch}: {error.strerror or error}"
+                warnings.warn(text, OutputWarning, stacklevel=2)
+            self.has_warned = True
 
     def _finish(self, ending: Ending) -> RunResult:
         params = ending.params or jax.device_get(self.state.params)

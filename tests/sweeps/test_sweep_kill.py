@@ -218,10 +218,14 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def error_of(start: Start, folder: Path, *arguments: str) -> str:
-    """The one line of a command that fails."""
+    """The one line of a command that fails, after those of checkpoints that found no room."""
     status, error = finish(start, folder, *arguments)
     assert status == 1, error
-    (line,) = error.splitlines()
+    *warnings, line = error.splitlines()
+    for warning in warnings:
+        assert re.fullmatch(
+            r"bpframe: warning: .*: no checkpoint after epoch \d: No space.*", warning
+        )
     return line
 
 

@@ -58,6 +58,7 @@ class ChunkCheckpoints:
         self._path = path_of(jobs, layout)
         self._epoch = 0
         self._time = time.monotonic()
+        self._has_warned = False
 
     def is_due(self, epoch: int) -> bool:
         """Whether a checkpoint is due after this epoch."""
@@ -88,8 +89,10 @@ class ChunkCheckpoints:
             self._path.parent.mkdir(exist_ok=True)
             write_whole(self._path, content)
         except OSError as error:
-            text = f"{self._path}: no checkpoint after epoch {found.epoch}: {error.strerror}"
-            warnings.warn(text, OutputWarning, stacklevel=2)
+            if not self._has_warned:
+                text = f"{self._path}: no checkpoint after epoch {found.epoch}: {error.strerror}"
+                warnings.warn(text, OutputWarning, stacklevel=2)
+            self._has_warned = True
         self._epoch, self._time = found.epoch, time.monotonic()
 
     def read(self, wanted: Container[int], template: Any) -> SavedChunk | None:
