@@ -33,9 +33,11 @@ def compilation_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Compile without most optimisations: compiling is most of the time of these tests.
 
-    Tests marked `optimised` are about what is compiled, or about the same bits by two ways.
+    Tests marked `optimised` are about what is compiled, or about the same bits by two ways;
+    `optimised(False)` takes a test out of a file that is marked.
     """
-    short = item.get_closest_marker("optimised") is None
+    marker = item.get_closest_marker("optimised")
+    short = marker is None or marker.args == (False,)
     if jax.config.values[_SHORT] != short:
         jax.clear_caches()  # which take no account of it
         jax.config.update(_SHORT, short)

@@ -355,6 +355,7 @@ OUTPUTS = {"log_likelihood": "softmax", "hinge": "linear"}
 
 
 @pytest.mark.slow
+@pytest.mark.optimised(False)
 @pytest.mark.parametrize("together", _together(), ids=lambda together: "-".join(together.values()))
 def test_lanes_of_every_component_agree_with_single_runs(
     tmp_path: Path, together: dict[str, str]
@@ -377,6 +378,7 @@ def test_lanes_of_every_component_agree_with_single_runs(
 
 
 @pytest.mark.slow
+@pytest.mark.optimised(False)
 @pytest.mark.parametrize("over", ["steps", "train", "validation", "test"])
 def test_lanes_of_every_metric_agree_with_single_runs(tmp_path: Path, over: str) -> None:
     """Slow: the metrics take long to compile, twice."""
