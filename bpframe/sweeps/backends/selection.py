@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hydra.core.config_store import ConfigStore
+from hydra_plugins.bpframe import VmapLauncherConf
 from omegaconf import OmegaConf
 
 from bpframe.errors import ConfigError, unknown
@@ -78,7 +78,7 @@ def _parameters(launcher: Mapping[str, Any]) -> Parameters:
 
 def _check_without_parameters(launcher: Mapping[str, Any]) -> None:
     """Refuse parameters for submitit where it is not used."""
-    defaults = ConfigStore.instance().load("hydra/launcher/vmap.yaml").node.submitit
+    defaults = VmapLauncherConf().submitit
     for key, value in _given(launcher).items():
         if key not in defaults or value != defaults[key]:
             raise ConfigError(

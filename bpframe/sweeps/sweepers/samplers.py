@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from hydra.core.config_store import ConfigStore
+from hydra_plugins.bpframe import HalvingConf
 from optuna.distributions import CategoricalDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import (
@@ -111,7 +111,7 @@ class SearchSettings:
 
 def _halving(first: int | None, factor: int) -> Halving | None:
     """The node hydra.sweeper.halving; without `first` a `factor` of one's own is an error."""
-    default = ConfigStore.instance().load("hydra/sweeper/search.yaml").node.halving.factor
+    default = HalvingConf.factor
     if first is None and factor != default:
         raise ConfigError(
             f"hydra.sweeper.halving.factor: {factor} has no effect while "
