@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bpframe.errors import DataError
+from bpframe.errors import ExamplesError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Examples:
         scale: what one unit of `x` is worth.
 
     Raises:
-        DataError: the arrays do not fit each other.
+        ExamplesError: the arrays do not fit each other.
 
     """
 
@@ -32,28 +32,28 @@ class Examples:
 
     def __post_init__(self) -> None:
         if self.x.ndim != 2 or self.y.ndim not in (1, 2) or len(self.x) != len(self.y):
-            raise DataError(
+            raise ExamplesError(
                 f"examples: x has shape {self.x.shape} and y {self.y.shape}; "
                 "expected x (n, n_in) and y (n,) or (n, n_out)"
             )
         if self.y.ndim == 1 and self.y.dtype.kind not in "iub":
-            raise DataError(
+            raise ExamplesError(
                 f"examples: y has shape {self.y.shape} and dtype {self.y.dtype}; class labels "
                 "(n,) are integers, and float targets are (n, n_out), "
                 f"here ({len(self.y)}, {self.n_out})"
             )
         if self.y.ndim == 2 and self.y.shape[1] != self.n_out:
-            raise DataError(f"examples: targets have {self.y.shape[1]} columns, not {self.n_out}")
+            raise ExamplesError(f"examples: targets have {self.y.shape[1]} columns, not {self.n_out}")
         if self.y.ndim == 1 and len(self.y) and not 0 <= self.y.min() <= self.y.max() < self.n_out:
-            raise DataError(
+            raise ExamplesError(
                 f"examples: labels run from {self.y.min()} to {self.y.max()}; "
                 f"expected 0 to {self.n_out - 1}"
             )
         for name, array in (("x", self.x), ("y", self.y)):
             if array.dtype.kind not in "biuf":
-                raise DataError(f"examples: {name} has dtype {array.dtype}; expected numbers")
+                raise ExamplesError(f"examples: {name} has dtype {array.dtype}; expected numbers")
             if array.dtype.kind == "f" and not np.isfinite(array).all():
-                raise DataError(f"examples: {name} holds values that are not finite")
+                raise ExamplesError(f"examples: {name} holds values that are not finite")
 
     def __len__(self) -> int:
         return len(self.x)
@@ -77,9 +77,9 @@ class Data(NamedTuple):
 
 
 def check_batch(x: tuple[int, ...], y: tuple[int, ...], n_in: int, n_out: int) -> None:
-    """Raise a DataError unless x and y have the shapes (m, n_in) and (m, n_out)."""
+    """Raise an ExamplesError unless x and y have the shapes (m, n_in) and (m, n_out)."""
     if len(x) != 2 or len(y) != 2 or x[0] != y[0] or (x[1], y[1]) != (n_in, n_out):
-        raise DataError(
+        raise ExamplesError(
             f"x has shape {x} and y {y}; expected (m, {n_in}) and (m, {n_out}), with one-hot "
             "targets in place of class labels"
         )

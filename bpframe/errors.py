@@ -58,6 +58,10 @@ class DataError(BpframeError):
     """A data file that is missing, corrupt or not what it claims to be."""
 
 
+class ExamplesError(DataError):
+    """Arrays that are no examples: shapes that do not fit each other, or values not allowed."""
+
+
 class OutputError(BpframeError):
     """A run folder that cannot be used, because it holds a run already or is not writable."""
 

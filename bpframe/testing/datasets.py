@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from bpframe.data import Data, Examples
-from bpframe.errors import DataError
+from bpframe.errors import DataError, ExamplesError
 from bpframe.testing.expect import expect
-from bpframe.testing.outcome import Check, CheckSkippedError
+from bpframe.testing.outcome import Check, CheckFailedError, CheckSkippedError
 from bpframe.testing.purity import watched
 from bpframe.testing.subjects import Subject
 
@@ -28,6 +28,8 @@ def load(subject: Subject) -> Data:
 def _loaded(dataset: Any) -> Data:
     try:
         return dataset.load()
+    except ExamplesError as error:
+        raise CheckFailedError(str(error), method="load") from error
     except DataError as error:
         raise CheckSkippedError(f"its files are not on this machine: {error}") from error
 
