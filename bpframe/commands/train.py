@@ -30,6 +30,7 @@ from bpframe.plugin_host.events import PluginEvents
 from bpframe.plugin_host.registry import Registry
 from bpframe.runs import folder, loop
 from bpframe.runs.checkpoint import Checkpointing
+from bpframe.runs.folder import RunFolder
 from bpframe.runs.records import RunResult
 from bpframe.sweeps import objective
 from bpframe.sweeps.errors import FailedJobsError
@@ -97,15 +98,14 @@ def resume(arguments: list[str]) -> None:
         with composition.initialised(None, place), registry.explaining():
             cfg = composition.compose_config(args.overrides, name=args.config_name)
             experiment = assembly.assemble(cfg, registry)
-    output_dir = str(found.folder)
     with open_dict(cfg.hydra):
-        cfg.hydra.runtime.output_dir = output_dir
+        cfg.hydra.runtime.output_dir = str(found.folder)
     HydraConfig.instance().set_config(cfg)
     configure_log(cfg.hydra.job_logging, cfg.hydra.verbose)
     data = loading.load(experiment)
     task = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
     resuming.note(found, OmegaConf.to_yaml(task))
-    _show(loop.resume, cfg, experiment, data, registry, output_dir, plots=cfg.plots is not False)
+    _show(loop.resume, cfg, experiment, data, registry, found.folder, plots=cfg.plots is not False)
 
 
 SUBCOMMANDS: Mapping[str, Callable[[list[str]], None]] = MappingProxyType(
@@ -184,14 +184,14 @@ def _single(args: Namespace, registry: Registry) -> None:
             cfg = composition.compose_config(args.overrides, name=args.config_name)
             experiment = assembly.assemble(cfg, registry)
         data = loading.load(experiment)
-        folder.check_unused(Path(str(cfg.hydra.run.dir)).absolute())
+        taken = _taken(Path(str(cfg.hydra.run.dir)).absolute())
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None
         callbacks = hydra_internals.callbacks(cfg)
         callbacks.on_run_start(config=cfg, config_name=args.config_name)
         job = run_job(
-            task_function=lambda cfg: _run(
-                cfg, experiment, data, registry, plots=cfg.plots is not False
+            task_function=lambda cfg: _show(
+                loop.run, cfg, experiment, data, registry, taken, plots=cfg.plots is not False
             ),
             config=cfg,
             job_dir_key="hydra.run.dir",
@@ -266,7 +266,7 @@ def _run(
     cfg: DictConfig, experiment: Experiment, data: Data, registry: Registry, *, plots: bool
 ) -> RunResult:
     """Train in the folder that Hydra made for this job."""
-    output_dir = HydraConfig.get().runtime.output_dir
+    output_dir = Path(HydraConfig.get().runtime.output_dir)
     return _show(loop.run, cfg, experiment, data, registry, output_dir, plots=plots)
 
 
@@ -276,12 +276,13 @@ def _show(
     experiment: Experiment,
     data: Data,
     registry: Registry,
-    output_dir: str,
+    output_dir: Path | RunFolder,
     *,
     plots: bool,
 ) -> RunResult:
     """Begin a run or go on with it, and show how it goes."""
     screen = Console()
+    path = str(output_dir.path if isinstance(output_dir, RunFolder) else output_dir)
     compilation.use_cache()
     try:
         with console.progress(screen, experiment.training.epochs) as on_epoch:
@@ -295,10 +296,16 @@ def _show(
                 checkpointing=Checkpointing(**cfg.checkpoint),
             )
     except (DivergenceError, KeyboardInterrupt, SystemExit):
-        console.show_folder(screen, output_dir)
+        console.show_folder(screen, path)
         raise
-    console.show_result(screen, result, output_dir)
+    console.show_result(screen, result, path)
     return result
+
+
+def _taken(path: Path) -> RunFolder:
+    """The folder of a run to come, before Hydra writes into it."""
+    folder.check_unused(path)
+    return RunFolder(path)
 
 
 def _check_sweep_folder(path: Path) -> None:

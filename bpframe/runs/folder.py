@@ -9,16 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 from safetensors.numpy import save as to_safetensors
 
 from bpframe.contracts import Params
 from bpframe.errors import OutputError
+from bpframe.runs.locks import LOCK, locked
 from bpframe.runs.records import EpochRecord, RunResult, Summary
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
 
 METRICS, SUMMARY, PARAMS, CURVES = (
     "metrics.jsonl",
@@ -31,7 +28,9 @@ METRICS, SUMMARY, PARAMS, CURVES = (
 def check_unused(path: Path) -> None:
     """Raise an OutputError if `path` holds a run already, or cannot become a folder."""
     check_can_be_made(path)
-    _refuse(path, METRICS, SUMMARY, PARAMS, ".hydra")
+    _refuse(path, METRICS, SUMMARY, PARAMS)
+    if not (path / LOCK).exists():  # of a run that was cut off before it began; it is taken over
+        _refuse(path, ".hydra")
 
 
 def check_can_be_made(path: Path) -> None:
@@ -53,11 +52,11 @@ def _refuse(path: Path, *names: str) -> None:
 
 
 class RunFolder:
-    """A folder that belongs to one run.
+    """A folder that belongs to one run, from now on until the process ends.
 
     A file is on the disk before it gets its name, so that not even a power cut leaves half of one.
     For a run that is `one_of_many` that is left to the system, which saves four waits for the disk,
-    and metrics.jsonl is not kept open.
+    and there is no lock, since the whole sweep has one.
 
     Raises:
         OutputError: it belongs to another run, or cannot be written.
@@ -68,20 +67,12 @@ class RunFolder:
         self.path = path
         self._one_of_many = one_of_many
         _refuse(path, METRICS, SUMMARY, PARAMS)
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            # Exclusive creation decides between two runs that start at the same moment.
-            self._metrics = (path / METRICS).open("x", encoding="utf-8")
-            if one_of_many:
-                self._metrics.close()
-            else:
-                self._lock()
-        except FileExistsError as error:
-            raise OutputError(
-                f"{path}: holds a run already ({METRICS}); choose another output folder"
-            ) from error
-        except OSError as error:
-            raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
+        self._lock = None if one_of_many else _locked(path)
+        try:  # again, for a run that has had the folder meanwhile
+            _refuse(path, METRICS, SUMMARY, PARAMS)
+        except OutputError:
+            self.release()
+            raise
 
     @classmethod
     def reopened(cls, path: Path, records: Sequence[EpochRecord]) -> RunFolder:
@@ -92,50 +83,57 @@ class RunFolder:
 
         """
         self = cls.__new__(cls)
-        self.path, self._one_of_many = path, False
-        try:
-            self._metrics = (path / METRICS).open("r+", encoding="utf-8")
-            self._lock()
-            self._metrics.truncate()
-        except OSError as error:
-            raise OutputError(f"{path}: cannot go on: {METRICS}: {error.strerror}") from error
-        self.add(*records)
+        self.path, self._one_of_many, self._lock = path, False, _locked(path)
+        self.begin(records)
         return self
 
-    def _lock(self) -> None:
-        """Hold the folder as long as the process lives, where the system can."""
-        if fcntl is None:
-            return
+    def begin(self, records: Sequence[EpochRecord] = ()) -> None:
+        """Write metrics.jsonl, with these records in it.
+
+        Raises:
+            OutputError: it cannot be written.
+
+        """
         try:
-            fcntl.flock(self._metrics, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            self._metrics.close()
-            raise OutputError(f"{self.path}: is in use: its run is still going on") from error
+            if records:
+                self.write(METRICS, _lines(records))
+            else:
+                (self.path / METRICS).write_bytes(b"")
+        except OSError as error:
+            self.release()
+            raise OutputError(f"{self.path}: cannot be written: {error.strerror}") from error
 
     def release(self) -> None:
-        """Release the folder, if the run ended before its first epoch."""
-        self._metrics.close()
-        (self.path / METRICS).unlink()
+        """Let other processes have the folder."""
+        if self._lock:
+            self._lock.release()
 
     def add(self, *records: EpochRecord) -> None:
         """Append a line for each record to metrics.jsonl."""
-        lines = [json.dumps(record.as_dict(), allow_nan=False) + "\n" for record in records]
-        if self._one_of_many:
-            with (self.path / METRICS).open("a", encoding="utf-8") as metrics:
-                metrics.write("".join(lines))
-        else:
-            self._metrics.write("".join(lines))
-            self._metrics.flush()
+        with (self.path / METRICS).open("ab") as metrics:
+            metrics.write(_lines(records))
 
     def finish(self, result: RunResult) -> None:
         """Write the parameters, then the summary; a folder that has one is complete."""
-        self._metrics.close()
         self.write(PARAMS, to_safetensors(named(result.params), {"format": "bpframe"}))
         self.write(SUMMARY, summary_json(result.summary).encode())
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file whole or not at all."""
         write_whole(self.path / name, content, durable=not self._one_of_many)
+
+
+def _locked(path: Path) -> FileLock:
+    try:
+        return locked(path, "is in use: its run is still going on; choose another output folder")
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _lines(records: Sequence[EpochRecord]) -> bytes:
+    return b"".join(
+        json.dumps(record.as_dict(), allow_nan=False).encode() + b"\n" for record in records
+    )
 
 
 def read_summary(path: Path) -> dict[str, Any] | None:

@@ -32,7 +32,7 @@ from bpframe.training.step import State
 
 def run(
     experiment: Experiment,
-    output_dir: str | Path | None = None,
+    output_dir: str | Path | RunFolder | None = None,
     *,
     data: Data | None = None,
     on_epoch: OnEpoch | None = None,
@@ -44,7 +44,8 @@ def run(
 
     Args:
         experiment: what to run, as `bpframe.compose` assembles it.
-        output_dir: the run folder to write; nothing is written without one.
+        output_dir: the run folder to write, or one that was taken before; nothing is written
+            without one.
         data: the data to use instead of loading the experiment's; they are checked like those.
         on_epoch: called with the record of each epoch.
         events: who is told what happens.
@@ -56,7 +57,7 @@ def run(
 
     """
     found = _checked(experiment, data, checkpointing)
-    folder = RunFolder(Path(output_dir)) if output_dir is not None else None
+    folder = RunFolder(Path(output_dir)) if isinstance(output_dir, str | Path) else output_dir
     told = _Told(on_epoch, events or NoEvents(), plots)
     return _trained(experiment, found, folder, told, checkpointing)
 
@@ -134,9 +135,11 @@ def _trained(
             programs = Programs(experiment, data)
             state = start.state_like(programs.initial) if start else programs.initial
         except BaseException:
-            if folder and start is None:
+            if folder:
                 folder.release()
             raise
+        if folder and start is None:
+            folder.begin()
         info = RunInfo(experiment, folder.path if folder else None, programs.n_train)
         recorder = Recorder(
             info,
@@ -149,7 +152,11 @@ def _trained(
         )
         epoch = start.epoch if start else 0
         checkpoints = Checkpoints(folder.path, checkpointing, epoch) if folder else None
-        return _Run(programs, recorder, checkpoints, state, epoch).train()
+        try:
+            return _Run(programs, recorder, checkpoints, state, epoch).train()
+        finally:
+            if folder:
+                folder.release()
 
 
 class _Run:

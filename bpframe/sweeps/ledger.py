@@ -12,12 +12,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from bpframe.errors import OutputError
 from bpframe.runs.folder import check_can_be_made, write_whole
+from bpframe.runs.locks import LOCK, locked
 
-LEDGER, LOCK, MULTIRUN = "sweep.jsonl", ".lock", "multirun.yaml"
+LEDGER, MULTIRUN = "sweep.jsonl", "multirun.yaml"
 
 SWEEP, PLAN, CHUNKS, RUNG, JOB = "sweep", "plan", "chunks", "rung", "job"
 """The events: the head of the ledger, the jobs of a batch, the chunks of a group that was planned
@@ -167,17 +168,13 @@ def unwritable(folder: Path, error: OSError) -> OutputError:
 
 def _locked(folder: Path) -> FileLock:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / LOCK)
-        lock.acquire(blocking=False)
-    except Timeout as error:
-        raise OutputError(
-            f"{folder}: another process is running a sweep there; wait for it, or choose another "
-            "hydra.sweep.dir"
-        ) from error
+        return locked(
+            folder,
+            "another process is running a sweep there; wait for it, or choose another "
+            "hydra.sweep.dir",
+        )
     except OSError as error:
         raise unwritable(folder, error) from error
-    return lock
 
 
 def _line(entry: Entry) -> bytes:

@@ -276,10 +276,10 @@ class _Lane:
                 shutil.rmtree(self.job.folder)
             files.write(self.job)
             self._recorder.folder = RunFolder(self.job.folder, one_of_many=True)
+            self._recorder.folder.begin(saved.records if saved else ())
             if saved:
                 self.ending = saved.ending
                 self._recorder.records[:] = saved.records
-                self._recorder.folder.add(*saved.records)
         except OSError as error:
             self._unwritable(error)
         except OutputError as error:
