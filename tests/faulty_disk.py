@@ -50,7 +50,7 @@ class FaultyDisk:
         self.count += 1
         if self.fault == "ENOSPC" and name in _FREEING:
             return False
-        return self.count == self.at if self.fault == KILL else self.count >= self.at
+        return self.count >= self.at if self.fault in ERRORS else self.count == self.at
 
     def fail(self) -> None:
         """End the process, or raise the error of the disk."""

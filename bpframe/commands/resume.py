@@ -13,6 +13,7 @@ import yaml
 from bpframe.configuration.primary import primary
 from bpframe.errors import ConfigError, OutputError
 from bpframe.runs.folder import METRICS, write_whole
+from bpframe.runs.locks import LOCK
 from bpframe.sweeps import ledger
 from bpframe.sweeps.session import Command
 
@@ -56,8 +57,13 @@ def parsed(arguments: list[str]) -> Resumed:
     )
     args = parser.parse_args(arguments)
     found = Resumed(args.folder.absolute(), tuple(args.overrides))
-    is_run = (found.folder / METRICS).exists() and (found.folder / ".hydra").is_dir()
-    if not found.is_sweep and not is_run:
+    has_begun = (found.folder / METRICS).exists()
+    if not found.is_sweep and not has_begun and (found.folder / LOCK).exists():
+        raise OutputError(
+            f"{found.folder}: its run was cut off before it began; give the command of the run "
+            "again"
+        )
+    if not found.is_sweep and not (has_begun and (found.folder / ".hydra").is_dir()):
         raise OutputError(
             f"{found.folder}: holds neither a run ({METRICS} and .hydra) nor a sweep "
             f"({ledger.LEDGER})"
