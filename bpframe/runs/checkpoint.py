@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bpframe.errors import ConfigError, OutputError
-from bpframe.runs.folder import write_whole
+from bpframe.files import remove_partials, write_whole
 from bpframe.runs.records import EpochRecord
 from bpframe.training.experiment import Experiment
 
@@ -177,8 +177,7 @@ class Checkpoints:
             OSError: it cannot be written; the earlier ones stay.
 
         """
-        for partial in self._folder.glob(f".{_PREFIX}*{_END}.partial"):
-            partial.unlink()  # of a write that was cut off
+        remove_partials(self._folder, _PREFIX)
         path = self._folder / f"{_PREFIX}{checkpoint.epoch:08d}{_END}"
         write_whole(path, checkpoint.as_bytes())
         for old in sorted(_files(self._folder))[: -self._settings.keep]:

@@ -13,6 +13,7 @@ from safetensors.numpy import save as to_safetensors
 
 from bpframe.contracts import Params
 from bpframe.errors import OutputError
+from bpframe.files import open_own, remove_partials, write_whole
 from bpframe.runs.records import EpochRecord, RunResult, Summary
 
 try:
@@ -47,7 +48,7 @@ def check_can_be_made(path: Path) -> None:
 
 
 def _refuse(path: Path, *names: str) -> None:
-    held = [name for name in names if (path / name).exists()]
+    held = [name for name in names if os.path.lexists(path / name)]
     if held:
         raise OutputError(f"{path}: holds a run already ({held[0]}); choose another output folder")
 
@@ -55,9 +56,8 @@ def _refuse(path: Path, *names: str) -> None:
 class RunFolder:
     """A folder that belongs to one run.
 
-    A file is on the disk before it gets its name, so that not even a power cut leaves half of one.
-    For a run that is `one_of_many` that is left to the system, which saves four waits for the disk,
-    and metrics.jsonl is not kept open.
+    Files are durable, see `write_whole`. For a run that is `one_of_many` that is left to the
+    system, which saves four waits for the disk, and metrics.jsonl is not kept open.
 
     Raises:
         OutputError: it belongs to another run, or cannot be written.
@@ -94,9 +94,10 @@ class RunFolder:
         self = cls.__new__(cls)
         self.path, self._one_of_many = path, False
         try:
-            self._metrics = (path / METRICS).open("r+", encoding="utf-8")
+            self._metrics = open_own(path / METRICS, "r+")
             self._lock()
             self._metrics.truncate()
+            remove_partials(path)
         except OSError as error:
             raise OutputError(f"{path}: cannot go on: {METRICS}: {error.strerror}") from error
         self.add(*records)
@@ -121,7 +122,7 @@ class RunFolder:
         """Append a line for each record to metrics.jsonl."""
         lines = [json.dumps(record.as_dict(), allow_nan=False) + "\n" for record in records]
         if self._one_of_many:
-            with (self.path / METRICS).open("a", encoding="utf-8") as metrics:
+            with open_own(self.path / METRICS, "a") as metrics:
                 metrics.write("".join(lines))
         else:
             self._metrics.write("".join(lines))
@@ -156,23 +157,6 @@ def read_summary(path: Path) -> dict[str, Any] | None:
     except (ValueError, TypeError):
         pass
     raise OutputError(f"{path / SUMMARY}: is damaged; delete it, and what it told of is lost")
-
-
-def write_whole(path: Path, content: bytes, *, durable: bool = True) -> None:
-    """Write a file whole or not at all, replacing what is there; see RunFolder for `durable`."""
-    temporary = path.with_name(f".{path.name}.partial")
-    with temporary.open("wb") as file:
-        file.write(content)
-        if durable:
-            file.flush()
-            os.fsync(file.fileno())
-    temporary.replace(path)
-    if durable:
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 def named(params: tuple[Params, ...]) -> dict[str, np.ndarray]:
