@@ -12,7 +12,8 @@ import yaml
 
 from bpframe.configuration.primary import primary
 from bpframe.errors import ConfigError, OutputError
-from bpframe.runs.folder import METRICS, write_whole
+from bpframe.files import check_no_link, write_whole
+from bpframe.runs.folder import METRICS
 from bpframe.runs.locks import LOCK
 from bpframe.sweeps import ledger
 from bpframe.sweeps.session import Command
@@ -114,6 +115,7 @@ def note(found: Resumed, config: str) -> None:
     folder = found.folder / ".hydra"
     path = folder / "overrides.yaml"
     try:
+        check_no_link(folder)
         given = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else []
         texts = yaml.safe_dump([*given, *found.overrides], allow_unicode=True)
         write_whole(folder / "config.yaml", config.encode())

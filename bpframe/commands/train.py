@@ -25,6 +25,7 @@ from bpframe.configuration import assembly, composition, hydra_internals, schema
 from bpframe.configuration.plugin_settings import plugin_settings
 from bpframe.data import Data
 from bpframe.errors import ConfigError, DivergenceError, OutputError, unknown
+from bpframe.files import check_no_link
 from bpframe.plugin_host import host
 from bpframe.plugin_host.events import PluginEvents
 from bpframe.plugin_host.registry import Registry
@@ -98,8 +99,7 @@ def resume(arguments: list[str]) -> None:
         with composition.initialised(None, place), registry.explaining():
             cfg = composition.compose_config(args.overrides, name=args.config_name)
             experiment = assembly.assemble(cfg, registry)
-    with open_dict(cfg.hydra):
-        cfg.hydra.runtime.output_dir = str(found.folder)
+    _enter(cfg, found.folder)
     HydraConfig.instance().set_config(cfg)
     configure_log(cfg.hydra.job_logging, cfg.hydra.verbose)
     data = loading.load(experiment)
@@ -184,20 +184,24 @@ def _single(args: Namespace, registry: Registry) -> None:
             cfg = composition.compose_config(args.overrides, name=args.config_name)
             experiment = assembly.assemble(cfg, registry)
         data = loading.load(experiment)
-        taken = _taken(Path(str(cfg.hydra.run.dir)).absolute())
+        output_dir = Path(str(cfg.hydra.run.dir)).absolute()
+        folder.check_unused(output_dir)
+        _enter(cfg, output_dir)
+        taken = RunFolder(output_dir)  # before Hydra writes into it
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None
         callbacks = hydra_internals.callbacks(cfg)
         callbacks.on_run_start(config=cfg, config_name=args.config_name)
-        job = run_job(
-            task_function=lambda cfg: _show(
-                loop.run, cfg, experiment, data, registry, taken, plots=cfg.plots is not False
-            ),
-            config=cfg,
-            job_dir_key="hydra.run.dir",
-            job_subdir_key=None,
-            hydra_context=HydraContext(config_loader=hydra.config_loader, callbacks=callbacks),
-        )
+        with folder.writing(output_dir):
+            job = run_job(
+                task_function=lambda cfg: _show(
+                    loop.run, cfg, experiment, data, registry, taken, plots=cfg.plots is not False
+                ),
+                config=cfg,
+                job_dir_key="hydra.run.dir",
+                job_subdir_key=None,
+                hydra_context=HydraContext(config_loader=hydra.config_loader, callbacks=callbacks),
+            )
         callbacks.on_run_end(config=cfg, config_name=args.config_name, job_return=job)
     if job.status is not JobStatus.COMPLETED:
         raise hydra_internals.returned(job)
@@ -247,6 +251,29 @@ def _hydra(args: Namespace, registry: Registry) -> None:
             config_path=str(args.config_path or schemas.directory()),
             config_name=args.config_name or composition.CONFIG_NAME,
         )
+
+
+def _enter(cfg: DictConfig, output_dir: Path) -> None:
+    """Note the run folder in the config; refuse links where Hydra would write into it.
+
+    Raises:
+        OutputError: a log file, or one of Hydra's own, is a link.
+
+    """
+    with open_dict(cfg.hydra):
+        cfg.hydra.runtime.output_dir = str(output_dir)
+    logging = OmegaConf.to_container(cfg.hydra.job_logging or OmegaConf.create(), resolve=True)
+    assert isinstance(logging, dict)
+    handlers = (logging.get("handlers") or {}).values()
+    paths = [output_dir / str(handler["filename"]) for handler in handlers if "filename" in handler]
+    if cfg.hydra.output_subdir is not None:
+        own = output_dir / str(cfg.hydra.output_subdir)
+        paths += [own, *(own / f"{name}.yaml" for name in ("config", "hydra", "overrides"))]
+    for path in paths:
+        try:
+            check_no_link(path)
+        except OSError as error:
+            raise OutputError(f"{path}: {error.strerror}") from error
 
 
 def _job(cfg: DictConfig, registry: Registry) -> float | None:
@@ -300,12 +327,6 @@ def _show(
         raise
     console.show_result(screen, result, path)
     return result
-
-
-def _taken(path: Path) -> RunFolder:
-    """The folder of a run to come, before Hydra writes into it."""
-    folder.check_unused(path)
-    return RunFolder(path)
 
 
 def _check_sweep_folder(path: Path) -> None:

@@ -182,7 +182,8 @@ class Recorder:
         try:
             folder.write(CURVES, learning_curves(history))
         except Exception as error:
-            text = f"{folder.path / CURVES}: not drawn: {described(error)}"
+            reason = error.strerror if isinstance(error, OSError) else None
+            text = f"{folder.path / CURVES}: not drawn: {reason or described(error)}"
             warnings.warn(text, OutputWarning, stacklevel=2)
 
 

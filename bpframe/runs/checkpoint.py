@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bpframe.errors import ConfigError, OutputError
-from bpframe.runs.folder import write_whole
+from bpframe.files import remove_partials, write_whole
 from bpframe.runs.records import EpochRecord
 from bpframe.training.experiment import Experiment
 
@@ -156,7 +156,7 @@ class Checkpoints:
     """The checkpoints of one run in its folder: when the next is due, and which stay."""
 
     def __init__(self, folder: Path, settings: Checkpointing, epoch: int = 0) -> None:
-        self._folder = folder
+        self.folder = folder
         self._settings = settings
         self._epoch = epoch
         self._time = time.monotonic()
@@ -168,7 +168,7 @@ class Checkpoints:
 
     def is_kept_at_the_end(self) -> bool:
         """Whether the run has checkpoints, so that its end is one as well: it can be prolonged."""
-        return any(_files(self._folder))
+        return any(_files(self.folder))
 
     def write(self, checkpoint: Checkpoint) -> None:
         """Write a checkpoint; all but the last few go.
@@ -177,11 +177,10 @@ class Checkpoints:
             OSError: it cannot be written; the earlier ones stay.
 
         """
-        for partial in self._folder.glob(f".{_PREFIX}*{_END}.partial"):
-            partial.unlink()  # of a write that was cut off
-        path = self._folder / f"{_PREFIX}{checkpoint.epoch:08d}{_END}"
+        remove_partials(self.folder, _PREFIX)
+        path = self.folder / f"{_PREFIX}{checkpoint.epoch:08d}{_END}"
         write_whole(path, checkpoint.as_bytes())
-        for old in sorted(_files(self._folder))[: -self._settings.keep]:
+        for old in sorted(_files(self.folder))[: -self._settings.keep]:
             old.unlink()
         self._epoch, self._time = checkpoint.epoch, time.monotonic()
 

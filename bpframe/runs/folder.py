@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from safetensors.numpy import save as to_safetensors
 
 from bpframe.contracts import Params
 from bpframe.errors import OutputError
+from bpframe.files import open_own, remove_partials, write_whole
 from bpframe.runs.locks import LOCK, locked
 from bpframe.runs.records import EpochRecord, RunResult, Summary
 
@@ -46,7 +48,7 @@ def check_can_be_made(path: Path) -> None:
 
 
 def _refuse(path: Path, *names: str) -> None:
-    held = [name for name in names if (path / name).exists()]
+    held = [name for name in names if os.path.lexists(path / name)]
     if held:
         raise OutputError(f"{path}: holds a run already ({held[0]}); choose another output folder")
 
@@ -54,9 +56,8 @@ def _refuse(path: Path, *names: str) -> None:
 class RunFolder:
     """A folder that belongs to one run, from now on until the process ends.
 
-    A file is on the disk before it gets its name, so that not even a power cut leaves half of one.
-    For a run that is `one_of_many` that is left to the system, which saves four waits for the disk,
-    and there is no lock, since the whole sweep has one.
+    Files are durable, see `write_whole`. For a run that is `one_of_many` that is left to the
+    system, which saves four waits for the disk, and there is no lock, since the sweep has one.
 
     Raises:
         OutputError: it belongs to another run, or cannot be written.
@@ -84,6 +85,7 @@ class RunFolder:
         """
         self = cls.__new__(cls)
         self.path, self._one_of_many, self._lock = path, False, _locked(path)
+        remove_partials(path)
         self.begin(records)
         return self
 
@@ -94,14 +96,11 @@ class RunFolder:
             OutputError: it cannot be written.
 
         """
-        try:
+        with writing(self.path):
             if records:
                 self.write(METRICS, _lines(records))
             else:
-                (self.path / METRICS).write_bytes(b"")
-        except OSError as error:
-            self.release()
-            raise OutputError(f"{self.path}: cannot be written: {error.strerror}") from error
+                (self.path / METRICS).touch(exist_ok=False)
 
     def release(self) -> None:
         """Let other processes have the folder."""
@@ -109,25 +108,52 @@ class RunFolder:
             self._lock.release()
 
     def add(self, *records: EpochRecord) -> None:
-        """Append a line for each record to metrics.jsonl."""
-        with (self.path / METRICS).open("ab") as metrics:
+        """Append a line for each record to metrics.jsonl.
+
+        Raises:
+            OutputError: it cannot be written.
+
+        """
+        with writing(self.path), open_own(self.path / METRICS, "ab") as metrics:
             metrics.write(_lines(records))
 
     def finish(self, result: RunResult) -> None:
-        """Write the parameters, then the summary; a folder that has one is complete."""
-        self.write(PARAMS, to_safetensors(named(result.params), {"format": "bpframe"}))
-        self.write(SUMMARY, summary_json(result.summary).encode())
+        """Write the parameters, then the summary; a folder that has one is complete.
+
+        Raises:
+            OutputError: they cannot be written.
+
+        """
+        with writing(self.path):
+            self.write(PARAMS, to_safetensors(named(result.params), {"format": "bpframe"}))
+            self.write(SUMMARY, summary_json(result.summary).encode())
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a file whole or not at all."""
+        """Write a file whole or not at all.
+
+        Raises:
+            OSError: it cannot be written.
+
+        """
         write_whole(self.path / name, content, durable=not self._one_of_many)
 
 
 def _locked(path: Path) -> FileLock:
-    try:
+    with writing(path):
         return locked(path, "is in use: its run is still going on; choose another output folder")
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn an OSError met in the folder of a run into an OutputError, which says how to go on."""
+    try:
+        yield
     except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
+        begun = (path / METRICS).exists()
+        again = f"run bpframe resume {path}" if begun else "give the command of the run again"
+        raise OutputError(
+            f"{path}: cannot be written: {error.strerror or error}; fix that, then {again}"
+        ) from error
 
 
 def _lines(records: Sequence[EpochRecord]) -> bytes:
@@ -154,23 +180,6 @@ def read_summary(path: Path) -> dict[str, Any] | None:
     except (ValueError, TypeError):
         pass
     raise OutputError(f"{path / SUMMARY}: is damaged; delete it, and what it told of is lost")
-
-
-def write_whole(path: Path, content: bytes, *, durable: bool = True) -> None:
-    """Write a file whole or not at all, replacing what is there; see RunFolder for `durable`."""
-    temporary = path.with_name(f".{path.name}.partial")
-    with temporary.open("wb") as file:
-        file.write(content)
-        if durable:
-            file.flush()
-            os.fsync(file.fileno())
-    temporary.replace(path)
-    if durable:
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 def named(params: tuple[Params, ...]) -> dict[str, np.ndarray]:

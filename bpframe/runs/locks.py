@@ -7,6 +7,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from bpframe.errors import OutputError
+from bpframe.files import check_no_link
 
 LOCK = ".lock"
 
@@ -20,6 +21,7 @@ def locked(folder: Path, problem: str) -> FileLock:
 
     """
     folder.mkdir(parents=True, exist_ok=True)
+    check_no_link(folder / LOCK)
     lock = FileLock(folder / LOCK)
     try:
         lock.acquire(blocking=False)

@@ -193,6 +193,8 @@ class _Run:
             if error.number == signal.SIGINT:
                 raise KeyboardInterrupt from error
             raise SystemExit(error.status) from error
+        except OutputError:  # of the disk itself, with which no file will fare better
+            raise
         except Exception as error:
             self._finish(Ending("failed", error=f"{type(error).__name__}: {error}"))
             raise
@@ -241,7 +243,8 @@ class _Run:
             )
         except OSError as error:
             if not self.has_warned:
-                text = f"no checkpoint after epoch {self.epoch}: {error.strerror or error}"
+                path, reason = self.checkpoints.folder, error.strerror or error
+                text = f"{path}: no checkpoint after epoch {self.epoch}: {reason}"
                 warnings.warn(text, OutputWarning, stacklevel=2)
             self.has_warned = True
 

@@ -10,12 +10,13 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from filelock import FileLock
 
 from bpframe.errors import OutputError
-from bpframe.runs.folder import check_can_be_made, write_whole
+from bpframe.files import is_partial, open_own, write_whole
+from bpframe.runs.folder import check_can_be_made
 from bpframe.runs.locks import LOCK, locked
 
 LEDGER, MULTIRUN = "sweep.jsonl", "multirun.yaml"
@@ -44,7 +45,7 @@ class Ledger:
         self._head = head
         self._files = files or {}
         self._lock: FileLock | None = None
-        self._file: BinaryIO | None = None
+        self._file: IO[bytes] | None = None
 
     @classmethod
     def new(cls, folder: Path, head: Entry, files: Mapping[str, str]) -> Ledger:
@@ -106,22 +107,22 @@ class Ledger:
         if self._lock:
             self._lock.release()
 
-    def _begin(self) -> BinaryIO:
+    def _begin(self) -> IO[bytes]:
         self._lock = _locked(self.folder)
         try:
             _check_unused(self.folder)
             for name, content in self._files.items():
-                (self.folder / name).write_text(content, encoding="utf-8")
+                write_whole(self.folder / name, content.encode())
             # By a rename, so that where there is a ledger, there is its head.
             write_whole(self.folder / LEDGER, _line({"event": SWEEP, **(self._head or {})}))
             return self._open()
         except OSError as error:
             raise unwritable(self.folder, error) from error
 
-    def _open(self) -> BinaryIO:
+    def _open(self) -> IO[bytes]:
         path = self.folder / LEDGER
         self.entries = _entries(path)
-        self._file = path.open("r+b", buffering=0)
+        self._file = open_own(path, "r+b", buffering=0)
         self._file.truncate(_whole(path.read_bytes()))
         self._file.seek(0, os.SEEK_END)
         return self._file
@@ -129,8 +130,10 @@ class Ledger:
 
 def _check_unused(folder: Path) -> None:
     check_can_be_made(folder)
-    remains = {LOCK, f".{LEDGER}.partial", MULTIRUN}
-    if folder.exists() and any(path.name not in remains for path in folder.iterdir()):
+    remains = {LOCK, MULTIRUN}
+    if folder.exists() and any(
+        path.name not in remains and not is_partial(path) for path in folder.iterdir()
+    ):
         again = f", or finish it with bpframe resume {folder}" if holds(folder) else ""
         raise OutputError(f"{folder}: is not empty; choose another hydra.sweep.dir{again}")
 

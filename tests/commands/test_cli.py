@@ -620,3 +620,15 @@ def test_an_unknown_objective_is_told_before_anything_is_trained(
     assert done.status == 1
     assert "sweep.objective" in done.out
     assert not list(tmp_path.rglob("metrics.jsonl"))
+
+
+def test_a_log_that_is_a_link_ends_a_run_in_one_line(tmp_path: Path, main: Main) -> None:
+    target, run = tmp_path / "precious", tmp_path / "run"
+    run.mkdir()
+    target.write_text("precious")
+    (run / "bpframe.log").symlink_to(target)
+    ended = main(*QUICK, "training.epochs=1", f"hydra.run.dir={run}")
+    assert ended.status == 1
+    assert re.fullmatch(rf"bpframe: {run}/bpframe.log: is a symbolic link, .*\n", ended.err)
+    assert target.read_text() == "precious"
+    assert [path.name for path in run.iterdir()] == ["bpframe.log"]

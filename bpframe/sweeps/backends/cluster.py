@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bpframe.errors import ConfigError
+from bpframe.files import check_no_link, write_whole
 from bpframe.runs.folder import SUMMARY
 from bpframe.sweeps.backends.backend import RETRIES, WorkerBackend, WorkerDevice
 from bpframe.sweeps.backends.cluster_unit import ClusterUnit
@@ -143,8 +144,9 @@ class Cluster(WorkerBackend):
     def _begin(self) -> None:
         """Become the driver of the sweep; see what earlier drivers have left."""
         try:
+            check_no_link(self._folder)
             self._folder.mkdir(exist_ok=True)
-            self._session.write_text(self._token)
+            write_whole(self._session, self._token.encode())
         except OSError as error:
             raise unwritable(self._folder.parent, error) from error
         if self._executor is None:

@@ -20,9 +20,9 @@ import numpy as np
 
 from bpframe.contracts import Params
 from bpframe.errors import OutputError, OutputWarning
+from bpframe.files import check_no_link, remove_partials, write_whole
 from bpframe.runs.bookkeeping import Ending
 from bpframe.runs.checkpoint import Checkpointing, host, like, packed, unpacked
-from bpframe.runs.folder import write_whole
 from bpframe.runs.records import EpochRecord
 from bpframe.sweeps.hydra.jobs import Job
 from bpframe.sweeps.lanes.programs import Layout
@@ -86,7 +86,9 @@ class ChunkCheckpoints:
             )
         content = packed({"epoch": found.epoch, "lanes": lanes}, arrays)
         try:
+            check_no_link(self._path.parent)
             self._path.parent.mkdir(exist_ok=True)
+            remove_partials(self._path.parent, self._path.name)
             write_whole(self._path, content)
         except OSError as error:
             if not self._has_warned:
@@ -136,9 +138,12 @@ def remove(jobs: Sequence[Job], layout: Layout) -> None:
 def remove_all(sweep: Path) -> None:
     """Remove what is left of checkpoints when all jobs are done, as after a kill at the last."""
     folder = sweep / FOLDER
-    for path in (*folder.glob("*.npz"), *folder.glob(".*.npz.partial")):
-        path.unlink()
-    with contextlib.suppress(OSError):  # it is not there, or holds something that is not ours
+    # Where it is a link, not there, or holds something that is not ours, it stays.
+    with contextlib.suppress(OSError):
+        check_no_link(folder)
+        remove_partials(folder)
+        for path in folder.glob("*.npz"):
+            path.unlink()
         folder.rmdir()
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from bpframe.errors import OutputWarning, described
-from bpframe.runs.folder import METRICS, write_whole
+from bpframe.files import write_whole
+from bpframe.runs.folder import METRICS
 from bpframe.sweeps.objective import Objective
 from bpframe.sweeps.report import page
 from bpframe.sweeps.report.runs import ReportRun

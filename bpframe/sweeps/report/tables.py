@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bpframe.configuration.primary import primary
-from bpframe.runs.folder import write_whole
+from bpframe.files import write_whole
 from bpframe.sweeps.objective import Objective
 from bpframe.sweeps.rows import Row
 

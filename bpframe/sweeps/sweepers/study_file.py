@@ -6,11 +6,12 @@ import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from optuna.storages.journal import BaseJournalBackend
 
 from bpframe.errors import OutputError
+from bpframe.files import check_no_link, open_own
 from bpframe.sweeps.ledger import unwritable
 
 _LINES = "bpframe_lines"
@@ -35,6 +36,7 @@ class StudyFile(BaseJournalBackend):
             end = _whole(content)
             self._logs = [json.loads(line) for line in content[:end].splitlines()]
             if end < len(content):
+                check_no_link(path)
                 os.truncate(path, end)
         except ValueError as error:
             raise OutputError(f"{path}: is no journal of Optuna: {error}") from error
@@ -63,14 +65,14 @@ class StudyFile(BaseJournalBackend):
         new[0] = {**new[0], _LINES: len(new)}
         text = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in new).encode()
         try:
-            with self._path.open("ab", buffering=0) as file:
+            with open_own(self._path, "ab", buffering=0) as file:
                 _append(file, text)
         except OSError as error:
             raise unwritable(self._path.parent, error) from error
         self._written = len(self._logs)
 
 
-def _append(file: BinaryIO, text: bytes) -> None:
+def _append(file: IO[bytes], text: bytes) -> None:
     """Add all to a file, or nothing."""
     end = file.seek(0, os.SEEK_END)
     rest = memoryview(text)
