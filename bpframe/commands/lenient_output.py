@@ -70,9 +70,9 @@ def lenient_logs() -> Iterator[None]:
     """Log files that cannot be written are told of once each, in a warning of one line."""
     told: set[str] = set()
 
-    def warn(handler: logging.Handler, record: logging.LogRecord) -> None:
+    def warn(self: logging.Handler, record: logging.LogRecord) -> None:
         del record
-        name, error = getattr(handler, "baseFilename", "the log"), sys.exception()
+        name, error = getattr(self, "baseFilename", "the log"), sys.exception()
         if name not in told:
             told.add(name)
             reason = getattr(error, "strerror", None) or error

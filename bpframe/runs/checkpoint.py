@@ -1,7 +1,7 @@
 """Checkpoints: all that a run needs to go on, bit for bit.
 
-A checkpoint is one file of arrays, `checkpoint-EPOCH.npz`, written whole or not at all. Its zip
-format has a checksum for every array, the JSON with the records among them.
+A checkpoint is one file of arrays, `checkpoint-EPOCH.npz`, written whole or not at all, with a
+checksum of all of it at its end.
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ import numpy as np
 
 from bpframe.errors import ConfigError, OutputError
 from bpframe.files import remove_partials, write_whole
+from bpframe.runs.checksums import checksum
 from bpframe.runs.records import EpochRecord
 from bpframe.training.experiment import Experiment
 
 _PREFIX, _END, _META = "checkpoint-", ".npz", "meta"
+_DIGITS = len(checksum(b""))
 
 
 class Checkpointing(NamedTuple):
@@ -132,7 +134,8 @@ def packed(meta: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
     buffer = io.BytesIO()
     text = np.frombuffer(json.dumps(meta).encode(), np.uint8)
     np.savez(buffer, allow_pickle=False, **{**arrays, _META: text})
-    return buffer.getvalue()
+    content = buffer.getvalue()
+    return content + checksum(content).encode()
 
 
 def unpacked(path: Path) -> tuple[Mapping[str, Any], Mapping[str, np.ndarray]]:
@@ -143,7 +146,11 @@ def unpacked(path: Path) -> tuple[Mapping[str, Any], Mapping[str, np.ndarray]]:
 
     """
     try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as found:
+        content = path.read_bytes()
+        end = len(content) - _DIGITS
+        if checksum(content[:end]).encode() != content[end:]:
+            raise ValueError("it does not fit its checksum")
+        with np.load(io.BytesIO(content[:end]), allow_pickle=False) as found:
             arrays = {name: found[name] for name in found.files}
         return json.loads(arrays.pop(_META).tobytes()), arrays
     except OSError as error:

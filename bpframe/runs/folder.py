@@ -16,8 +16,9 @@ from safetensors.numpy import save as to_safetensors
 from bpframe.contracts import Params
 from bpframe.errors import OutputError
 from bpframe.files import open_own, remove_partials, write_whole
+from bpframe.runs.checksums import CHECKSUM, checksum, opened, sealed
 from bpframe.runs.locks import LOCK, locked
-from bpframe.runs.records import EpochRecord, RunResult, Summary
+from bpframe.runs.records import EpochRecord, RunResult
 
 METRICS, SUMMARY, PARAMS, CURVES = (
     "metrics.jsonl",
@@ -25,6 +26,7 @@ METRICS, SUMMARY, PARAMS, CURVES = (
     "params.safetensors",
     "learning_curves.png",
 )
+CONFIG = ".hydra/config.yaml"
 
 
 def check_unused(path: Path) -> None:
@@ -59,6 +61,10 @@ class RunFolder:
     Files are durable, see `write_whole`. For a run that is `one_of_many` that is left to the
     system, which saves four waits for the disk, and there is no lock, since the sweep has one.
 
+    Attributes:
+        path: the folder.
+        checksum: that of summary.json, once it is written.
+
     Raises:
         OutputError: it belongs to another run, or cannot be written.
 
@@ -66,6 +72,8 @@ class RunFolder:
 
     def __init__(self, path: Path, *, one_of_many: bool = False) -> None:
         self.path = path
+        self.checksum: str | None = None
+        self._metrics = checksum(b"")
         self._one_of_many = one_of_many
         _refuse(path, METRICS, SUMMARY, PARAMS)
         self._lock = None if one_of_many else _locked(path)
@@ -85,22 +93,22 @@ class RunFolder:
         """
         self = cls.__new__(cls)
         self.path, self._one_of_many, self._lock = path, False, _locked(path)
-        remove_partials(path)
-        self.begin(records)
+        self.checksum, self._metrics = None, checksum(_lines(records))
+        with writing(path):
+            remove_partials(path)
+            (path / SUMMARY).unlink(missing_ok=True)  # from now on it is no longer true
+            self.write(METRICS, _lines(records))
         return self
 
-    def begin(self, records: Sequence[EpochRecord] = ()) -> None:
-        """Write metrics.jsonl, with these records in it.
+    def begin(self) -> None:
+        """Make metrics.jsonl: from now on there is a run in the folder.
 
         Raises:
             OutputError: it cannot be written.
 
         """
         with writing(self.path):
-            if records:
-                self.write(METRICS, _lines(records))
-            else:
-                (self.path / METRICS).touch(exist_ok=False)
+            (self.path / METRICS).touch(exist_ok=False)
 
     def release(self) -> None:
         """Let other processes have the folder."""
@@ -114,19 +122,27 @@ class RunFolder:
             OutputError: it cannot be written.
 
         """
+        lines = _lines(records)
         with writing(self.path), open_own(self.path / METRICS, "ab") as metrics:
-            metrics.write(_lines(records))
+            metrics.write(lines)
+        self._metrics = checksum(lines, self._metrics)
 
     def finish(self, result: RunResult) -> None:
-        """Write the parameters, then the summary; a folder that has one is complete.
+        """Write the parameters, then the summary, with the checksums of all; then it is complete.
 
         Raises:
             OutputError: they cannot be written.
 
         """
         with writing(self.path):
-            self.write(PARAMS, to_safetensors(named(result.params), {"format": "bpframe"}))
-            self.write(SUMMARY, summary_json(result.summary).encode())
+            params = to_safetensors(named(result.params), {"format": "bpframe"})
+            self.write(PARAMS, params)
+            files = {METRICS: self._metrics, PARAMS: checksum(params)}
+            if (self.path / CONFIG).is_file():
+                files[CONFIG] = checksum((self.path / CONFIG).read_bytes())
+            summary = sealed({**result.summary.as_dict(), "files": files})
+            self.write(SUMMARY, (json.dumps(summary, indent=2) + "\n").encode())
+        self.checksum = summary[CHECKSUM]
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file whole or not at all.
@@ -170,16 +186,48 @@ def read_summary(path: Path) -> dict[str, Any] | None:
 
     """
     try:
-        found = json.loads((path / SUMMARY).read_bytes())
-        if {"status", "stopped", "epochs"} <= set(found):
-            return found
+        return opened((path / SUMMARY).read_bytes())
     except FileNotFoundError:
         return None
     except OSError as error:
         raise OutputError(f"{path / SUMMARY}: cannot be read: {error.strerror}") from error
-    except (ValueError, TypeError):
-        pass
-    raise OutputError(f"{path / SUMMARY}: is damaged; delete it, and what it told of is lost")
+    except ValueError as error:
+        raise OutputError(
+            f"{path / SUMMARY}: is damaged; delete it, and what it told of is lost"
+        ) from error
+
+
+def check_whole(path: Path, summary_checksum: str | None = None) -> None:
+    """Check that the folder of a run that has ended holds what was written.
+
+    Raises:
+        OutputError: a file is missing or damaged, or the summary is not the one with the given
+            checksum.
+
+    """
+    summary = read_summary(path)
+    if summary is None:
+        raise OutputError(f"{path / SUMMARY}: is missing")
+    if summary_checksum not in (None, sealed(summary)[CHECKSUM]):
+        raise OutputError(f"{path / SUMMARY}: is that of another run")
+    for name, expected in summary["files"].items():
+        check_file(path / name, expected)
+
+
+def check_file(path: Path, expected: str | None) -> bytes:
+    """The content of a file.
+
+    Raises:
+        OutputError: it is missing, cannot be read, or has another checksum than it should have.
+
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be read: {error.strerror}") from error
+    if expected not in (None, checksum(content)):
+        raise OutputError(f"{path}: is damaged, or of another run: it does not fit {SUMMARY}")
+    return content
 
 
 def named(params: tuple[Params, ...]) -> dict[str, np.ndarray]:
@@ -189,8 +237,3 @@ def named(params: tuple[Params, ...]) -> dict[str, np.ndarray]:
         for number, layer in enumerate(params, start=2)
         for name, array in layer._asdict().items()
     }
-
-
-def summary_json(summary: Summary) -> str:
-    """The summary as indented JSON."""
-    return json.dumps(summary.as_dict(), indent=2, allow_nan=False) + "\n"

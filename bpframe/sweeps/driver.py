@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections import deque
 from collections.abc import Callable, Container, Mapping, Sequence
 
-from bpframe.errors import BpframeError, ConfigError, OutputError, PluginWarning, described, unknown
-from bpframe.runs.folder import SUMMARY
+from bpframe.errors import (
+    BpframeError,
+    ConfigError,
+    OutputError,
+    OutputWarning,
+    PluginWarning,
+    described,
+    unknown,
+)
+from bpframe.runs.folder import check_whole
 from bpframe.runs.listeners import Events
 from bpframe.sweeps import ledger
 from bpframe.sweeps.backends import messages
@@ -291,15 +298,16 @@ class Driver:
         return row is not None and row.status in FINISHED
 
     def _is_done(self, job: Job) -> bool:
-        """Whether the job has ended for good and its run folder is whole."""
+        """Whether the job has ended for good and its run folder is whole; if not, it is told."""
         if not self._has_ended(job):
             return False
-        row = self.rows[job.num]
         try:
-            summary = json.loads((job.folder / SUMMARY).read_bytes())
-        except (OSError, ValueError):
+            check_whole(job.folder, self.rows[job.num].checksum)
+        except OutputError as error:
+            text = f"{error}; job {job.num} is run again"
+            warnings.warn(text, OutputWarning, stacklevel=2)
             return False
-        return summary["status"] == row.status
+        return True
 
 
 def _lost(unit: Unit, outcome: UnitResult) -> list[Row]:

@@ -12,6 +12,7 @@ from bpframe import files
 from bpframe.errors import OutputError
 from bpframe.runs.checkpoint import Checkpoint, Checkpointing, Checkpoints
 from bpframe.runs.folder import METRICS, PARAMS, RunFolder
+from bpframe.runs.locks import LOCK
 from bpframe.sweeps import ledger
 from bpframe.sweeps.lanes import checkpoint as lane_checkpoint
 
@@ -104,13 +105,13 @@ def test_a_new_run_takes_no_folder_with_links_of_that_name(tmp_path: Path) -> No
 
 def test_what_a_killed_writer_left_goes_when_the_run_goes_on(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
-    folder.add()
+    folder.begin()
     left = folder.path / f".{PARAMS}.0123.partial"
     left.write_bytes(b"half")
     (folder.path / "mine.partial").write_bytes(b"")
-    folder._metrics.close()  # pyright: ignore[reportPrivateUsage]  (as a kill does)
-    RunFolder.reopened(folder.path, ())._metrics.close()  # pyright: ignore[reportPrivateUsage]
-    assert {path.name for path in folder.path.iterdir()} == {METRICS, "mine.partial"}
+    folder.release()  # as a kill does
+    RunFolder.reopened(folder.path, ()).release()
+    assert {path.name for path in folder.path.iterdir()} == {".lock", METRICS, "mine.partial"}
 
 
 def test_checkpoints_clear_their_own_remains(tmp_path: Path) -> None:
@@ -120,7 +121,7 @@ def test_checkpoints_clear_their_own_remains(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-00000002.npz"]
 
 
-@pytest.mark.parametrize("name", [ledger.LOCK, ledger.LEDGER])
+@pytest.mark.parametrize("name", [LOCK, ledger.LEDGER])
 def test_a_sweep_goes_on_through_no_link(tmp_path: Path, target: Path, name: str) -> None:
     sweep = tmp_path / "sweep"
     head = b'{"event":"sweep"}\n{"half'

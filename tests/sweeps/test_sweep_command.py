@@ -27,6 +27,7 @@ import bpframe
 from bpframe import ConfigError
 from bpframe.configuration import assembly, composition, schemas
 from bpframe.plugin_host import host
+from bpframe.runs.checksums import opened, sealed_line
 from bpframe.sweeps import objective
 from bpframe.sweeps.report import tables
 from bpframe.sweeps.rows import Row
@@ -275,9 +276,10 @@ def test_resume_makes_what_is_missing_from_wherever_it_is_called(
     shutil.copytree(ended.home, home, copy_function=shutil.copy2)
     folder = home / "of" / "sweep"
     head, *entries = (folder / "sweep.jsonl").read_text().splitlines()
-    moved = json.loads(head)
+    moved = opened(head.encode())
     moved["command"]["cwd"] = str(home)
-    (folder / "sweep.jsonl").write_text("\n".join([json.dumps(moved), *entries, '{"event"']))
+    rest = "\n".join([*entries, '{"event"']).encode()
+    (folder / "sweep.jsonl").write_bytes(sealed_line(moved) + rest)
     expected = {num: bits(folder / str(num)) for num in RUN}
     for name in ("1", "2", "results.csv", "report.html", "best.yaml"):
         path = folder / name

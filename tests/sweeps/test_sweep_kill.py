@@ -22,6 +22,7 @@ from test_cli import process
 from test_sweep_driver import times
 from test_sweep_lanes import bits
 
+from bpframe.runs.checksums import opened, sealed_line
 from bpframe.sweeps import ledger
 
 JOBS = 16
@@ -90,7 +91,7 @@ def without_folders(path: Path) -> list[str]:
 
 
 def without_time(row: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in row.items() if key != "timing"}
+    return {key: value for key, value in row.items() if key not in ("timing", "checksum")}
 
 
 def finished(folder: Path) -> dict[Path, int]:
@@ -253,8 +254,8 @@ def test_a_folder_that_cannot_be_written_is_one_line(
         assert line.startswith(f"bpframe: {about}: cannot be ")
     mount("-o", "remount,rw", str(disk))
     head, *rest = (folder / "sweep.jsonl").read_text().splitlines(keepends=True)
-    moved = json.loads(head)
+    moved = opened(head.encode())
     moved["command"]["cwd"] = str(tmp_path)
-    (folder / "sweep.jsonl").write_text(json.dumps(moved) + "\n" + "".join(rest))
+    (folder / "sweep.jsonl").write_bytes(sealed_line(moved) + "".join(rest).encode())
     assert finish(start, tmp_path, "resume", str(folder)) == (0, "")
     assert bits(folder / "5") == bits(undisturbed.folder / "5")

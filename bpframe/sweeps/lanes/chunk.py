@@ -276,8 +276,9 @@ class _Lane:
                 shutil.rmtree(self.job.folder)
             files.write(self.job)
             self._recorder.folder = RunFolder(self.job.folder, one_of_many=True)
-            self._recorder.folder.begin(saved.records if saved else ())
+            self._recorder.folder.begin()
             if saved:
+                self._recorder.folder.add(*saved.records)
                 self.ending = saved.ending
                 self._recorder.records[:] = saved.records
         except OSError as error:
@@ -342,7 +343,9 @@ class _Lane:
                 device=str(self._programs.device(self.place)),
             )
         logs.write(self.job, self._log)
-        return Row.of(self.job, result.summary, self._recorder.records)
+        folder = self._recorder.folder
+        checksum = folder.checksum if folder else None
+        return Row.of(self.job, result.summary, self._recorder.records, checksum)
 
     def _unusable(self, error: OutputError) -> None:
         if isinstance(error.__cause__, OSError):
