@@ -23,10 +23,14 @@ _ALLOWED = ("training.epochs=", "checkpoint.", "plots=")
 
 
 class Resumed(NamedTuple):
-    """What to go on with: a folder, and settings that change."""
+    """What to go on with: a folder, and settings that change.
+
+    `accepts_changes` says whether code and data may be others than before.
+    """
 
     folder: Path
     overrides: tuple[str, ...]
+    accepts_changes: bool
 
     @property
     def is_sweep(self) -> bool:
@@ -48,6 +52,11 @@ def parsed(arguments: list[str]) -> Resumed:
         "missing, and keep what is done",
     )
     parser.error = _error
+    parser.add_argument(
+        "--accept-changes",
+        action="store_true",
+        help="go on although code, data or versions have changed; the results tell of it",
+    )
     parser.add_argument("folder", metavar="RUN_OR_SWEEP", type=Path)
     parser.add_argument(
         "overrides",
@@ -57,7 +66,7 @@ def parsed(arguments: list[str]) -> Resumed:
         "the launcher, such as hydra.sweeper.n_trials=100",
     )
     args = parser.parse_args(arguments)
-    found = Resumed(args.folder.absolute(), tuple(args.overrides))
+    found = Resumed(args.folder.absolute(), tuple(args.overrides), args.accept_changes)
     has_begun = (found.folder / METRICS).exists()
     if not found.is_sweep and not has_begun and (found.folder / LOCK).exists():
         raise OutputError(

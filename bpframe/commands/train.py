@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping
@@ -21,6 +22,7 @@ from rich.console import Console
 from bpframe.commands import console, plugins, sweeps
 from bpframe.commands import resume as resuming
 from bpframe.commands.explanation import explain as explained
+from bpframe.commands.resume import Resumed
 from bpframe.configuration import assembly, composition, hydra_internals, schemas
 from bpframe.configuration.plugin_settings import plugin_settings
 from bpframe.data import Data
@@ -89,7 +91,7 @@ def resume(arguments: list[str]) -> None:
         args = _parsed(_parser(), ["--multirun", *again, f"hydra.sweep.dir={folder}"])
         args.config_name, args.config_dir = command.config_name, command.config_dir
         args.config_path = Path(command.config_path) if command.config_path else None
-        _multirun(args, _registry(args), resumes=True)
+        _multirun(args, _registry(args), resumed=found)
         return
     with resuming.scratch() as place:
         resuming.run(found, Path(place))
@@ -105,7 +107,8 @@ def resume(arguments: list[str]) -> None:
     data = loading.load(experiment)
     task = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
     resuming.note(found, OmegaConf.to_yaml(task))
-    _show(loop.resume, cfg, experiment, data, registry, found.folder, plots=cfg.plots is not False)
+    go_on = functools.partial(loop.resume, accept_changes=found.accepts_changes)
+    _show(go_on, cfg, experiment, data, registry, found.folder, plots=cfg.plots is not False)
 
 
 SUBCOMMANDS: Mapping[str, Callable[[list[str]], None]] = MappingProxyType(
@@ -207,7 +210,7 @@ def _single(args: Namespace, registry: Registry) -> None:
         raise hydra_internals.returned(job)
 
 
-def _multirun(args: Namespace, registry: Registry, *, resumes: bool = False) -> None:
+def _multirun(args: Namespace, registry: Registry, resumed: Resumed | None = None) -> None:
     path = str(args.config_path) if args.config_path else None
     command = Command(tuple(args.overrides), args.config_name, path, args.config_dir)
     with composition.initialised(args.config_path, args.config_dir), registry.explaining():
@@ -221,7 +224,12 @@ def _multirun(args: Namespace, registry: Registry, *, resumes: bool = False) -> 
         callbacks = hydra_internals.callbacks(cfg)
         callbacks.on_multirun_start(config=cfg, config_name=args.config_name)
         task = SweepTask(
-            lambda cfg: _job(cfg, registry), registry, command, callbacks=callbacks, resumes=resumes
+            lambda cfg: _job(cfg, registry),
+            registry,
+            command,
+            callbacks=callbacks,
+            resumes=resumed is not None,
+            accepts_changes=resumed is not None and resumed.accepts_changes,
         )
         with composition.translated():
             sweeper = Plugins.instance().instantiate_sweeper(

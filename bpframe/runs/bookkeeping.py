@@ -53,7 +53,8 @@ class Recorder:
     """The records of one run, on their way to its folder and to the plugins.
 
     With `buffered` lines are kept until `flush`, unless someone may read the file meanwhile.
-    `records` are those of a run that goes on, which stand in its file already.
+    `records` are those of a run that goes on, which stand in its file already; `changed` is as in
+    Summary.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Recorder:
         plots: bool = True,
         buffered: bool = False,
         records: Sequence[EpochRecord] = (),
+        changed: str | None = None,
     ) -> None:
         self.info = info
         self.folder = folder
@@ -76,6 +78,7 @@ class Recorder:
         self._plots = plots
         self._versions = versions
         self._buffered = buffered
+        self.changed = changed
         self._unwritten: list[EpochRecord] = []
 
     def started(self) -> None:
@@ -165,6 +168,7 @@ class Recorder:
             sizes=experiment.network.sizes,
             device=device,
             versions=self._versions,
+            changed=self.changed,
         )
         history = History.of(self.records)
         result = RunResult(history, ending.params, summary)

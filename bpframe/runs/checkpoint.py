@@ -10,7 +10,7 @@ import dataclasses
 import io
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,11 +20,13 @@ import numpy as np
 
 from bpframe.errors import ConfigError, OutputError
 from bpframe.files import remove_partials, write_whole
+from bpframe.runs import provenance
 from bpframe.runs.checksums import checksum
 from bpframe.runs.records import EpochRecord
 from bpframe.training.experiment import Experiment
 
 _PREFIX, _END, _META = "checkpoint-", ".npz", "meta"
+ACCEPT = "restore that, or go on all the same with --accept-changes"
 _DIGITS = len(checksum(b""))
 
 
@@ -71,6 +73,8 @@ class Checkpoint:
         epoch: how many epochs were trained.
         records: of the epochs so far.
         experiment: what was trained, as text, but for how many epochs; see `told`.
+        origin: what the numbers come from besides; see `provenance.origin`.
+        changed: how the origin has changed since the run began; None if it has not.
         state: the arrays of the training state, in the order of its leaves.
 
     """
@@ -78,15 +82,9 @@ class Checkpoint:
     epoch: int
     records: tuple[EpochRecord, ...]
     experiment: str
+    origin: Mapping[str, str]
+    changed: str | None
     state: tuple[np.ndarray, ...]
-
-    @classmethod
-    def of(
-        cls, experiment: Experiment, epoch: int, records: Sequence[EpochRecord], state: Any
-    ) -> Checkpoint:
-        """The checkpoint of a run whose training state is `state`."""
-        leaves = [host(leaf) for leaf in jax.tree.leaves(state)]
-        return cls(epoch, tuple(records), told(experiment), tuple(leaves))
 
     def state_like(self, template: Any) -> Any:
         """The training state, of the structure of another one of the same experiment.
@@ -111,6 +109,8 @@ class Checkpoint:
         meta = {
             "epoch": self.epoch,
             "experiment": self.experiment,
+            "origin": self.origin,
+            "changed": self.changed,
             "records": [dataclasses.asdict(record) for record in self.records],
         }
         return packed(meta, {f"state_{number}": leaf for number, leaf in enumerate(self.state)})
@@ -126,7 +126,7 @@ class Checkpoint:
         meta, arrays = unpacked(path)
         state = tuple(arrays[f"state_{number}"] for number in range(len(arrays)))
         records = tuple(EpochRecord(**record) for record in meta["records"])
-        return cls(meta["epoch"], records, meta["experiment"], state)
+        return cls(**{**meta, "records": records, "state": state})
 
 
 def packed(meta: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
@@ -223,6 +223,21 @@ def check_same(checkpoint: Checkpoint, experiment: Experiment, folder: Path) -> 
             f"{folder}: its checkpoint is of another experiment than its configuration describes; "
             "restore .hydra/config.yaml, or begin another run"
         )
+
+
+def check_origin(
+    checkpoint: Checkpoint, now: Mapping[str, str], folder: Path, *, accepted: bool
+) -> str | None:
+    """How the origin has changed since the run began; None if it has not.
+
+    Raises:
+        OutputError: it has changed since the checkpoint, and that is not accepted.
+
+    """
+    found = provenance.changes(checkpoint.origin, now)
+    if found and not accepted:
+        raise OutputError(f"{folder}: {found} since its checkpoint; {ACCEPT}")
+    return "; ".join(filter(None, (checkpoint.changed, found))) or None
 
 
 def _files(folder: Path) -> Iterator[Path]:

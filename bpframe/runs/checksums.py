@@ -14,10 +14,10 @@ from typing import Any
 
 from bpframe.errors import OutputError
 
-CHECKSUM = "checksum"
+CHECKSUM = "crc32"
 
 
-def checksum(content: bytes, before: str = "00000000") -> str:
+def checksum(content: bytes | memoryview, before: str = "00000000") -> str:
     """The CRC-32 of some bytes as eight hex digits; of what goes on from `before`."""
     return f"{zlib.crc32(content, int(before, 16)):08x}"
 

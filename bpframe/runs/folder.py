@@ -74,6 +74,7 @@ class RunFolder:
         self.path = path
         self.checksum: str | None = None
         self._metrics = checksum(b"")
+        self._has_begun = False
         self._one_of_many = one_of_many
         _refuse(path, METRICS, SUMMARY, PARAMS)
         self._lock = None if one_of_many else _locked(path)
@@ -93,7 +94,7 @@ class RunFolder:
         """
         self = cls.__new__(cls)
         self.path, self._one_of_many, self._lock = path, False, _locked(path)
-        self.checksum, self._metrics = None, checksum(_lines(records))
+        self.checksum, self._metrics, self._has_begun = None, checksum(_lines(records)), True
         with writing(path):
             remove_partials(path)
             (path / SUMMARY).unlink(missing_ok=True)  # from now on it is no longer true
@@ -101,14 +102,14 @@ class RunFolder:
         return self
 
     def begin(self) -> None:
-        """Make metrics.jsonl: from now on there is a run in the folder.
+        """Make metrics.jsonl, unless the run goes on: from now on there is a run in the folder.
 
         Raises:
             OutputError: it cannot be written.
 
         """
         with writing(self.path):
-            (self.path / METRICS).touch(exist_ok=False)
+            (self.path / METRICS).touch(exist_ok=self._has_begun)
 
     def release(self) -> None:
         """Let other processes have the folder."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import signal
 import time
 import warnings
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +16,7 @@ import jax
 from bpframe.component import check_fields
 from bpframe.data import Data
 from bpframe.errors import ConfigError, OutputError, OutputWarning
-from bpframe.runs import checkpoint
+from bpframe.runs import checkpoint, provenance
 from bpframe.runs.bookkeeping import Ending, OnEpoch, Recorder
 from bpframe.runs.checkpoint import DEFAULT, Checkpoint, Checkpointing, Checkpoints
 from bpframe.runs.folder import RunFolder, read_summary
@@ -71,13 +74,16 @@ def resume(
     events: Events | None = None,
     plots: bool = True,
     checkpointing: Checkpointing = DEFAULT,
+    accept_changes: bool = False,
 ) -> RunResult:
     """Go on with a run from its last checkpoint, or from its start if it has none; see `run`.
 
+    With `accept_changes` code and data may be others than when the checkpoint was written.
+
     Raises:
         BpframeError: see `bpframe.run`.
-        OutputError: there is no run, it is complete or still running, or its checkpoint is damaged
-            or that of another experiment.
+        OutputError: there is no run, it is complete or still running, or its checkpoint is damaged,
+            that of another experiment, or of other code or data.
 
     """
     found, path = _checked(experiment, data, checkpointing), Path(output_dir)
@@ -92,6 +98,9 @@ def resume(
             raise OutputError(f"{path}: is complete after epoch {start.epoch}{stopped}{longer}")
     if start is not None:
         checkpoint.check_same(start, experiment, path)
+        now = provenance.origin(experiment, found, provenance.plugin_code(experiment))
+        changed = checkpoint.check_origin(start, now, path, accepted=accept_changes)
+        start = dataclasses.replace(start, origin=now, changed=changed)
         if start.epoch > experiment.training.epochs:
             raise ConfigError(
                 f"training.epochs: {experiment.training.epochs} is out of range; the checkpoint of "
@@ -138,7 +147,7 @@ def _trained(
             if folder:
                 folder.release()
             raise
-        if folder and start is None:
+        if folder:
             folder.begin()
         info = RunInfo(experiment, folder.path if folder else None, programs.n_train)
         recorder = Recorder(
@@ -149,11 +158,16 @@ def _trained(
             on_epoch=told.on_epoch,
             plots=told.plots,
             records=start.records if start else (),
+            changed=start.changed if start else None,
         )
         epoch = start.epoch if start else 0
         checkpoints = Checkpoints(folder.path, checkpointing, epoch) if folder else None
+        plugins = provenance.plugin_code(experiment)  # now, as the versions
+        origin = functools.cache(  # for the first checkpoint, since it takes a while
+            lambda: start.origin if start else provenance.origin(experiment, data, plugins)
+        )
         try:
-            return _Run(programs, recorder, checkpoints, state, epoch).train()
+            return _Run(programs, recorder, checkpoints, state, epoch, origin).train()
         finally:
             if folder:
                 folder.release()
@@ -169,6 +183,7 @@ class _Run:
         checkpoints: Checkpoints | None,
         state: State,
         epoch: int,
+        origin: Callable[[], Mapping[str, str]],
     ) -> None:
         self.programs = programs
         self.experiment = programs.experiment
@@ -176,6 +191,7 @@ class _Run:
         self.checkpoints = checkpoints
         self.state = state
         self.epoch = epoch
+        self.origin = origin
         self.has_warned = False
 
     def train(self) -> RunResult:
@@ -239,7 +255,14 @@ class _Run:
             return
         try:
             self.checkpoints.write(
-                Checkpoint.of(self.experiment, self.epoch, self.recorder.records, self.state)
+                Checkpoint(
+                    epoch=self.epoch,
+                    records=tuple(self.recorder.records),
+                    experiment=checkpoint.told(self.experiment),
+                    origin=self.origin(),
+                    changed=self.recorder.changed,
+                    state=tuple(map(checkpoint.host, jax.tree.leaves(self.state))),
+                )
             )
         except OSError as error:
             if not self.has_warned:

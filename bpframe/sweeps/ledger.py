@@ -21,9 +21,10 @@ from bpframe.runs.locks import LOCK, locked
 
 LEDGER, MULTIRUN = "sweep.jsonl", "multirun.yaml"
 
-SWEEP, PLAN, CHUNKS, RUNG, JOB = "sweep", "plan", "chunks", "rung", "job"
-"""The events: the head of the ledger, the jobs of a batch, the chunks of a group that was planned
-anew, the jobs that were kept at a rung, a job's end."""
+SWEEP, PLAN, ORIGIN, CHUNKS, RUNG, JOB = "sweep", "plan", "origin", "chunks", "rung", "job"
+"""The events: the head of the ledger, the jobs of a batch, what the numbers of a group come from
+(see `provenance.origin`), the chunks of a group that was planned anew, the jobs that were kept at a
+rung, a job's end."""
 
 Entry = Mapping[str, Any]
 

@@ -47,6 +47,8 @@ class Row:
         stopped: why training ended before its last epoch; None if it did not.
         error: what ended a run that was not completed; None otherwise.
         checksum: that of its summary.json; None if it has none.
+        changed: how code, data or versions had changed since the sweep began when it was trained;
+            None if they had not.
 
     """
 
@@ -60,6 +62,7 @@ class Row:
     stopped: str | None = None
     error: str | None = None
     checksum: str | None = None
+    changed: str | None = None
 
     @classmethod
     def of(

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import faulty_disk
 import forked_cli
 import pytest
 from faulty_disk import KILL
-from forked_cli import Start, finish
+from forked_cli import Start, fails_as_told, finish, lost_at, told, writes
 
 # CI has a share: every so many writes. For all of them set it to 1.
 STRIDE = int(os.environ.get("BPFRAME_TEST_WRITES", "6"))
@@ -43,19 +42,7 @@ def undisturbed(start: Start, tmp_path_factory: pytest.TempPathFactory) -> Undis
     home = tmp_path_factory.mktemp("undisturbed")
     assert finish(start, home, *RUN) == (0, "")
     shutil.rmtree(home / "run")
-    fault = (home / "run", faulty_disk.COUNT, 0)
-    assert finish(start, home, *RUN, fault=fault) == (0, "")
-    return Undisturbed(home / "run", int((home / "writes").read_text()))
-
-
-def told(folder: Path) -> list[Any]:
-    """What a run has recorded, but for times."""
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    summary = json.loads((folder / "summary.json").read_bytes())
-    for found in (*lines, summary):
-        for key in ("seconds", "timing", "files", "checksum"):
-            found.pop(key, None)
-    return [*lines, summary]
+    return Undisturbed(home / "run", writes(start, home, RUN, home / "run"))
 
 
 def goes_on(start: Start, home: Path) -> None:
@@ -84,31 +71,11 @@ def test_a_fault_at_any_write_loses_nothing(
     fault: str, start: Start, undisturbed: Undisturbed, tmp_path: Path
 ) -> None:
     """Slow: two processes for each write."""
-    lost = {}
-    for at in range(1, undisturbed.writes + 1, STRIDE):
-        home = tmp_path / str(at)
-        home.mkdir()
-        status, error = finish(start, home, *RUN, fault=(home / "run", fault, at))
-        try:
-            if fault != KILL:
-                assert_told(status, error, faulty_disk.ERRORS[fault])
-            goes_on(start, home)
-            # A run that was complete is neither drawn again, nor has it another checkpoint.
-            assert_whole(home / "run", undisturbed.folder, FILES - LAST)
-        except AssertionError as found:
-            lost[at] = f"{status} {error} {found}"
-        shutil.rmtree(home)
-    assert not lost, "\n\n".join(f"{at}: {text}" for at, text in lost.items())
 
+    def fails(home: Path, at: int) -> None:
+        fails_as_told(start, home, RUN, (home / "run", fault, at))
+        goes_on(start, home)
+        # A run that was complete is neither drawn again, nor has it another checkpoint.
+        assert_whole(home / "run", undisturbed.folder, FILES - LAST)
 
-def assert_told(status: int | None, error: str, number: int) -> None:
-    """A run whose disk fails ends with one line that says so, or has warned and is complete."""
-    *warnings, last = error.splitlines() or [""]
-    warning = rf"bpframe: warning: .*{os.strerror(number)}.*"
-    assert all(re.fullmatch(warning, line) for line in warnings), error
-    if status == 0:
-        assert not last or re.fullmatch(warning, last), error
-    else:
-        assert status == 1
-        assert re.fullmatch(rf"bpframe: .*/run\S*: .*{os.strerror(number)}.*", last), error
-        assert "Error" not in last
+    assert not lost_at(range(1, undisturbed.writes + 1, STRIDE), tmp_path, fails)
