@@ -60,7 +60,9 @@ class ProgramCache:
 
     def put(self, key: str, value: bytes) -> None:
         """Keep a value in place of what is there."""
-        try:
+        mode = 0o700 if self._private else 0o777
+        try:  # the folder can be deleted at any time
+            self._path.mkdir(mode, parents=True, exist_ok=True)
             write_whole(self._file(key), _head(key, value) + value, durable=False)
         except OSError as error:
             if not self._has_warned:

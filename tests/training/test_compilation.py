@@ -64,7 +64,8 @@ def test_without_a_folder_that_can_be_written_nothing_is_kept(fresh: Path) -> No
 
 def test_an_entry_that_is_not_what_was_put_under_its_key_is_none(tmp_path: Path) -> None:
     """Every truncation and every flipped bit of an entry, and each under the other's name."""
-    cache = ProgramCache(tmp_path, private=True)
+    folder = tmp_path / "made" / "anew"
+    cache = ProgramCache(folder, private=True)
     cache.put("a", b"one program")
     cache.put("b", b"another one")
     assert (cache.get("a"), cache.get("b"), cache.get("c")) == (
@@ -72,7 +73,7 @@ def test_an_entry_that_is_not_what_was_put_under_its_key_is_none(tmp_path: Path)
         b"another one",
         None,
     )
-    file, other = tmp_path / f"a{SUFFIX}", tmp_path / f"b{SUFFIX}"
+    file, other = folder / f"a{SUFFIX}", folder / f"b{SUFFIX}"
     good = file.read_bytes()
     damaged = [good[:end] for end in range(len(good))]
     for place in range(8 * len(good)):
