@@ -12,7 +12,7 @@ import jax
 
 from bpframe.component import check_fields
 from bpframe.data import Data
-from bpframe.errors import ConfigError, OutputError, OutputWarning
+from bpframe.errors import ConfigError, OutputError, OutputWarning, PluginError, described
 from bpframe.runs import checkpoint
 from bpframe.runs.bookkeeping import Ending, OnEpoch, Recorder
 from bpframe.runs.checkpoint import DEFAULT, Checkpoint, Checkpointing, Checkpoints
@@ -186,9 +186,11 @@ class _Run:
             if error.number == signal.SIGINT:
                 raise KeyboardInterrupt from error
             raise SystemExit(error.status) from error
-        except Exception as error:
+        except BaseException as error:
             self._finish(Ending("failed", error=f"{type(error).__name__}: {error}"))
-            raise
+            if isinstance(error, Exception):
+                raise
+            raise PluginError(f"the run has failed: {described(error)}") from error
         result = self._finish(ending)
         if ending.cause:
             raise ending.cause
