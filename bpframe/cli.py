@@ -24,7 +24,7 @@ def main() -> None:
         return
     # Everything heavy is imported below, so that --version does not wait for it.
     from bpframe.commands.lenient_output import lenient, lenient_logs
-    from bpframe.errors import BpframeError, OutputWarning, PluginWarning
+    from bpframe.errors import BpframeError, OutputWarning, PluginWarning, described
 
     def show(message: Any, category: type[Warning], *place: Any, **more: Any) -> None:
         if issubclass(category, PluginWarning | OutputWarning):
@@ -50,16 +50,27 @@ def main() -> None:
     except SystemExit as error:
         if isinstance(error.__cause__, BpframeError):
             _fail(str(error.__cause__), error.__cause__.status)
-        raise
+        if wants_traceback or _is_meant(error):
+            raise
+        _fail(f"{described(error)} (set {FULL_ERROR}=1 to see the traceback)")
     except BpframeError as error:
         if wants_traceback:
             raise
         _fail(str(error), error.status)
-    except Exception as error:
+    except BaseException as error:
         if wants_traceback:
             raise
         text = " ".join(str(error).split())
         _fail(f"{type(error).__name__}: {text} (set {FULL_ERROR}=1 to see the traceback)")
+
+
+def _is_meant(error: SystemExit) -> bool:
+    """Whether the program itself ends here, and not some plugin's component."""
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    module = str(place.tb_frame.f_globals.get("__name__")) if place is not None else ""
+    return module.partition(".")[0] in ("argparse", "bpframe", "hydra")
 
 
 def _fail(message: str, status: int = 1) -> None:

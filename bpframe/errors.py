@@ -104,7 +104,10 @@ def described(error: BaseException) -> str:
     if isinstance(error, SyntaxError) and error.filename:
         place = f" ({error.filename}, line {error.lineno})"
         return f"{type(error).__name__}: {error.msg}{place}"
-    text = " ".join(str(error).split())
+    try:
+        text = " ".join(str(error).split())
+    except Exception:
+        text = "(its message cannot be read)"
     if frames := traceback.extract_tb(error.__traceback__):
         place = f" ({frames[-1].filename}, line {frames[-1].lineno})"
     return f"{type(error).__name__}: {text}{place}"

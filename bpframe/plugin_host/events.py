@@ -8,6 +8,7 @@ from typing import Any
 
 from bpframe.errors import PluginWarning, described
 from bpframe.plugin_host.registry import ACTIVE, LISTENER, Plugin, Registry
+from bpframe.runs.interruption import CtrlC
 from bpframe.runs.listeners import Listener
 from bpframe.runs.records import EpochRecord, RunInfo, RunResult
 
@@ -66,11 +67,14 @@ class PluginEvents:
         """What each plugin's hook returned, but for None."""
         answers = []
         for plugin in list(self._listening.values()):
-            try:
-                results = self._called(plugin, hook, arguments)
-            except (Exception, SystemExit) as error:
-                self._disable(plugin, f"hook {hook} raised {described(error)}")
-                continue
+            with CtrlC() as ctrl_c:
+                try:
+                    results = self._called(plugin, hook, arguments)
+                except BaseException as error:
+                    if isinstance(error, KeyboardInterrupt) and ctrl_c.has_come:
+                        raise
+                    self._disable(plugin, f"hook {hook} raised {described(error)}")
+                    continue
             answers += [(plugin, result) for result in results]
         return answers
 

@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pluggy
@@ -27,6 +28,7 @@ from bpframe.plugin_host.registry import (
     Plugin,
     Registry,
 )
+from bpframe.plugin_host.supervision import Supervision
 
 LOAD, BLOCK, TRACE = (
     "BPFRAME_LOAD_PLUGINS",
@@ -59,10 +61,12 @@ def load_registry(
     found = [*discovery.installed(), *discovery.in_files(paths)]
     given = [Found(_name_of(p), "given in Python", lambda p=p: p) for p in plugins]
     allowed = [_blocked(one) or one for one in found]
-    loaded = [
-        one if isinstance(one, Plugin) else _loaded(manager, one, is_given=False) for one in allowed
-    ]
-    loaded += [_loaded(manager, one, is_given=True) for one in given]
+    with Supervision() as watch:
+        loaded = [
+            one if isinstance(one, Plugin) else _loaded(manager, one, watch, is_given=False)
+            for one in allowed
+        ]
+        loaded += [_loaded(manager, one, watch, is_given=True) for one in given]
     _check_names(loaded, prefer)
     return Registry.of((_listening(manager, plugin) for plugin in loaded), prefer)
 
@@ -146,14 +150,25 @@ def _plugin(found: Found) -> Plugin:
     return Plugin(found.name, found.origin, found.distribution, found.version, file=found.file)
 
 
-def _loaded(manager: pluggy.PluginManager, found: Found, *, is_given: bool) -> Plugin:
-    """The plugin imported, registered and asked for what it offers; disabled if that fails."""
+def _loaded(
+    manager: pluggy.PluginManager, found: Found, watch: Supervision, *, is_given: bool
+) -> Plugin:
+    """The plugin imported, registered and asked for what it offers; disabled if that fails.
+
+    What it changes in this process, of which it is a guest, disables it too, and is undone.
+    """
     plugin = dataclasses.replace(_plugin(found), is_given=is_given)
+    watch.begin(f"importing plugin {plugin.source}")
     try:
         try:
             loaded = found.load()
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
+            if watch.is_the_users(error):
+                raise
             raise PluginError(f"cannot be imported: {described(error)}") from error
+        if changed := watch.undone():
+            _forget(loaded)
+            raise PluginError(f"changes {changed} when it is imported")
         plugin = dataclasses.replace(
             plugin,
             doc=inspect.getdoc(loaded) or "",
@@ -169,16 +184,25 @@ def _loaded(manager: pluggy.PluginManager, found: Found, *, is_given: bool) -> P
         except (pluggy.PluginValidationError, ValueError) as error:
             raise PluginError(str(error)) from error
         for kind in KINDS:
-            offered = _offered(manager, plugin.name, kind)
+            offered = _offered(manager, plugin, kind, watch)
             plugin = dataclasses.replace(plugin, offers={**plugin.offers, kind: offered})
         return plugin
     except PluginError as error:
         fault = error
-    except (Exception, SystemExit) as error:  # a mere look at a plugin may run its code
+    except BaseException as error:  # a mere look at a plugin may run its code
+        if watch.is_the_users(error):
+            raise
         fault = PluginError(f"cannot be read: {described(error)}")
+    watch.undone()
     if is_given:
         raise PluginError(f"plugin {plugin.name}: {fault}") from fault
     return dataclasses.replace(plugin, status=DISABLED, reason=str(fault))
+
+
+def _forget(loaded: object) -> None:
+    """Have a module imported anew the next time, so that what it does is seen again."""
+    if isinstance(loaded, ModuleType) and sys.modules.get(loaded.__name__) is loaded:
+        del sys.modules[loaded.__name__]
 
 
 def _listening(manager: pluggy.PluginManager, plugin: Plugin) -> Plugin:
@@ -247,21 +271,28 @@ def _caller(manager: pluggy.PluginManager, name: str, hook: str) -> pluggy.HookC
     return manager.subset_hook_caller(hook, [p for p in manager.get_plugins() if p is not mine])
 
 
-def _offered(manager: pluggy.PluginManager, name: str, kind: str) -> Mapping[Any, type[Any]]:
+def _offered(
+    manager: pluggy.PluginManager, plugin: Plugin, kind: str, watch: Supervision
+) -> Mapping[Any, type[Any]]:
     """The components of one kind that a plugin offers, each of them checked.
 
     Raises:
-        PluginError: the hook raises, or what it returned is not what it should be.
+        PluginError: the hook raises, changes the process, or returns what it should not.
 
     """
     hook = KINDS[kind].hook
-    caller = _caller(manager, name, hook)
+    caller = _caller(manager, plugin.name, hook)
     if caller is None:
         return {}
+    watch.begin(f"calling hook {hook} of plugin {plugin.source}")
     try:
         results = caller()
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if watch.is_the_users(error):
+            raise
         raise PluginError(f"hook {hook} raised {described(error)}") from error
+    if changed := watch.undone():
+        raise PluginError(f"hook {hook} changes {changed}")
     offered = results[0] if results else None  # pluggy leaves None out
     if not isinstance(offered, Mapping):
         raise PluginError(

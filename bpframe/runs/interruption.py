@@ -31,6 +31,38 @@ class InterruptionError(BpframeError):
         self.status = 128 + number
 
 
+class CtrlC:
+    """A context that notes whether a ctrl-C came; it ends what it ends without this.
+
+    So a KeyboardInterrupt that a plugin raises can be told from one of the user.
+    """
+
+    def __init__(self) -> None:
+        self.has_come = False
+        self._before: Any = None
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            before = signal.getsignal(signal.SIGINT)
+            if callable(before):
+                signal.signal(signal.SIGINT, self._note)
+                self._before = before
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.has_come = True
+        self._before(number, frame)
+
+
 class Interruption:
     """Notes the first signal, to end where `check` is called; a second one ends at once."""
 

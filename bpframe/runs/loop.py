@@ -15,7 +15,7 @@ import jax
 
 from bpframe.component import check_fields
 from bpframe.data import Data
-from bpframe.errors import ConfigError, OutputError, OutputWarning
+from bpframe.errors import ConfigError, OutputError, OutputWarning, PluginError, described
 from bpframe.runs import checkpoint, provenance
 from bpframe.runs.bookkeeping import Ending, OnEpoch, Recorder
 from bpframe.runs.checkpoint import DEFAULT, Checkpoint, Checkpointing, Checkpoints
@@ -211,9 +211,11 @@ class _Run:
             raise SystemExit(error.status) from error
         except OutputError:  # of the disk itself, with which no file will fare better
             raise
-        except Exception as error:
+        except BaseException as error:
             self._finish(Ending("failed", error=f"{type(error).__name__}: {error}"))
-            raise
+            if isinstance(error, Exception):
+                raise
+            raise PluginError(f"the run has failed: {described(error)}") from error
         result = self._finish(ending)
         if ending.cause:
             raise ending.cause

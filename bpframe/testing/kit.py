@@ -80,7 +80,7 @@ class Case(NamedTuple):
             return self._outcome(SKIPPED, str(reason))
         except CheckFailedError as error:
             return self._outcome(FAILED, described(error, self.component, self.check.method))
-        except (Exception, SystemExit) as error:
+        except (Exception, SystemExit, GeneratorExit) as error:
             text = " ".join(str(error).split()) if isinstance(error, BpframeError) else str(error)
             problem = f"raises {type(error).__name__}: {(text.splitlines() or [''])[0]}"
             place = plugin_line(error) or line_of(self.component, self.check.method)

@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from bpframe.plugin_host.process_state import ProcessState
 from bpframe.testing.outcome import CheckFailedError
 
 
@@ -30,13 +31,15 @@ def watched(component: type[Any], instance: Any) -> Iterator[None]:
         contextlib.redirect_stdout(printed),
         contextlib.redirect_stderr(printed),
     ):
-        before = _state(component, instance)
+        process, before = ProcessState(), _state(component, instance)
         yield
-        after = _state(component, instance)
+        after, changes = _state(component, instance), process.changes(ProcessState())
     if written:
         raise CheckFailedError("writes files", found=", ".join(written), expected="no files")
     if text := printed.getvalue():
         raise CheckFailedError("prints", found=text, expected="no output")
+    for name, told in changes.items():
+        raise CheckFailedError(f"changes {name}", found=told)
     for name, value in before.items():
         if after.get(name) != value:
             found, expected = _where_they_differ(str(after.get(name)), value)
@@ -70,14 +73,8 @@ def _where_they_differ(*texts: str, most: int = 60) -> tuple[str, ...]:
 
 
 def _state(component: type[Any], instance: Any) -> dict[str, str]:
-    """All that the component could change, as texts."""
-    _, words, position, *_ = np.random.get_state(legacy=True)
-    state = {
-        "the global generator of NumPy": f"{hash(np.asarray(words).tobytes())} {position}",
-        "the global generator of random": str(hash(random.getstate())),
-        "the environment": str(sorted(os.environ.items())),
-        "the current folder": os.getcwd(),
-    }
+    """What is the component's own, and the whole environment, as texts."""
+    state = {"the environment": str(sorted(os.environ.items()))}
     module = sys.modules.get(component.__module__)
     places = [("module", vars(module) if module else {})]
     mine = [c for c in component.__mro__ if c.__module__ == component.__module__]

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from pathlib import Path
 
 import jax
 import platformdirs
 
-log = logging.getLogger(__name__)
+from bpframe.training.program_cache import install, made_private
 
 # Nearly all programs here compile in less than the second from which JAX keeps them by default.
 _MIN_SECONDS = "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"
 
+_ORDINARY = (
+    ("jax_compilation_cache_max_size", -1),
+    ("jax_compilation_cache_check_contents", False),
+)
 
 # Without the region analysis XLA copies most weights in every step, for fear of overwriting them
 # before their last use: 0.89 to 1.02 of the time, and the same bits.
@@ -36,20 +39,14 @@ def use_cache() -> None:
     """Turn JAX's compilation cache on for this process.
 
     What the user has set with JAX's own variables stays: JAX_ENABLE_COMPILATION_CACHE=false turns
-    the cache off, JAX_COMPILATION_CACHE_DIR moves it. Without a folder that can be written, every
-    process compiles for itself.
+    the cache off, JAX_COMPILATION_CACHE_DIR moves it; one with a size limit, or in the cloud, is
+    JAX's own. Without a folder that can be written by the user, every process compiles for itself.
     """
     if _MIN_SECONDS not in os.environ:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    if jax.config.values["jax_compilation_cache_dir"] is not None:
-        return
-    path = folder()
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        log.info("compiled programs are not kept: %s", error)
-        return
-    if not os.access(path, os.W_OK):
-        log.info("compiled programs are not kept: %s cannot be written", path)
-        return
-    jax.config.update("jax_compilation_cache_dir", str(path))
+    given = jax.config.values["jax_compilation_cache_dir"]
+    if given in (None, str(folder())):
+        if made_private(folder()):
+            install(folder(), private=True)
+    elif "://" not in given and not any(jax.config.values[name] != v for name, v in _ORDINARY):
+        install(Path(given), private=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bpframe.contracts import Dataset
 from bpframe.data import Data
-from bpframe.errors import ConfigError, DataError
+from bpframe.errors import ConfigError, DataError, described
 from bpframe.metrics import STEPS
 from bpframe.training import devices, initial_state
 from bpframe.training.experiment import Experiment
@@ -29,7 +29,11 @@ def load(experiment: Experiment) -> Data:
 
 def loaded(dataset: Dataset) -> Data:
     """The data of a data set, cut to its `train_size`; see `load`."""
-    return fitting(dataset, dataset.load())
+    try:
+        found = dataset.load()
+    except (SystemExit, GeneratorExit) as error:  # which would end the process without a word
+        raise DataError(f"data: {type(dataset).__name__} raised {described(error)}") from error
+    return fitting(dataset, found)
 
 
 def fitting(dataset: Dataset, data: Data) -> Data:

@@ -652,20 +652,6 @@ def test_a_plugin_without_hooks_offers_nothing(tmp_path: Path) -> None:
     assert str(plugin.reason).startswith("has no hook, so it offers nothing")
 
 
-@pytest.mark.parametrize(
-    "source",
-    [
-        "raise KeyboardInterrupt\n",
-        activation("mine").replace("return {", "raise KeyboardInterrupt #"),
-    ],
-    ids=["at import", "in a hook"],
-)
-def test_an_interruption_is_not_swallowed(tmp_path: Path, source: str) -> None:
-    file = write(tmp_path / "mine.py", source)
-    with pytest.raises(KeyboardInterrupt):
-        loaded(file)
-
-
 def test_a_script_that_loads_plugins_itself_does_not_go_in_circles(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import json
 import logging
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -219,7 +220,24 @@ def failing(at: str, error: BaseException) -> Callable[[str], object]:
     return act
 
 
-@pytest.mark.parametrize("error", [RuntimeError("two\nlines"), SystemExit(3)], ids=repr)
+class Unnamed(BaseException):
+    """One whose message cannot be read."""
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("two\nlines"),
+        SystemExit(3),
+        KeyboardInterrupt("own"),
+        GeneratorExit(),
+        Unnamed(),
+    ],
+    ids=lambda error: type(error).__name__ if isinstance(error, BaseException) else error,
+)
 @pytest.mark.parametrize("hook", EVENTS[1:])
 def test_a_hook_that_raises_is_disabled_and_the_run_goes_on(
     hook: str, error: BaseException
@@ -233,7 +251,8 @@ def test_a_hook_that_raises_is_disabled_and_the_run_goes_on(
         f"Recorder (given in Python) is disabled for the rest of this run: hook {hook} raised "
         in (message)
     )
-    assert f"{type(error).__name__}: {' '.join(str(error).split())} ({__file__}, line " in message
+    text = "(its message cannot be read)" if isinstance(error, Unnamed) else str(error)
+    assert f"{type(error).__name__}: {' '.join(text.split())} ({__file__}, line " in message
     assert len(message.splitlines()) == 1
     assert faulty.hooks == WHOLE[: WHOLE.index(hook.removeprefix("bpframe_")) + 1]
     assert witness.hooks == WHOLE
@@ -263,11 +282,20 @@ def test_a_disabled_plugin_is_back_in_the_next_run() -> None:
 
 
 @pytest.mark.parametrize("hook", [*EVENTS[1:4]])
-def test_an_interruption_in_a_hook_interrupts_the_run(tmp_path: Path, hook: str) -> None:
-    recorder, witness = Recorder(failing(hook, KeyboardInterrupt())), Witness()
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_ctrl_c_in_a_hook_interrupts_the_run(tmp_path: Path, hook: str, times: int) -> None:
+    """The first one at the end of the turn, a second at once."""
+
+    def act(at: str) -> None:
+        if at == hook:
+            for _ in range(times):
+                signal.raise_signal(signal.SIGINT)
+
+    recorder, witness = Recorder(act), Witness()
     with pytest.raises(KeyboardInterrupt):
         bpframe.run(composed(), tmp_path, plugins=[recorder, witness])
-    assert recorder.hooks[-2:] == [hook.removeprefix("bpframe_"), "run_finished"]
+    assert recorder.hooks[-1] == "run_finished"
+    assert hook.removeprefix("bpframe_") in recorder.hooks
     assert witness.hooks[-1] == "run_finished"
     assert summary(tmp_path)["status"] == "interrupted"
 
