@@ -70,7 +70,7 @@ def turn(
     else:
         nothing = Totals(jnp.zeros((), n.dtype), jnp.zeros((), jnp.int32))
         found = Epoch(state, nothing, jnp.ones((), bool), {})
-    state, train = found.state, found.totals
+    first, state, train = state.step, found.state, found.totals
     if experiment.training.evaluate_train or not trains:
         train = evaluate(experiment, state.params, sets["train"], n)
     validation = evaluate(experiment, state.params, sets["validation"], n)
@@ -84,6 +84,7 @@ def turn(
         steered, stop = steering.after_epoch(
             experiment,
             state.steering,
+            first,
             state.step,
             train,
             validation,
