@@ -43,6 +43,24 @@ class Outcome(NamedTuple):
     stop: Array
 
 
+class Trained(NamedTuple):
+    """What epochs give that are not evaluated: whether the parameters are finite."""
+
+    finite: Array
+
+
+def train(
+    experiment: Experiment,
+    state: State,
+    orders: Array,
+    count: Array,
+    sets: Mapping[str, DeviceExamples],
+) -> tuple[State, Trained]:
+    """The first epochs of a turn that is too long for one go: train alone; see `turn`."""
+    found = train_epochs(experiment, state, sets["train"], orders, count)
+    return found.state, Trained(found.finite)
+
+
 def turn(
     experiment: Experiment,
     state: State,
