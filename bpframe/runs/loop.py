@@ -149,6 +149,7 @@ def _trained(
             raise
         if folder:
             folder.begin()
+        epoch = start.epoch if start else 0
         info = RunInfo(experiment, folder.path if folder else None, programs.n_train)
         recorder = Recorder(
             info,
@@ -159,8 +160,8 @@ def _trained(
             plots=told.plots,
             records=start.records if start else (),
             changed=start.changed if start else None,
+            epoch=epoch,
         )
-        epoch = start.epoch if start else 0
         checkpoints = Checkpoints(folder.path, checkpointing, epoch) if folder else None
         plugins = provenance.plugin_code(experiment)  # now, as the versions
         origin = functools.cache(  # for the first checkpoint, since it takes a while
@@ -231,7 +232,7 @@ class _Run:
             ending = self._turn(range(0))
         while ending is None and self.epoch < training.epochs:
             signals.check()
-            last = training.next_evaluated(self.epoch)
+            last = min(training.next_evaluated(self.epoch), self.epoch + self.programs.most)
             ending = self._turn(range(self.epoch + 1, last + 1))
             if ending is None and self.checkpoints and self.checkpoints.is_due(self.epoch):
                 self._checkpoint()
@@ -239,10 +240,12 @@ class _Run:
 
     def _turn(self, epochs: range) -> Ending | None:
         """Train these epochs, or none, and note what came of them."""
+        training = self.experiment.training
+        evaluated = not epochs or epochs[-1] == training.next_evaluated(epochs[0] - 1)
         started = time.perf_counter()
         before = self.state
         orders = epoch_orders(self.experiment, epochs, self.programs.n_train)
-        state, outcome = self.programs.turn(before, orders)
+        state, outcome = self.programs.turn(before, orders, evaluated=evaluated)
         outcome = jax.device_get(outcome)
         if outcome.finite:
             self.state = state

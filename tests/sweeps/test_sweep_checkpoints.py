@@ -38,11 +38,11 @@ def cut_off(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[range]]:
     def after(turns: int) -> list[range]:
         trained: list[range] = []
 
-        def limited(self: Chunk, epochs: range) -> None:
+        def limited(self: Chunk, epochs: range, *, evaluated: bool) -> None:
             if len(trained) == turns:
                 raise KeyboardInterrupt
             trained.append(epochs)
-            train(self, epochs)
+            train(self, epochs, evaluated=evaluated)
 
         monkeypatch.setattr(Chunk, "_train", limited)
         return trained

@@ -429,6 +429,23 @@ def test_unequal_pairings_are_refused(overrides: list[str]) -> None:
         grid.combinations(parsed)
 
 
+@pytest.mark.parametrize(
+    ("overrides", "culprit"),
+    [
+        (["seed=range(1000000000)"], "seed=range(1000000000): has 1,000,000,000 values"),
+        (["seed=shuffle(range(1000000000))"], "seed=shuffle(range(1000000000)): has 1,000,000,000"),
+        (["a=range(0,1,0.0000001)"], "a=range(0,1,0.0000001): has 10,000,000 values"),
+        (["a=zip(range(10000000))", "b=zip(range(10000000))"], "a=tag(zip,range(10000000)): has"),
+        (["a=range(2000)", "b=range(2000)"], "the sweep has 4,000,000 jobs; allowed: at most"),
+    ],
+)
+def test_sweeps_without_measure_are_refused(overrides: list[str], culprit: str) -> None:
+    parsed = OverridesParser.create().parse_overrides(grid.in_step(overrides))
+    with pytest.raises(ConfigError) as caught:
+        grid.combinations(parsed)
+    assert str(caught.value).startswith(culprit)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.slow
 def test_signals_end_the_process_with_their_status(tmp_path: Path, number: int) -> None:
