@@ -92,6 +92,8 @@ class Cost(Component, ABC):
     """Whether C makes sense only for outputs that sum to one."""
     least_at_target: ClassVar[bool] = True
     """Whether no output has a smaller C than a = y."""
+    decision_boundary: ClassVar[float | None] = None
+    """The output above which a single neuron answers 1; None: the middle between the targets."""
     formula: ClassVar[Formula | None] = None
     prime_formula: ClassVar[Formula | None] = None
 

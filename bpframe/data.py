@@ -19,6 +19,8 @@ class Examples:
         y: (n,) integer class labels, which become one-hot targets; or (n, n_out) float targets.
         n_out: the number of output neurons.
         scale: what one unit of `x` is worth.
+        middle: between the two targets of a single output, 0.5 for 0 and 1; None where targets are
+            no classes, so that there is no accuracy. The core works it out from the training set.
 
     Raises:
         ExamplesError: the arrays do not fit each other.
@@ -29,6 +31,7 @@ class Examples:
     y: np.ndarray
     n_out: int
     scale: float = 1.0
+    middle: float | None = 0.5
 
     def __post_init__(self) -> None:
         if self.x.ndim != 2 or self.y.ndim not in (1, 2) or len(self.x) != len(self.y):
@@ -68,6 +71,24 @@ class Examples:
     def first(self, k: int) -> Examples:
         """The first k examples."""
         return dataclasses.replace(self, x=self.x[:k], y=self.y[:k])
+
+
+def middle_of(y: np.ndarray) -> float | None:
+    """The middle between the two values that targets have; None if they are no classes.
+
+    Classes are integer labels, a single output with two values, rows in which one output has one
+    value and all others another, and distributions, whose largest entry is the class.
+    """
+    if y.ndim == 1 or not len(y):
+        return 0.5
+    if y.shape[1] == 1:
+        low, high = y.min(), y.max()
+        return float(low + high) / 2 if np.isin(y, (low, high)).all() else None
+    ordered = np.sort(y, axis=1)
+    low, high = ordered[0, 0], ordered[0, -1]
+    one_of_many = (ordered[:, :-1] == low).all() and (ordered[:, -1] == high).all() and high > low
+    distributions = (y >= 0).all() and np.allclose(y.sum(1), 1, atol=1e-2)
+    return 0.5 if one_of_many or distributions else None
 
 
 class Data(NamedTuple):

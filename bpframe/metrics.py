@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -62,6 +62,9 @@ class Metric(Component, ABC):
 
     over: str = hyperparameter(default=STEPS, choices=(STEPS, *SPLITS))
     first: int | None = hyperparameter(default=None, ge=1)
+
+    needs_classes: ClassVar[bool] = False
+    """Whether it means nothing where targets are no classes."""
 
     @abstractmethod
     def start(self, seen: Observation) -> Any:

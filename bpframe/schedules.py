@@ -40,6 +40,8 @@ class EpochResult(NamedTuple):
         validation_cost: mean cost of a validation example.
         train_accuracy: share of right answers.
         validation_accuracy: share of right answers.
+        score: what is to rise: validation accuracy, or minus the validation cost where targets are
+            no classes.
         factor: what the schedule makes of eta at the start of the next epoch.
         factor_before: what it made of eta at the first step since the last result.
 
@@ -50,6 +52,7 @@ class EpochResult(NamedTuple):
     validation_cost: Array
     train_accuracy: Array
     validation_accuracy: Array
+    score: Array
     factor: Array
     factor_before: Array
 

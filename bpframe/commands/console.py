@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -29,9 +30,11 @@ def progress(console: Console, epochs: int) -> Iterator[Callable[[EpochRecord], 
         task = bar.add_task("compiling", total=epochs)
 
         def show(record: EpochRecord) -> None:
-            description = (
-                f"cost {record.train_cost:.4f}  accuracy {record.train_accuracy:.1%}  "
-                f"validation {record.validation_accuracy:.1%}"
+            description = f"cost {record.train_cost:.4f}" + (
+                f"  validation cost {record.validation_cost:.4f}"
+                if record.train_accuracy is None or record.validation_accuracy is None
+                else f"  accuracy {record.train_accuracy:.1%}"
+                f"  validation {record.validation_accuracy:.1%}"
             )
             bar.update(task, completed=record.epoch, description=description)
 
@@ -41,9 +44,13 @@ def progress(console: Console, epochs: int) -> Iterator[Callable[[EpochRecord], 
 def _line(record: EpochRecord, epochs: int) -> str:
     return (
         f"epoch {record.epoch:>{len(str(epochs))}}/{epochs}  "
-        f"cost {record.train_cost:.4f}  accuracy {record.train_accuracy:.2%}  "
-        f"validation cost {record.validation_cost:.4f}  accuracy {record.validation_accuracy:.2%}"
+        f"cost {record.train_cost:.4f}{_accuracy(record.train_accuracy)}  "
+        f"validation cost {record.validation_cost:.4f}{_accuracy(record.validation_accuracy)}"
     )
+
+
+def _accuracy(value: float | None) -> str:
+    return "" if value is None else f"  accuracy {value:.2%}"
 
 
 def show_result(console: Console, result: RunResult, output_dir: str) -> None:
@@ -61,12 +68,21 @@ def show_result(console: Console, result: RunResult, output_dir: str) -> None:
         ("test", summary.test_cost, summary.test_accuracy),
     )
     for name, cost, accuracy in rows:
-        table.add_row(name, "-" if cost is None else f"{cost:.4f}", f"{accuracy:.2%}")
+        has_classes = accuracy is not None and not math.isnan(accuracy)
+        table.add_row(
+            name,
+            "-" if cost is None else f"{cost:.4f}",
+            f"{accuracy:.2%}" if has_classes else "-",
+        )
     console.print(table)
+    best = (
+        f"validation cost {summary.best_validation_cost:.4g}"
+        if summary.best_validation_accuracy is None
+        else f"validation accuracy {summary.best_validation_accuracy:.2%}"
+    )
     console.print(
-        f"best validation accuracy {summary.best_validation_accuracy:.2%} in epoch "
-        f"{summary.best_epoch}; compiled in {timing.compile_s:.1f} s, trained in "
-        f"{sum(timing.epoch_s):.1f} s",
+        f"best {best}, best parameters after epoch {summary.best_epoch}; compiled in "
+        f"{timing.compile_s:.1f} s, trained in {sum(timing.epoch_s):.1f} s",
         highlight=False,
         soft_wrap=True,
     )

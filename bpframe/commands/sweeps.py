@@ -9,7 +9,7 @@ from typing import NoReturn
 from rich.console import Console
 
 from bpframe.errors import ConfigError, OutputError
-from bpframe.sweeps.objective import DIRECTIONS, Objective, implied
+from bpframe.sweeps.objective import DIRECTIONS, Objective, implied, suited
 from bpframe.sweeps.report import files, saved_rows, tables
 from bpframe.sweeps.terminal import say
 
@@ -25,7 +25,8 @@ def report(arguments: list[str]) -> None:
     folders = [path.absolute() for path in args.folders]
     out = (args.out or (folders[0] if len(folders) == 1 else Path())).absolute()
     sweeps = {folder: saved_rows.rows(folder) for folder in folders}
-    first = saved_rows.objective(folders[0], sweeps[folders[0]][0])
+    rows = sweeps[folders[0]]
+    first = suited(saved_rows.objective(folders[0], rows[0]), rows)
     name = args.objective or first.name
     direction = first.direction if name == first.name else implied(name)
     objective = Objective(name, args.direction or direction)

@@ -288,7 +288,10 @@ def _job(cfg: DictConfig, registry: Registry) -> float | None:
     """One job of a multirun that runs its jobs one after another; its objective comes back."""
     experiment = assembly.assemble(cfg, registry)
     data = loading.load(experiment)
-    name = objective.chosen(cfg.sweep).name
+    wanted = objective.chosen(cfg.sweep)
+    if data.train.middle is None:
+        wanted = objective.for_regression(wanted, is_fixed=False)
+    name = wanted.name
     if name not in OBJECTIVES:
         columns = scalar_columns(experiment, data)
         if name not in columns:

@@ -17,6 +17,7 @@ from bpframe.metrics import Metric, Monitor
 from bpframe.network import Layer, Network, PerNeuronActivation
 from bpframe.plugin_host.registry import Registry
 from bpframe.runs.checkpoint import Checkpointing
+from bpframe.training.best import Criterion, rises
 from bpframe.training.experiment import Experiment, Training
 
 
@@ -46,10 +47,18 @@ def assemble(cfg: DictConfig, registry: Registry) -> Experiment:
             metrics=_metrics(cfg.metrics, registry),
             training=training,
             seed=cfg.seed,
+            best=_criterion(cfg.sweep),
         )
     _check_schedule(experiment, str(cfg.schedule.name), str(cfg.optimiser.name))
     check_fields(experiment, "")
     return experiment
+
+
+def _criterion(sweep: DictConfig) -> Criterion:
+    """By what the best parameters are chosen: what the runs of a sweep are compared by."""
+    name = str(sweep.objective)
+    more_is_better = sweep.direction == "maximise" if sweep.direction else rises(name)
+    return Criterion.of(name, maximise=more_is_better)
 
 
 def _check_keys(cfg: DictConfig) -> None:

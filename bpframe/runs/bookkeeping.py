@@ -28,6 +28,7 @@ from bpframe.runs.records import (
     finite,
 )
 from bpframe.training import divergence
+from bpframe.training.best import ACCURACY, COST
 from bpframe.training.devices import DeviceExamples
 from bpframe.training.metric_folds import Totals
 from bpframe.training.orders import epoch_orders
@@ -39,10 +40,14 @@ OnEpoch = Callable[[EpochRecord], None]
 
 
 class Ending(NamedTuple):
-    """How a run ended: `status`, `error` and `stopped` as in Summary; `test` if completed."""
+    """How a run ended: `status`, `error` and `stopped` as in Summary; `test` if completed.
+
+    `params` and `best_params` are as in RunResult.
+    """
 
     status: str
     params: tuple[Params, ...] = ()
+    best_params: tuple[Params, ...] = ()
     error: str | None = None
     stopped: str | None = None
     test: Totals | None = None
@@ -124,11 +129,22 @@ class Recorder:
         return None
 
     def best(self) -> dict[str, Any]:
-        """The highest validation accuracy so far and its first epoch, as Summary has them."""
-        best = max(self.records, key=lambda record: record.validation_accuracy, default=None)
+        """What has been best so far, as Summary has it; epoch 0 is before training."""
+        trained = [record.as_dict() for record in self.records if record.epoch]
+        has_classes = all(record[ACCURACY] is not None for record in trained)
+        criterion = self.info.experiment.best.applied(has_classes=has_classes)
+        sign = 1 if criterion.maximise else -1
+        scores = [
+            (sign * value, -record["epoch"])
+            for record in trained
+            if (value := record[criterion.column]) is not None
+        ]
         return {
-            "best_validation_accuracy": best.validation_accuracy if best else None,
-            "best_epoch": best.epoch if best else None,
+            "best_validation_accuracy": max(
+                (record[ACCURACY] for record in trained if has_classes), default=None
+            ),
+            "best_validation_cost": min((record[COST] for record in trained), default=None),
+            "best_epoch": -max(scores)[1] if scores else None,
         }
 
     def flush(self) -> None:
@@ -143,7 +159,7 @@ class Recorder:
         numbered = dict(zip(epochs, orders, strict=True))
         found = divergence.locate(experiment, before, train, numbered)
         params = jax.device_get(found.params)
-        return Ending("diverged", params, str(found.error), cause=found.error)
+        return Ending("diverged", params, error=str(found.error), cause=found.error)
 
     def _add(self, record: EpochRecord, *, stop: bool) -> str | None:
         """Note an epoch; the reason to end training here, if the rule or a plugin has one."""
@@ -166,7 +182,7 @@ class Recorder:
         summary = Summary(
             status=ending.status,
             epochs=max(self._epoch, self.records[-1].epoch if self.records else 0),
-            test_accuracy=int(test.correct) / n_test if test else None,
+            test_accuracy=_share(test, n_test) if test else None,
             test_cost=float(test.cost) if test and math.isfinite(test.cost) else None,
             **self.best(),
             metrics=self.records[-1].metrics if self.records else {},
@@ -180,7 +196,7 @@ class Recorder:
             changed=self.changed,
         )
         history = History.of(self.records)
-        result = RunResult(history, ending.params, summary)
+        result = RunResult(history, ending.params, ending.best_params or ending.params, summary)
         self.flush()
         if self.folder:
             self.folder.finish(result)
@@ -200,6 +216,11 @@ class Recorder:
             warnings.warn(text, OutputWarning, stacklevel=2)
 
 
+def _share(totals: Totals, n: int) -> float | None:
+    """The share of right answers; None where targets are no classes."""
+    return int(totals.correct) / n if totals.correct >= 0 else None
+
+
 def epoch_record(
     epoch: int, outcome: Outcome, *, sizes: Mapping[str, int], seconds: float
 ) -> EpochRecord:
@@ -208,8 +229,8 @@ def epoch_record(
         epoch=epoch,
         train_cost=float(outcome.train.cost),
         validation_cost=float(outcome.validation.cost),
-        train_accuracy=int(outcome.train.correct) / sizes["train"],
-        validation_accuracy=int(outcome.validation.correct) / sizes["validation"],
+        train_accuracy=_share(outcome.train, sizes["train"]),
+        validation_accuracy=_share(outcome.validation, sizes["validation"]),
         seconds=seconds,
         metrics={
             name: finite(np.asarray(column).tolist()) for name, column in outcome.columns.items()

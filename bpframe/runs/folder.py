@@ -20,10 +20,11 @@ from bpframe.runs.checksums import CHECKSUM, checksum, opened, sealed
 from bpframe.runs.locks import LOCK, locked
 from bpframe.runs.records import EpochRecord, RunResult
 
-METRICS, SUMMARY, PARAMS, CURVES = (
+METRICS, SUMMARY, PARAMS, BEST, CURVES = (
     "metrics.jsonl",
     "summary.json",
     "params.safetensors",
+    "best.safetensors",
     "learning_curves.png",
 )
 CONFIG = ".hydra/config.yaml"
@@ -136,9 +137,11 @@ class RunFolder:
 
         """
         with writing(self.path):
-            params = to_safetensors(named(result.params), {"format": "bpframe"})
-            self.write(PARAMS, params)
-            files = {METRICS: self._metrics, PARAMS: checksum(params)}
+            files = {METRICS: self._metrics}
+            for name, params in ((PARAMS, result.params), (BEST, result.best_params)):
+                content = to_safetensors(named(params), {"format": "bpframe"})
+                self.write(name, content)
+                files[name] = checksum(content)
             if (self.path / CONFIG).is_file():
                 files[CONFIG] = checksum((self.path / CONFIG).read_bytes())
             summary = sealed({**result.summary.as_dict(), "files": files})

@@ -278,11 +278,12 @@ class _Run:
 
     def _finish(self, ending: Ending) -> RunResult:
         params = ending.params or jax.device_get(self.state.params)
+        best = jax.device_get(self.state.best.params)
         sets, test = self.programs.sets, None
         if ending.status == "completed":
             test = jax.device_get(self.programs.test(params))
         return self.recorder.finish(
-            ending._replace(params=params, test=test),
+            ending._replace(params=params, best_params=best, test=test),
             n_test=sets["test"].x.shape[0],
             compile_s=self.programs.seconds,
             device=str(sets["train"].x.device),

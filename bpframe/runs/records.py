@@ -23,7 +23,8 @@ class EpochRecord:
         train_cost: the mean cost per example with its penalty R / n. By default each example
             counts as its mini-batch saw it during the epoch, and the penalty as it is at the end.
         validation_cost: the same over the validation set, after the epoch.
-        train_accuracy: share of examples classified rightly, counted like `train_cost`.
+        train_accuracy: share of examples classified rightly, counted like `train_cost`; None where
+            targets are no classes.
         validation_accuracy: the same over the validation set.
         seconds: wall time since the record before, evaluation included.
         metrics: what the chosen metrics gave, by column: a number, or nested lists of numbers
@@ -34,8 +35,8 @@ class EpochRecord:
     epoch: int
     train_cost: float
     validation_cost: float
-    train_accuracy: float
-    validation_accuracy: float
+    train_accuracy: float | None
+    validation_accuracy: float | None
     seconds: float
     metrics: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -51,7 +52,7 @@ class History:
     """The records of a run as arrays, one entry per epoch; see EpochRecord for their meaning.
 
     `metrics` holds one array a column, whose first axis is the epoch; NaN where there is no number,
-    such as over the steps before there were any.
+    such as over the steps before there were any, or an accuracy where targets are no classes.
     """
 
     epoch: np.ndarray
@@ -72,7 +73,7 @@ class History:
     def of(cls, records: list[EpochRecord]) -> History:
         """The records, column by column."""
         names = [field.name for field in dataclasses.fields(cls) if field.name != "metrics"]
-        columns = {name: np.array([getattr(r, name) for r in records]) for name in names}
+        columns = {name: _numbers([getattr(r, name) for r in records]) for name in names}
         metrics = {
             name: _column([r.metrics.get(name) for r in records])
             for name in (records[-1].metrics if records else ())
@@ -85,6 +86,10 @@ def finite(value: Any) -> Any:
     if isinstance(value, list):
         return [finite(part) for part in value]
     return value if math.isfinite(value) else None
+
+
+def _numbers(values: list[Any]) -> np.ndarray:
+    return np.array([np.nan if value is None else value for value in values])
 
 
 def _column(values: list[Any]) -> np.ndarray:
@@ -110,8 +115,10 @@ class Summary:
         epochs: how many epochs were finished.
         test_accuracy: of the last parameters; None if the run was not completed.
         test_cost: likewise.
-        best_validation_accuracy: the highest after any epoch; None if none was finished.
-        best_epoch: the first epoch with that accuracy.
+        best_validation_accuracy: the highest after any epoch; None if none was finished, or where
+            targets are no classes.
+        best_validation_cost: the lowest after any epoch; None if none was finished.
+        best_epoch: the epoch whose parameters are the best by the objective, the first of equals.
         metrics: what the chosen metrics gave in the last finished epoch, by column.
         stopped: why training ended before its last epoch; None if it did not.
         error: what ended a run that was not completed.
@@ -130,6 +137,7 @@ class Summary:
     test_accuracy: float | None
     test_cost: float | None
     best_validation_accuracy: float | None
+    best_validation_cost: float | None
     best_epoch: int | None
     metrics: Mapping[str, Any]
     stopped: str | None
@@ -153,12 +161,14 @@ class RunResult:
     Attributes:
         history: one array a quantity, one entry an epoch.
         params: weights and biases of the layers 2..L after the last epoch, as NumPy arrays.
+        best_params: the same after the best epoch; after the last if none was finished.
         summary: how the run ended.
 
     """
 
     history: History
     params: tuple[Params, ...]
+    best_params: tuple[Params, ...]
     summary: Summary
 
 

@@ -36,7 +36,7 @@ from bpframe.sweeps.lanes.halving import Halving, Rungs, Work
 from bpframe.sweeps.lanes.halving import check as check_halving
 from bpframe.sweeps.lanes.halving import train as train_by_halving
 from bpframe.sweeps.ledger import Ledger
-from bpframe.sweeps.objective import Objective, chosen
+from bpframe.sweeps.objective import Objective, chosen, for_regression
 from bpframe.sweeps.plan import GroupPlan, Unit, batch_entry, origin_entry, planned_groups
 from bpframe.sweeps.progress import SweepProgress
 from bpframe.sweeps.rows import FINISHED, OBJECTIVES, Row
@@ -50,6 +50,7 @@ class Driver:
     Attributes:
         rows: how each job ended that has, by number.
         objective: by what they are compared; None before the first batch is composed.
+        is_objective_fixed: whether somebody counts on the objective that is configured.
 
     """
 
@@ -66,6 +67,7 @@ class Driver:
     ) -> None:
         self.rows: dict[int, Row] = {}
         self.objective: Objective | None = None
+        self.is_objective_fixed = False
         self._hashes: dict[int, str] = {}
         self._book = book
         self._composer = composer
@@ -215,6 +217,11 @@ class Driver:
         jobs = list(plan.jobs.values())
         experiment, backend = jobs[0].experiment, self._backend
         group = Group(backend.checked(experiment), self._data)
+        if self.objective and not group.has_classes:
+            fitting = for_regression(self.objective, is_fixed=self.is_objective_fixed)
+            if fitting != self.objective:
+                self._progress.say(f"targets are no classes: jobs are compared by {fitting.name}")
+            self.objective = fitting
         chunks = plan.chunks or partition.chunks(
             jobs, backend.devices(experiment), group.sizes, backend.most(jobs, of)
         )

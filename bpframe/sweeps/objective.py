@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NamedTuple
 
-from bpframe.errors import unknown
+from bpframe.errors import ConfigError, unknown
 from bpframe.sweeps.rows import COMPLETED, Row
+from bpframe.training.best import rises
 
 Direction = Literal["maximise", "minimise"]
 DIRECTIONS: tuple[Direction, ...] = ("maximise", "minimise")
@@ -33,6 +34,32 @@ class Objective(NamedTuple):
         return max(valued, key=lambda pair: self.sign * pair[0])[1] if valued else None
 
 
+def for_regression(objective: Objective, *, is_fixed: bool) -> Objective:
+    """The objective for data whose targets are no classes: by default the validation cost.
+
+    Raises:
+        ConfigError: another accuracy was chosen, or the search `is_fixed` on one already.
+
+    """
+    if "accuracy" not in objective.name:
+        return objective
+    if is_fixed or objective.name != "best_validation_accuracy":
+        raise ConfigError(
+            f"sweep.objective: {objective.name} has no meaning for these data, whose targets are "
+            "no classes; set sweep.objective=best_validation_cost"
+        )
+    return Objective("best_validation_cost", "minimise")
+
+
+def suited(objective: Objective, rows: Iterable[Row]) -> Objective:
+    """The objective for jobs that have ended, whose targets may be no classes."""
+    completed = [row.metrics for row in rows if row.status == COMPLETED]
+    has_classes = any(metrics.get("best_validation_accuracy") is not None for metrics in completed)
+    if has_classes or not completed:
+        return objective
+    return for_regression(objective, is_fixed=False)
+
+
 def chosen(sweep: Mapping[str, Any]) -> Objective:
     """The objective that the config node `sweep` names; of a cost less is better, else more.
 
@@ -48,4 +75,4 @@ def chosen(sweep: Mapping[str, Any]) -> Objective:
 
 def implied(name: str) -> Direction:
     """The direction in which an objective is better, by its name: less of a cost, else more."""
-    return "minimise" if "cost" in name else "maximise"
+    return "maximise" if rises(name) else "minimise"

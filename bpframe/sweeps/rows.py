@@ -20,7 +20,10 @@ COMPLETED, DIVERGED, FAILED, INTERRUPTED, PRUNED = (
 FINISHED = (COMPLETED, DIVERGED, PRUNED)
 """The statuses of jobs that `bpframe resume` does not run again."""
 
-_OF_THE_SUMMARY = ("best_validation_accuracy", "best_epoch", "test_accuracy", "test_cost")
+_OF_THE_SUMMARY = (
+    *("best_validation_accuracy", "best_validation_cost", "best_epoch"),
+    *("test_accuracy", "test_cost"),
+)
 _OF_AN_EPOCH = ("train_cost", "train_accuracy", "validation_cost", "validation_accuracy")
 OBJECTIVES = tuple(name for name in (*_OF_THE_SUMMARY, *_OF_AN_EPOCH) if name != "best_epoch")
 """The metrics that every completed job has."""
@@ -39,9 +42,9 @@ class Row:
         status: "completed", "diverged", "failed", "interrupted" or "pruned" (given up by
             successive halving).
         epochs: how many epochs were finished.
-        metrics: the scalars it reached, by name: `best_validation_accuracy`, `best_epoch`,
-            `test_accuracy`, `test_cost`, and the last epoch's columns of metrics.jsonl that are
-            numbers. None where there is no finite value.
+        metrics: the scalars it reached, by name: `best_validation_accuracy`,
+            `best_validation_cost`, `best_epoch`, `test_accuracy`, `test_cost`, and the last epoch's
+            columns of metrics.jsonl that are numbers. None where there is no finite value.
         timing: seconds: `compile_s` of its group, `train_s` of all its epochs; an epoch that
             several lanes share counts as the wall time divided by their number.
         stopped: why training ended before its last epoch; None if it did not.

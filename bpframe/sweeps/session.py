@@ -28,7 +28,7 @@ from bpframe.sweeps.hydra.jobs import JobComposer
 from bpframe.sweeps.hydra.logs import levels_of
 from bpframe.sweeps.lanes.halving import Halving
 from bpframe.sweeps.ledger import MULTIRUN, Ledger, unwritable
-from bpframe.sweeps.objective import chosen
+from bpframe.sweeps.objective import chosen, suited
 from bpframe.sweeps.progress import SweepProgress
 from bpframe.sweeps.report import files, tables
 from bpframe.sweeps.rows import COMPLETED, INTERRUPTED, PRUNED, Row
@@ -183,6 +183,10 @@ class Sweep:
             HydraConfig.instance().cfg = before
             self._write_results()
 
+    def fix_objective(self) -> None:
+        """Have the sweep refuse data for which the objective that is configured has no meaning."""
+        self._driver.is_objective_fixed = True
+
     def close(self) -> None:
         """Say how the sweep ended, and release its folder.
 
@@ -197,7 +201,7 @@ class Sweep:
             return
         failed = [row for row in rows if row.status not in self._accepted]
         # A search that had all its trials when it was resumed has composed no job.
-        objective = self._driver.objective or chosen(self._config.sweep)
+        objective = suited(self._driver.objective or chosen(self._config.sweep), rows)
         told = [row for row in failed if row.status != INTERRUPTED]
         show_end(self._console, rows, told, objective, self.folder)
         if failed:
@@ -208,11 +212,12 @@ class Sweep:
         rows = [row for _, row in sorted(self._driver.rows.items())]
         if rows and self._driver.objective:
             try:
-                tables.write(self.folder, rows, self._driver.objective)
+                objective = suited(self._driver.objective, rows)
+                tables.write(self.folder, rows, objective)
                 files.write(
                     {self.folder: rows},
                     self.folder,
-                    self._driver.objective,
+                    objective,
                     with_picture=self._config.plots is True,
                 )
             except OSError as error:

@@ -34,7 +34,7 @@ def epoch_results(dtype: str = "float64") -> list[EpochResult]:
             jnp.asarray(number, jnp.int32),
             *(
                 jnp.asarray(v, dtype)
-                for v in (1 / number, 1.1 / number, accuracy, accuracy, 1.0, 1.0)
+                for v in (1 / number, 1.1 / number, accuracy, accuracy, accuracy, 1.0, 1.0)
             ),
         )
         for number, accuracy in enumerate(ACCURACIES, start=1)
@@ -144,7 +144,7 @@ def _still(every: int) -> list[EpochResult]:
             *(
                 jnp.asarray(v)
                 for v in (
-                    *((0.01, 0.01, 1.0, 1.0) if epoch > 1 else (2.3, 2.3, 0.0, 0.0)),
+                    *((0.01, 0.01, 1.0, 1.0, 1.0) if epoch > 1 else (2.3, 2.3, 0.0, 0.0, 0.0)),
                     1.0,
                     1.0,
                 )
@@ -217,7 +217,7 @@ def does_not_stop_at_once(subject: Subject) -> None:
     for shown, before, after in (("eta", 1.0, 1.0), ("an eta that rises from 0", 1e-5, 1e-3)):
         poor = EpochResult(
             jnp.asarray(1, jnp.int32),
-            *(jnp.asarray(v) for v in (2.3, 2.3, 0.1, 0.1, after, before)),
+            *(jnp.asarray(v) for v in (2.3, 2.3, 0.1, 0.1, 0.1, after, before)),
         )
         expect(
             not bool(_stops(subject.default, [poor])[0]),

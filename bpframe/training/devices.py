@@ -22,11 +22,15 @@ Device: TypeAlias = Any
 
 
 class DeviceExamples(NamedTuple):
-    """`Examples` on the device: x (n, n_in), y labels (n,) or targets (n, n_out)."""
+    """`Examples` on the device: x (n, n_in), y labels (n,) or targets (n, n_out).
+
+    `middle` is NaN where targets are no classes.
+    """
 
     x: Array
     y: Array
     scale: Array
+    middle: Array
 
 
 def of_platform(name: str) -> list[Device]:
@@ -62,7 +66,8 @@ def to_device(
     examples: Examples, dtype: str, device: Device | Sharding | None = None
 ) -> DeviceExamples:
     """Copy examples to the device: bytes stay bytes, the rest takes the dtype of the parameters."""
-    arrays = DeviceExamples(examples.x, examples.y, np.asarray(examples.scale))  # pyright: ignore[reportArgumentType]
+    middle = np.nan if examples.middle is None else examples.middle
+    arrays: Any = DeviceExamples(examples.x, examples.y, np.array(examples.scale), np.array(middle))  # pyright: ignore[reportArgumentType]
     return jax.tree.map(
         lambda array, info: jnp.asarray(array.astype(info.dtype, copy=False), device=device),
         arrays,
@@ -81,21 +86,22 @@ def shapes(examples: Examples, dtype: str, sharding: Sharding | None = None) -> 
         info(examples.x.shape, np.uint8 if examples.x.dtype == np.uint8 else wide),
         info(examples.y.shape, np.int32 if examples.y.ndim == 1 else wide),
         info((), wide),
+        info((), wide),
     )
 
 
 def take(examples: DeviceExamples, rows: Array) -> DeviceExamples:
     """The examples of some rows, which may have any shape: it replaces the axis n."""
-    x, y, scale = examples
-    return DeviceExamples(
-        x.at[rows].get(mode="promise_in_bounds"), y.at[rows].get(mode="promise_in_bounds"), scale
+    return examples._replace(
+        x=examples.x.at[rows].get(mode="promise_in_bounds"),
+        y=examples.y.at[rows].get(mode="promise_in_bounds"),
     )
 
 
 def floats(experiment: Experiment, examples: DeviceExamples) -> tuple[Array, Array]:
     """x (..., n_in) and one-hot or float targets y (..., n_out), in the dtype of the products."""
     dtype = experiment.training.dtype
-    x, y, scale = examples
+    x, y, scale, _ = examples
     if jnp.issubdtype(y.dtype, jnp.integer):
         y = jax.nn.one_hot(y, experiment.network.layers[-1].n, dtype=dtype)
     return x.astype(dtype) * scale.astype(dtype), y.astype(dtype)

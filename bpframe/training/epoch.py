@@ -65,15 +65,15 @@ def train_epoch(
 
     def step(carry: tuple[State, Any], xy: tuple[Array, Array]) -> tuple[tuple[State, Any], Totals]:
         state, measured = carry
-        step = train_step(experiment, state, DeviceExamples(*xy, examples.scale), n)
+        step = train_step(experiment, state, examples._replace(x=xy[0], y=xy[1]), n)
         if measured:
-            seen = observation(experiment, state.params, step.gradient, step.y)
+            seen = observation(experiment, state.params, step.gradient, step.y, examples.middle)
             measured = metric_folds.add(experiment, steps, measured, seen)
         return (step.state, measured), step.totals
 
     def block(carry: tuple[Any, Totals], rows: Array) -> tuple[tuple[Any, Totals], None]:
         inner, totals = carry
-        x, y, _ = take(examples, rows)
+        x, y, *_ = take(examples, rows)
         inner, parts = jax.lax.scan(step, inner, (x, y))
         return (inner, jax.tree.map(jnp.add, totals, summed(parts))), None
 
@@ -98,6 +98,15 @@ def train_epochs(
 
     `orders` may have more rows than are used, so that one program serves the last few epochs too.
     """
+    # The best parameters do not change here, and are not carried from step to step.
+    best, state = state.best, state._replace(best=None)  # pyright: ignore[reportArgumentType]
+    found = _train_epochs(experiment, state, examples, orders, count)
+    return found._replace(state=found.state._replace(best=best))
+
+
+def _train_epochs(
+    experiment: Experiment, state: State, examples: DeviceExamples, orders: Array, count: Array
+) -> Epoch:
     if orders.shape[0] == 1:
         return train_epoch(experiment, state, examples, orders[0])
     nothing = jax.eval_shape(train_epoch, experiment, state, examples, orders[0])

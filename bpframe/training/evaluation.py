@@ -35,9 +35,9 @@ def evaluate(
     narrow_params = cast(params, experiment.training.dtype)
 
     def example(xy: tuple[Array, Array]) -> Totals:
-        x, y = floats(experiment, DeviceExamples(*xy, examples.scale))
+        x, y = floats(experiment, examples._replace(x=xy[0], y=xy[1]))
         trace = equations.forward(network, narrow_params, x, neurons_first)
-        return score(experiment, trace.z[-1], trace.a[-1], y)
+        return score(experiment, trace.z[-1], trace.a[-1], y, examples.middle)
 
     scores = jax.lax.map(example, (examples.x, examples.y), batch_size=EVALUATION_CHUNK)
     totals = summed(scores)
@@ -52,8 +52,8 @@ def measure(
     """What the metrics over one split measure, by column, in chunks of examples."""
     found: OrderedDict[str, Array] = OrderedDict()  # a dict would leave jit in sorted order
     for portion in metric_folds.portions(experiment, over):
-        x, y, scale = examples
-        seen = DeviceExamples(x[: portion.first], y[: portion.first], scale)
+        first = portion.first
+        seen = examples._replace(x=examples.x[:first], y=examples.y[:first])
         found.update(_measured(experiment, state, seen, portion))
     return found
 
@@ -69,7 +69,7 @@ def _measured(
         x, y = floats(experiment, take(examples, rows))
         carry = experiment.learning_rule.carry
         found = equations.gradient(network, pair, params, x, y, carry, states)
-        seen = observation(experiment, state.params, found, y)
+        seen = observation(experiment, state.params, found, y, examples.middle)
         return metric_folds.add(experiment, portion, measured, seen), None
 
     n = examples.x.shape[0]
@@ -89,6 +89,6 @@ def nothing_measured(
 
     def seen(state: State, batch: DeviceExamples) -> Observation:
         step = train_step(experiment, state, batch, batch.x.shape[0])
-        return observation(experiment, state.params, step.gradient, step.y)
+        return observation(experiment, state.params, step.gradient, step.y, batch.middle)
 
     return metric_folds.start(experiment, portion, jax.eval_shape(seen, state, batch))

@@ -15,6 +15,7 @@ from bpframe.contracts import (
 from bpframe.metrics import Monitor
 from bpframe.network import Network
 from bpframe.schedules import Schedule, Stopping
+from bpframe.training.best import Criterion
 
 DTYPES = ("float32", "float64", "bfloat16")
 DEVICES = ("auto", "cpu", "gpu", "tpu")
@@ -53,7 +54,10 @@ class Training(Component):
 
 
 class Experiment(Component):
-    """All parts of a run. Floats inside are pytree leaves, the rest is structure."""
+    """All parts of a run. Floats inside are pytree leaves, the rest is structure.
+
+    `best` says which parameters are kept beside the last.
+    """
 
     data: Dataset
     network: Network
@@ -67,3 +71,4 @@ class Experiment(Component):
     metrics: tuple[Monitor, ...]
     training: Training
     seed: int = hyperparameter(default=0, ge=0, lt=2**31, leaf=True)
+    best: Criterion = Criterion()

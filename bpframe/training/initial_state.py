@@ -10,6 +10,7 @@ import numpy as np
 
 from bpframe.contracts import InitialCondition, Params
 from bpframe.errors import DataError
+from bpframe.training.best import Best
 from bpframe.training.compilation import SHORT_COMPILATION
 from bpframe.training.experiment import Experiment
 from bpframe.training.precision import cast_floats, wide_dtype
@@ -66,6 +67,7 @@ def draw_state(experiment: Experiment, exact: Exact = None) -> State:
         _rule_state(experiment, rule_key, params),
         Steering(experiment.schedule.init(wide), experiment.stopping.init(wide)),
         jnp.zeros((), jnp.int32),
+        Best(params, jnp.full((), -jnp.inf, wide)),
     )
 
 

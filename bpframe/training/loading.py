@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from bpframe.contracts import Dataset
-from bpframe.data import Data
+from bpframe.data import Data, middle_of
 from bpframe.errors import ConfigError, DataError, described
 from bpframe.metrics import STEPS
 from bpframe.training import initial_state, memory
@@ -62,6 +64,8 @@ def fitting(dataset: Dataset, data: Data) -> Data:
                 f"data: the {split} set of {type(dataset).__name__} has {examples.n_in} inputs and "
                 f"{examples.n_out} outputs; promised were {dataset.n_in} and {dataset.n_out}"
             )
+    middle = middle_of(data.train.y)
+    data = Data(*(dataclasses.replace(examples, middle=middle) for examples in data))
     n, k = len(data.train), dataset.train_size
     if k is not None and k > n:
         raise ConfigError(f"data.train_size: {k} is out of range; allowed: 1 to {n} for this data")
@@ -76,14 +80,19 @@ def check(experiment: Experiment, data: Data) -> None:
             f"training.batch_size: {m} is out of range; allowed: 1 to {n}, the training set"
         )
     memory.check(experiment, [len(examples) for examples in data])
-    _check_probes(experiment, data)
+    _check_metrics(experiment, data)
     initial_state.exact(experiment)
 
 
-def _check_probes(experiment: Experiment, data: Data) -> None:
-    """Refuse a metric over the first so many examples of a split that has fewer."""
+def _check_metrics(experiment: Experiment, data: Data) -> None:
+    """Refuse metrics over more examples than there are, or of classes where there are none."""
     for index, monitor in enumerate(experiment.metrics):
         metric = monitor.metric
+        if metric.needs_classes and data.train.middle is None:
+            raise ConfigError(
+                f"metrics[{index}]: {monitor.name} has no meaning for these data, whose targets "
+                "are no classes; leave it out"
+            )
         n = len(getattr(data, metric.over)) if metric.over != STEPS else 0
         if metric.first is not None and metric.first > n:
             allowed = f"1 to {n}, the {metric.over} set" if n else "none over the steps; set over"

@@ -32,13 +32,23 @@ class Totals(NamedTuple):
 
 
 def observation(
-    experiment: Experiment, params: tuple[Params, ...], found: BatchGradient, y: Array
+    experiment: Experiment,
+    params: tuple[Params, ...],
+    found: BatchGradient,
+    y: Array,
+    middle: Array,
 ) -> Observation:
-    """What metrics see of a mini-batch with targets y (m, n_out), in wide precision."""
+    """What metrics see of a mini-batch with targets y (m, n_out), in wide precision.
+
+    `middle` is that of the targets; see `bpframe.Examples`.
+    """
     dtype = experiment.training.dtype
     wide, pair = wide_dtype(dtype), cast(experiment.cost, dtype)
     z, a = found.trace.z[-1], found.trace.a[-1]
-    answer, target = (jax.vmap(answered)(outputs).astype(jnp.int32) for outputs in (a, y))
+    answer, target = (
+        jax.vmap(answered, in_axes=(0, None))(outputs, limit).astype(jnp.int32)
+        for outputs, limit in ((a, threshold(experiment, middle)), (y, middle))
+    )
     return Observation(
         activations=cast(tuple(layer.activation for layer in experiment.network.layers), wide),
         params=params,
@@ -52,9 +62,15 @@ def observation(
     )
 
 
-def answered(a: Array) -> Array:
-    """The largest output; of a single output, whether it lies nearer to 1 than to 0."""
-    return a[0] > 0.5 if a.shape[0] == 1 else jnp.argmax(a)
+def answered(a: Array, limit: Array) -> Array:
+    """The largest output; of a single output, whether it lies above the limit."""
+    return a[0] > limit.astype(a.dtype) if a.shape[0] == 1 else jnp.argmax(a)
+
+
+def threshold(experiment: Experiment, middle: Array) -> Array:
+    """The output above which a single neuron answers with the larger of two targets."""
+    own = experiment.cost.cost_function.decision_boundary
+    return middle if own is None else jnp.full_like(middle, own)
 
 
 def portions(experiment: Experiment, over: str) -> list[Portion]:

@@ -55,18 +55,20 @@ def after_epoch(
     """The states once schedule and stopping rule have seen an epoch, and whether to stop.
 
     `first` counts the steps before the epoch, or before the first of several that are seen as one,
-    and `step` those after it.
+    and `step` those after it. Where targets are no classes, the score is minus the cost.
     """
     wide = wide_dtype(experiment.training.dtype)
     now = progress(experiment, step, n_train)
     begun = progress(experiment, first, n_train)
     before = experiment.schedule.factor(steering.schedule, begun)
+    accuracy = validation.correct.astype(wide) / n_validation
     result = EpochResult(
         epoch=jnp.round(now.epoch).astype(jnp.int32),
         train_cost=train.cost,
         validation_cost=validation.cost,
         train_accuracy=train.correct.astype(wide) / n_train,
-        validation_accuracy=validation.correct.astype(wide) / n_validation,
+        validation_accuracy=accuracy,
+        score=jnp.where(validation.correct >= 0, accuracy, -validation.cost),
         factor=jnp.ones((), wide),
         factor_before=jnp.asarray(before, wide),
     )

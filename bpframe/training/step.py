@@ -11,9 +11,10 @@ from jax import Array
 from bpframe import equations
 from bpframe.contracts import Params
 from bpframe.equations import BatchGradient
+from bpframe.training.best import Best
 from bpframe.training.devices import DeviceExamples, floats
 from bpframe.training.experiment import Experiment
-from bpframe.training.metric_folds import Totals, answered, summed
+from bpframe.training.metric_folds import Totals, answered, summed, threshold
 from bpframe.training.precision import cast, cast_floats, wide_dtype
 from bpframe.training.steering import Steering, scheduled
 
@@ -21,7 +22,7 @@ from bpframe.training.steering import Steering, scheduled
 class State(NamedTuple):
     """What changes during training, and the fixed state of the learning rule.
 
-    `step` counts the steps since the start.
+    `step` counts the steps since the start; `best` is what has been best after an evaluated epoch.
     """
 
     params: tuple[Params, ...]
@@ -29,6 +30,7 @@ class State(NamedTuple):
     rule: tuple[Any, ...]
     steering: Steering
     step: Array
+    best: Best
 
 
 class Step(NamedTuple):
@@ -55,19 +57,23 @@ def train_step(experiment: Experiment, state: State, batch: DeviceExamples, n: i
     gradient = jax.tree.map(lambda g, p: g + p / n, found.mean, penalty)
     optimiser = scheduled(experiment, state.steering, state.step, n)
     new_params, optimiser_state = optimiser.update(gradient, state.optimiser, state.params)
-    scores = jax.vmap(score, in_axes=(None, 0, 0, 0))(
-        experiment, found.trace.z[-1], found.trace.a[-1], y
+    scores = jax.vmap(score, in_axes=(None, 0, 0, 0, None))(
+        experiment, found.trace.z[-1], found.trace.a[-1], y, batch.middle
     )
     totals = summed(scores)
     state = state._replace(params=new_params, optimiser=optimiser_state, step=state.step + 1)
     return Step(state, found, totals, y)
 
 
-def score(experiment: Experiment, z: Array, a: Array, y: Array) -> Totals:
-    """The cost of one example in wide precision, and 1 if its answer is right, else 0."""
+def score(experiment: Experiment, z: Array, a: Array, y: Array, middle: Array) -> Totals:
+    """The cost of one example in wide precision, and 1 if its answer is right, else 0.
+
+    `middle` is that of the targets (see `bpframe.Examples`); where they are no classes, -1.
+    """
     _, pair = narrow(experiment)
     cost = pair.cost(z, a, y).astype(wide_dtype(experiment.training.dtype))
-    return Totals(cost, (answered(a) == answered(y)).astype(jnp.int32))
+    right = answered(a, threshold(experiment, middle)) == answered(y, middle)
+    return Totals(cost, jnp.where(jnp.isnan(middle), -1, right.astype(jnp.int32)))
 
 
 def narrow(experiment: Experiment) -> tuple[Any, Any]:

@@ -15,6 +15,7 @@ from jax import Array
 
 from bpframe.metrics import SPLITS
 from bpframe.training import metric_folds, steering
+from bpframe.training.best import better
 from bpframe.training.devices import DeviceExamples
 from bpframe.training.epoch import Epoch, train_epochs
 from bpframe.training.evaluation import evaluate, measure
@@ -96,6 +97,17 @@ def turn(
     for split in SPLITS:
         if metric_folds.portions(experiment, split):
             columns.update(measure(experiment, state, sets[split], over=split))
+    if trains:
+        reached = {
+            "train_cost": train.cost,
+            "train_accuracy": train.correct.astype(n.dtype) / n,
+            "validation_cost": validation.cost,
+            "validation_accuracy": validation.correct.astype(n.dtype) / n_validation,
+            **{name: column for name, column in columns.items() if not column.ndim},
+        }
+        has_classes = validation.correct >= 0
+        best = better(experiment.best, state.best, state.params, reached, has_classes)
+        state = state._replace(best=best)
     finite = found.finite & jnp.isfinite(train.cost) & jnp.isfinite(validation.cost)
     stop = jnp.zeros((), bool)
     if trains:

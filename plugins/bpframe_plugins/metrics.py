@@ -31,6 +31,7 @@ def _layers(values: list[Array]) -> Columns:
 class Accuracy(MeanMetric):
     """The share of examples that are classified rightly."""
 
+    needs_classes = True
     over: str = hyperparameter(
         default="validation", choices=("steps", "train", "validation", "test")
     )
@@ -180,6 +181,7 @@ class DeadUnits(Metric):
 class ConfusionMatrix(Metric):
     """How many examples of each class (row) were given each answer (column): (classes, classes)."""
 
+    needs_classes = True
     over: str = hyperparameter(
         default="validation", choices=("steps", "train", "validation", "test")
     )

@@ -109,7 +109,8 @@ class WarmUp(_OfTime):
 class Halve(Schedule):
     """factor is halved whenever validation accuracy has not improved in `patience` epochs.
 
-    The count begins again after each halving; `decay` may be another number than 1/2. With
+    Where targets are no classes, it is the validation cost that has to fall. The count begins
+    again after each halving; `decay` may be another number than 1/2. With
     stopping=small_eta training ends at 1/128, as the exercise asks. It is halved once an
     evaluation at most, which with training.evaluate_every may be rarer than `patience` allows.
     Source: Nielsen (2015), chapter 3, exercise on the learning schedule.
@@ -124,8 +125,8 @@ class Halve(Schedule):
     )
 
     def init(self, dtype: Any) -> Any:
-        """(factor 1, no best accuracy yet, the epoch from which to count)."""
-        return jnp.ones((), dtype), -jnp.ones((), dtype), jnp.zeros((), jnp.int32)
+        """(factor 1, no best score yet, the epoch from which to count)."""
+        return jnp.ones((), dtype), jnp.full((), -jnp.inf, dtype), jnp.zeros((), jnp.int32)
 
     def factor(self, state: Any, progress: Progress) -> Array:
         """The factor that the state holds."""
@@ -135,12 +136,12 @@ class Halve(Schedule):
     def update(self, state: Any, result: EpochResult) -> Any:
         """Lower the factor when there were enough epochs without improvement."""
         factor, best, since = state
-        improved = result.validation_accuracy > best
+        improved = result.score > best
         since = jnp.where(improved, result.epoch, since)
         enough = result.epoch - since >= self.patience
         return (
             jnp.where(enough, factor * self.decay, factor),
-            jnp.maximum(best, result.validation_accuracy),
+            jnp.maximum(best, result.score),
             jnp.where(enough, result.epoch, since),
         )
 

@@ -31,7 +31,8 @@ class Never(Stopping):
 class NoImprovement(Stopping):
     """Stop when validation accuracy has not improved in `patience` epochs.
 
-    An improvement is a rise above the best so far by more than `least`, a share from 0 to 1. With
+    An improvement is a rise above the best so far by more than `least`, a share from 0 to 1. Where
+    targets are no classes, it is a fall of the validation cost by more than `least`. With
     training.evaluate_every it is seen when it is evaluated, and epochs are counted all the same.
     Source: Nielsen (2015), chapter 3, no-improvement-in-n.
     """
@@ -45,14 +46,14 @@ class NoImprovement(Stopping):
     )
 
     def init(self, dtype: Any) -> Any:
-        """(no best accuracy yet, the epoch in which it was reached)."""
-        return -jnp.ones((), dtype), jnp.zeros((), jnp.int32)
+        """(no best score yet, the epoch in which it was reached)."""
+        return jnp.full((), -jnp.inf, dtype), jnp.zeros((), jnp.int32)
 
     def update(self, state: Any, result: EpochResult) -> tuple[Any, Array]:
         """Stop when there were enough epochs without improvement."""
         best, since = state
-        improved = result.validation_accuracy > best + self.least
-        best = jnp.where(improved, result.validation_accuracy, best)
+        improved = result.score > best + self.least
+        best = jnp.where(improved, result.score, best)
         since = jnp.where(improved, result.epoch, since)
         return (best, since), result.epoch - since >= self.patience
 

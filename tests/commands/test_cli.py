@@ -26,6 +26,7 @@ from bpframe import cli
 RUN_FILES = {
     ".hydra",
     ".lock",
+    "best.safetensors",
     "bpframe.log",
     "learning_curves.png",
     "metrics.jsonl",

@@ -22,7 +22,7 @@ RUN = (
 )
 FILES = {
     *(".hydra", ".lock", "bpframe.log", "checkpoint-00000004.npz", "learning_curves.png"),
-    *("metrics.jsonl", "params.safetensors", "summary.json"),
+    *("best.safetensors", "metrics.jsonl", "params.safetensors", "summary.json"),
 }
 LAST = {"checkpoint-00000004.npz", "learning_curves.png"}
 BEGIN_AGAIN = "was cut off before it began"

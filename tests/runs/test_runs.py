@@ -38,6 +38,7 @@ from bpframe.training.precision import precision
 
 FILES = {
     *(".lock", "metrics.jsonl", "summary.json", "params.safetensors", "learning_curves.png"),
+    "best.safetensors",
 }
 METRICS = [
     "epoch",

@@ -35,7 +35,7 @@ FILES = {
 }
 JOB_FILES = {
     *(".hydra", "bpframe.log", "learning_curves.png", "metrics.jsonl", "params.safetensors"),
-    "summary.json",
+    *("best.safetensors", "summary.json"),
 }
 
 start = forked_cli.start

@@ -33,7 +33,10 @@ SWEPT = (
     *("network.activation=sigmoid,tanh", "seed=0,1,2,3", "optimiser.eta=0.1,0.2"),
     *("hydra.launcher.lanes=2", "checkpoint.epochs=1", "hydra.sweep.dir=sweep"),
 )  # two groups of four chunks
-JOB_FILES = {"bpframe.log", "metrics.jsonl", "params.safetensors", "summary.json", ".hydra"}
+JOB_FILES = {
+    *(".hydra", "best.safetensors", "bpframe.log", "metrics.jsonl", "params.safetensors"),
+    "summary.json",
+}
 SWEEP_FILES = {
     *(".lock", "best.yaml", "multirun.yaml", "report.html", "results.csv", "results.jsonl"),
     *("sweep.jsonl", *map(str, range(JOBS))),

@@ -81,7 +81,8 @@ def bits(folder: Path) -> tuple[Any, ...]:
     summary = json.loads((folder / "summary.json").read_text())
     for key in ("timing", "files", "crc32"):
         del summary[key]
-    return lines, summary, (folder / "params.safetensors").read_bytes()
+    params = [(folder / f"{name}.safetensors").read_bytes() for name in ("params", "best")]
+    return lines, summary, params
 
 
 def sweep(

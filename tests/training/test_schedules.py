@@ -123,7 +123,7 @@ def test_factors_are_scalars_of_the_dtype(name: str, dtype: str) -> None:
         state = schedule.init(np.dtype(dtype))
         factor = schedule.factor(state, Progress(jnp.asarray(1.5, dtype), 20.0, 0.25))
         assert (factor.shape, factor.dtype) == ((), np.dtype(dtype))
-        result = EpochResult(jnp.asarray(1), *(jnp.asarray(0.5, dtype),) * 6)
+        result = EpochResult(jnp.asarray(1), *(jnp.asarray(0.5, dtype),) * 7)
         again = schedule.update(state, result)
         old, new = ([(x.shape, x.dtype) for x in jax.tree.leaves(tree)] for tree in (state, again))
         assert old == new
@@ -149,7 +149,7 @@ def halving(schedule: Any, accuracies: Any, every: Any = 1) -> Any:
     def after(state: Any, seen: Any) -> tuple[Any, Any]:
         number, accuracy = seen
         zero = jnp.zeros_like(accuracy)
-        result = EpochResult(every * number, zero, zero, zero, accuracy, zero, zero)
+        result = EpochResult(every * number, zero, zero, zero, accuracy, accuracy, zero, zero)
         state = schedule.update(state, result)
         return state, schedule.factor(state, Progress(zero, 1.0, 1.0))
 

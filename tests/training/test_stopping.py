@@ -39,7 +39,7 @@ def asked(rule: Any, accuracies: Any, factors: Any, every: Any = 1) -> Any:
     def after(state: Any, seen: Any) -> tuple[Any, Any]:
         number, accuracy, before, factor = seen
         zero = jnp.zeros_like(accuracy)
-        result = EpochResult(every * number, zero, zero, zero, accuracy, factor, before)
+        result = EpochResult(every * number, zero, zero, zero, accuracy, accuracy, factor, before)
         return rule.update(state, result)
 
     numbers = jnp.arange(1, len(accuracies) + 1, dtype=jnp.int32)
@@ -116,7 +116,7 @@ def test_the_answer_is_a_boolean_and_the_state_keeps_its_form(name: str) -> None
         with jax.enable_x64(dtype == "float64"):
             rule = make(name)
             state = rule.init(np.dtype(dtype))
-            result = EpochResult(jnp.asarray(1), *(jnp.asarray(0.5, dtype),) * 6)
+            result = EpochResult(jnp.asarray(1), *(jnp.asarray(0.5, dtype),) * 7)
             again, stop = rule.update(state, result)
             assert (stop.shape, stop.dtype) == ((), bool)
             old, new = (

@@ -159,5 +159,5 @@ def _lane(lane: Mapping[str, Any], arrays: Mapping[str, Any]) -> SavedLane:
             Params(arrays[f"lane_{num}_w_{layer}"], arrays[f"lane_{num}_b_{layer}"])
             for layer in layers
         )
-        ending = Ending(lane["status"], params, lane["error"], lane["stopped"])
+        ending = Ending(lane["status"], params, error=lane["error"], stopped=lane["stopped"])
     return SavedLane(tuple(EpochRecord(**record) for record in lane["records"]), ending)

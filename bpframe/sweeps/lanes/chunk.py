@@ -133,22 +133,25 @@ class Chunk:
         """End the jobs that are still active, or those of `nums`, with this status."""
         for lane in self._lanes:
             if lane.ending is None and (nums is None or lane.job.num in nums):
-                lane.ending = Ending(status, (), error)
+                lane.ending = Ending(status, error=error)
 
     def finish(self) -> list[Row]:
         """Write the run folders of the jobs that have ended, which then leave the chunk."""
         ended = [lane for lane in self._lanes if lane.ending is not None]
         self._lanes = [lane for lane in self._lanes if lane.ending is None]
-        params = test = None
+        params = best = test = None
         if ended and self._states is not None:
             with precision(self._programs.experiment.training.dtype):
-                params = by_lane(self._states.params)
+                params, best = by_lane((self._states.params, self._states.best.params))
                 if any(lane.ending and lane.ending.status == COMPLETED for lane in ended):
                     test = by_lane(self._programs.test(self._experiments, self._states))
         elif ended and self._parked is not None:
-            params = self._parked.params
+            params, best = self._parked.params, self._parked.best.params
         with LogFiles() as logs:
-            return [lane.finish(lane.own(params), lane.own(test), logs) for lane in ended]
+            return [
+                lane.finish(lane.own(params), lane.own(best), lane.own(test), logs)
+                for lane in ended
+            ]
 
     def park(self) -> None:
         """Take the states from the devices, to make room for other chunks."""
@@ -322,14 +325,13 @@ class _Lane:
         except OSError as error:
             self._unwritable(error)
 
-    def finish(self, params: Any, test: Totals | None, logs: LogFiles) -> Row:
-        """Write the run folder, with the parameters as they were when the lane ended."""
+    def finish(self, params: Any, best: Any, test: Totals | None, logs: LogFiles) -> Row:
+        """Write the run folder, with the last and the best parameters when the lane ended."""
         ending = self.ending
         assert ending is not None
         if ending.status == COMPLETED:
             ending = ending._replace(test=test)
-        if not ending.params:
-            ending = ending._replace(params=params or ())
+        ending = ending._replace(params=ending.params or params or (), best_params=best or ())
         try:
             return self._written(ending, logs)
         except OSError as error:
@@ -356,9 +358,11 @@ class _Lane:
         if isinstance(error.__cause__, OSError):
             self._unwritable(error.__cause__)
         else:
-            self.ending = Ending(FAILED, (), str(error))
+            self.ending = Ending(FAILED, error=str(error))
 
     def _unwritable(self, error: OSError) -> None:
         if error.errno in _DISK:
             raise unwritable(self.job.folder.parent, error) from error
-        self.ending = Ending(FAILED, (), f"{self.job.folder}: cannot be written: {error.strerror}")
+        self.ending = Ending(
+            FAILED, error=f"{self.job.folder}: cannot be written: {error.strerror}"
+        )

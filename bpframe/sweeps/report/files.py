@@ -93,5 +93,6 @@ def _curves(run: Path) -> tuple[list[int], dict[str, list[Any]]]:
         name: values
         for name, values in columns.items()
         if all(value is None or isinstance(value, int | float) for value in values)
+        and any(value is not None for value in values)
     }
     return [line["epoch"] for line in lines], numbers

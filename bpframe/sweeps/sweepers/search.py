@@ -207,6 +207,7 @@ def _runs(
         # That some diverge belongs to a search.
         accepted = (COMPLETED, PRUNED, DIVERGED)
         sweep = task.sweep(sweeper.config, loader, most=most, accepted=accepted)
+        sweep.fix_objective()
         return LaneRuns(sweep, halving)
     if halving:
         raise ConfigError(

@@ -90,7 +90,8 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
             return
         if first != b"\x1f\x8b":
             raise corrupt(path, "gzip data (1f 8b)", f"{first.hex(' ')} at the start")
-        with gzip.GzipFile(fileobj=file) as stream:
+        stream: IO[bytes] = gzip.GzipFile(fileobj=file)  # pyright: ignore[reportAssignmentType]
+        with stream:
             yield stream
 
 

@@ -1,0 +1,158 @@
+"""The best parameters, what is classified rightly, and data whose targets are no classes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+import bpframe
+from bpframe.data import middle_of
+from bpframe.errors import ConfigError
+from bpframe.runs import loop
+from bpframe.runs.checkpoint import Checkpointing
+
+SMALL = ("data.train_size=40", "network.hidden=[4]", "optimiser.eta=3")
+NOISY = (*SMALL, "training.epochs=6", "seed=3")
+
+
+def one_output(low: float, high: float, n: int = 60) -> bpframe.Data:
+    """Points on a line in two classes, apart at 0.3."""
+    x = np.random.default_rng(0).uniform(-1, 1, (n, 2)).astype(np.float32)
+    y = np.where(x[:, :1] > 0.3, high, low).astype(np.float32)
+    parts = [bpframe.Examples(x[i::3], y[i::3], n_out=1) for i in range(3)]
+    return bpframe.Data(*parts)
+
+
+def composed(*overrides: str) -> bpframe.Experiment:
+    inline = ("data=inline", "data.x=[[0,0],[1,1]]", "data.y=[[0],[1]]")
+    return bpframe.compose([*inline, *overrides])
+
+
+@pytest.mark.parametrize(
+    ("y", "middle"),
+    [
+        (np.array([0, 3, 1]), 0.5),
+        (np.array([[0.0], [1.0]]), 0.5),
+        (np.array([[-1.0], [1.0], [1.0]]), 0.0),
+        (np.array([[0.1], [0.2], [0.4]]), None),
+        (np.eye(3), 0.5),
+        (2 * np.eye(3) - 1, 0.5),
+        (np.array([[0.2, 0.8], [0.6, 0.4]]), 0.5),
+        (np.array([[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]), None),
+        (np.array([[0.3, -2.0], [5.0, 0.1]]), None),
+    ],
+)
+def test_targets_that_are_classes(y: np.ndarray, middle: float | None) -> None:
+    assert middle_of(y) == middle
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "limit", "overrides"),
+    [
+        (0, 1, 0.5, ("cost=quadratic", "network.output_activation=tanh")),
+        (-1, 1, 0.0, ("cost=quadratic", "network.output_activation=tanh")),
+        (0, 1, 0.0, ("cost=hinge", "network.output_activation=tanh")),
+        (0, 1, 0.5, ("cost=cross_entropy",)),
+    ],
+)
+def test_a_single_output_is_judged_between_the_targets(
+    low: float, high: float, limit: float, overrides: tuple[str, ...]
+) -> None:
+    data = one_output(low, high)
+    experiment = composed(*overrides, "network.hidden=[5]", "training.epochs=3")
+    result = bpframe.run(experiment, data=data)
+    outputs = [
+        np.asarray(bpframe.forward(experiment.network, result.params, x).a[-1])
+        for x in data.validation.x
+    ]
+    right = (np.array(outputs) > limit) == (data.validation.y > (low + high) / 2)
+    assert result.history.validation_accuracy[-1] == pytest.approx(right.mean())
+
+
+def regression(*overrides: str) -> tuple[bpframe.Experiment, bpframe.Data]:
+    data = one_output(0, 1)
+    parts = (bpframe.Examples(p.x, p.x[:, :1] ** 2, n_out=1) for p in data)
+    linear = ("cost=quadratic", "network.output_activation=linear", "optimiser.eta=0.3")
+    return composed(*linear, *overrides), bpframe.Data(*parts)
+
+
+def test_without_classes_there_is_no_accuracy_and_the_cost_decides(tmp_path: Path) -> None:
+    experiment, data = regression("stopping=no_improvement", "stopping.patience=2")
+    result = loop.run(experiment, tmp_path / "run", data=data)
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    assert {json.loads(line)["validation_accuracy"] for line in lines} == {None}
+    assert np.isnan(result.history.train_accuracy).all()
+    costs, summary = result.history.validation_cost, result.summary
+    assert (summary.test_accuracy, summary.best_validation_accuracy) == (None, None)
+    assert summary.best_validation_cost == costs.min()
+    assert summary.best_epoch == 1 + costs.argmin()
+    since_best = len(costs) - summary.best_epoch
+    assert (since_best == 2) == (summary.stopped is not None)
+
+
+@pytest.mark.parametrize("name", ["accuracy", "confusion_matrix"])
+def test_a_metric_of_classes_is_refused_without_them(name: str) -> None:
+    experiment, data = regression(f"metrics=[{name}]")
+    with pytest.raises(ConfigError, match=rf"metrics\[0\]: {name} has no meaning for these data"):
+        bpframe.run(experiment, data=data)
+
+
+def params_after(epochs: int, *overrides: str) -> Any:
+    """The parameters of a run that ends after so many epochs."""
+    return bpframe.run(bpframe.compose([*overrides, f"training.epochs={epochs}"])).params
+
+
+@pytest.mark.optimised
+@pytest.mark.parametrize(
+    "objective",
+    [
+        (),
+        ("sweep.objective=test_cost",),
+        ("sweep.objective=train_cost", "sweep.direction=maximise"),
+        ("sweep.objective=accuracy.train", "metrics=[{name: accuracy, over: train}]"),
+    ],
+)
+def test_the_best_parameters_are_those_after_the_best_epoch(objective: tuple[str, ...]) -> None:
+    result = bpframe.run(bpframe.compose([*NOISY, *objective]))
+    name = "validation_accuracy"
+    if objective:
+        name = objective[0].partition("=")[2].replace("test_", "validation_")
+    history = {**vars(result.history), **result.history.metrics}[name]
+    falls = name == "validation_cost"
+    best = 1 + int(history.argmin() if falls else history.argmax())
+    assert result.summary.best_epoch == best
+    expected = params_after(best, *NOISY[:-2], NOISY[-1], *objective)
+    for found, alone in zip(result.best_params, expected, strict=True):
+        np.testing.assert_array_equal(found.w, alone.w)
+        np.testing.assert_array_equal(found.b, alone.b)
+
+
+@pytest.mark.optimised
+def test_they_are_written_and_survive_a_kill(tmp_path: Path) -> None:
+    experiment = bpframe.compose(["optimiser.eta=30", *NOISY[:2], *NOISY[3:]])
+
+    def stop(record: bpframe.EpochRecord) -> None:
+        if record.epoch == 4:
+            raise SystemExit
+
+    whole = loop.run(experiment, tmp_path / "whole")
+    assert whole.summary.best_epoch != 6
+    with pytest.raises(bpframe.PluginError):
+        loop.run(experiment, tmp_path / "cut", on_epoch=stop, checkpointing=Checkpointing(epochs=1))
+    loop.resume(experiment, tmp_path / "cut")
+    one, other = (load_file(tmp_path / name / "best.safetensors") for name in ("whole", "cut"))
+    last = load_file(tmp_path / "whole" / "params.safetensors")
+    assert one.keys() == other.keys() == last.keys()
+    for name, array in one.items():
+        np.testing.assert_array_equal(array, other[name])
+    assert not np.array_equal(one["layer_2.w"], last["layer_2.w"])
+
+
+def test_an_unknown_objective_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"sweep\.objective: unknown 'acuracy'; did you mean"):
+        bpframe.run(bpframe.compose([*SMALL, "training.epochs=1", "sweep.objective=acuracy"]))
