@@ -16,7 +16,6 @@ from hydra.core.plugins import Plugins
 from hydra.core.utils import JobStatus, configure_log, run_job
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
-from rich.console import Console
 
 from bpframe.commands import console, plugins, sweeps
 from bpframe.commands import resume as resuming
@@ -24,7 +23,7 @@ from bpframe.commands.explanation import explain as explained
 from bpframe.configuration import assembly, composition, hydra_internals, schemas
 from bpframe.configuration.plugin_settings import plugin_settings
 from bpframe.data import Data
-from bpframe.errors import ConfigError, DivergenceError, OutputError, unknown
+from bpframe.errors import ConfigError, DivergenceError, OutputError, printable, unknown
 from bpframe.files import check_no_link
 from bpframe.plugin_host import host
 from bpframe.plugin_host.events import PluginEvents
@@ -32,6 +31,7 @@ from bpframe.plugin_host.registry import Registry
 from bpframe.runs import folder, loop
 from bpframe.runs.checkpoint import Checkpointing
 from bpframe.runs.records import RunResult
+from bpframe.screen import Screen
 from bpframe.sweeps import objective
 from bpframe.sweeps.errors import FailedJobsError
 from bpframe.sweeps.rows import OBJECTIVES, scalars
@@ -75,7 +75,7 @@ def explain(arguments: list[str]) -> None:
     with composition.initialised(args.config_path, args.config_dir), registry.explaining():
         cfg = composition.compose_config(args.overrides, name=args.config_name)
         experiment = assembly.assemble(cfg, registry)
-    print(explained(experiment, latex=args.latex))
+    print(printable(explained(experiment, latex=args.latex)))
 
 
 def resume(arguments: list[str]) -> None:
@@ -306,7 +306,7 @@ def _show(
     plots: bool,
 ) -> RunResult:
     """Begin a run or go on with it, and show how it goes."""
-    screen = Console()
+    screen = Screen()
     compilation.use_cache()
     try:
         with console.progress(screen, experiment.training.epochs) as on_epoch:

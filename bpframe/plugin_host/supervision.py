@@ -9,6 +9,7 @@ import time
 from types import TracebackType
 from typing import Self
 
+from bpframe.errors import printable
 from bpframe.plugin_host.process_state import ProcessState
 from bpframe.runs.interruption import CtrlC
 
@@ -67,4 +68,5 @@ class Supervision:
             doing = self._doing
             if doing and doing is not told and time.monotonic() - doing[1] >= PATIENCE_S:
                 told = doing
-                print(f"bpframe: still {doing[0]}; ctrl-C ends it", file=sys.stderr, flush=True)
+                text = printable(f"bpframe: still {doing[0]}; ctrl-C ends it")
+                print(text, file=sys.stderr, flush=True)
