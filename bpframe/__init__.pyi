@@ -40,6 +40,7 @@ from .runs.listeners import Listener as Listener
 from .runs.records import EpochRecord as EpochRecord
 from .runs.records import RunInfo as RunInfo
 from .runs.records import RunResult as RunResult
+from .runs.saved import read_params as read_params
 from .schedules import EpochResult as EpochResult
 from .schedules import Progress as Progress
 from .schedules import Schedule as Schedule

@@ -23,7 +23,7 @@ def main() -> None:
         print(*(f"{name} {importlib.metadata.version(name)}" for name in VERSIONED), sep="\n")
         return
     # Everything heavy is imported below, so that --version does not wait for it.
-    from bpframe.commands.lenient_output import lenient
+    from bpframe.commands.lenient_output import lenient, lenient_logs
     from bpframe.errors import BpframeError, OutputWarning, PluginWarning, described, printable
 
     def show(message: Any, category: type[Warning], *place: Any, **more: Any) -> None:
@@ -38,7 +38,7 @@ def main() -> None:
     os.environ[FULL_ERROR] = "1"
     others = warnings.showwarning
     try:
-        with warnings.catch_warnings(), lenient() as output:
+        with warnings.catch_warnings(), lenient_logs(), lenient() as output:
             warnings.simplefilter("always", PluginWarning)
             warnings.simplefilter("always", OutputWarning)
             warnings.showwarning = show

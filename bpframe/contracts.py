@@ -205,7 +205,11 @@ class LearningRule(Component, ABC):
 
     @abstractmethod
     def init(self, key: Array, params: tuple[Params, ...]) -> tuple[Any, ...]:
-        """Fixed state such as feedback matrices: one entry for each of the layers 2..L-1."""
+        """Fixed state such as feedback matrices: one entry for each of the layers 2..L-1.
+
+        `params` are in float32 whatever the dtype of the run, to which the state's floats are cast,
+        so that runs which differ in the dtype alone start with the same numbers.
+        """
 
     @abstractmethod
     def carry(self, state: Any, w_next: Array, delta_next: Array, delta_out: Array) -> Array:

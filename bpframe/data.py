@@ -43,7 +43,9 @@ class Examples:
                 f"here ({len(self.y)}, {self.n_out})"
             )
         if self.y.ndim == 2 and self.y.shape[1] != self.n_out:
-            raise ExamplesError(f"examples: targets have {self.y.shape[1]} columns, not {self.n_out}")
+            raise ExamplesError(
+                f"examples: targets have {self.y.shape[1]} columns, not {self.n_out}"
+            )
         if self.y.ndim == 1 and len(self.y) and not 0 <= self.y.min() <= self.y.max() < self.n_out:
             raise ExamplesError(
                 f"examples: labels run from {self.y.min()} to {self.y.max()}; "

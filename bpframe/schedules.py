@@ -21,23 +21,27 @@ class Progress(NamedTuple):
     Attributes:
         epoch: epochs done, with the fraction of the current one: 0 before the first step.
         epochs: epochs planned.
+        step: how long one step is, in epochs: 1 / (steps an epoch).
 
     """
 
     epoch: Array
     epochs: float
+    step: float
 
 
 class EpochResult(NamedTuple):
     """What an epoch gave, as scalars on the device; see `EpochRecord` for their meaning.
 
     Attributes:
-        epoch: epochs done, counted from 1.
+        epoch: epochs done, counted from 1. With `training.evaluate_every` it rises by more than 1
+            from one result to the next.
         train_cost: mean cost of a training example.
         validation_cost: mean cost of a validation example.
         train_accuracy: share of right answers.
         validation_accuracy: share of right answers.
         factor: what the schedule makes of eta at the start of the next epoch.
+        factor_before: what it made of eta at the first step since the last result.
 
     """
 
@@ -47,6 +51,7 @@ class EpochResult(NamedTuple):
     train_accuracy: Array
     validation_accuracy: Array
     factor: Array
+    factor_before: Array
 
 
 class Schedule(Component, ABC):
@@ -65,7 +70,7 @@ class Schedule(Component, ABC):
 
     @abstractmethod
     def factor(self, state: Any, progress: Progress) -> Array:
-        """What eta is multiplied by at this step: a scalar, at least 0."""
+        """What eta is multiplied by at this step: a scalar, at least 0, and not 0 at the first."""
 
     @abstractmethod
     def update(self, state: Any, result: EpochResult) -> Any:

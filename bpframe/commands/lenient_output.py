@@ -1,12 +1,16 @@
-"""Standard output that may fail: what is shown never decides what is kept."""
+"""Standard output and logs that may fail: what is shown never decides what is kept."""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from typing import Any, TextIO
+
+from bpframe.errors import OutputWarning
 
 
 class LenientOutput:
@@ -59,3 +63,24 @@ def lenient() -> Iterator[LenientOutput]:
     finally:
         output.flush()
         sys.stdout = before
+
+
+@contextlib.contextmanager
+def lenient_logs() -> Iterator[None]:
+    """Log files that cannot be written are told of once each, in a warning of one line."""
+    told: set[str] = set()
+
+    def warn(self: logging.Handler, record: logging.LogRecord) -> None:
+        del record
+        name, error = getattr(self, "baseFilename", "the log"), sys.exception()
+        if name not in told:
+            told.add(name)
+            reason = getattr(error, "strerror", None) or error
+            warnings.warn(f"{name}: not written: {reason}", OutputWarning, stacklevel=2)
+
+    before = logging.Handler.handleError
+    logging.Handler.handleError = warn  # what logging offers for this is a traceback, or silence
+    try:
+        yield
+    finally:
+        logging.Handler.handleError = before

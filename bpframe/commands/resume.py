@@ -14,6 +14,7 @@ from bpframe.configuration.primary import primary
 from bpframe.errors import ConfigError, OutputError
 from bpframe.files import check_no_link, write_whole
 from bpframe.runs.folder import METRICS
+from bpframe.runs.locks import LOCK
 from bpframe.sweeps import ledger
 from bpframe.sweeps.session import Command
 
@@ -22,10 +23,14 @@ _ALLOWED = ("training.epochs=", "checkpoint.", "plots=")
 
 
 class Resumed(NamedTuple):
-    """What to go on with: a folder, and settings that change."""
+    """What to go on with: a folder, and settings that change.
+
+    `accepts_changes` says whether code and data may be others than before.
+    """
 
     folder: Path
     overrides: tuple[str, ...]
+    accepts_changes: bool
 
     @property
     def is_sweep(self) -> bool:
@@ -47,6 +52,11 @@ def parsed(arguments: list[str]) -> Resumed:
         "missing, and keep what is done",
     )
     parser.error = _error
+    parser.add_argument(
+        "--accept-changes",
+        action="store_true",
+        help="go on although code, data or versions have changed; the results tell of it",
+    )
     parser.add_argument("folder", metavar="RUN_OR_SWEEP", type=Path)
     parser.add_argument(
         "overrides",
@@ -56,9 +66,14 @@ def parsed(arguments: list[str]) -> Resumed:
         "the launcher, such as hydra.sweeper.n_trials=100",
     )
     args = parser.parse_args(arguments)
-    found = Resumed(args.folder.absolute(), tuple(args.overrides))
-    is_run = (found.folder / METRICS).exists() and (found.folder / ".hydra").is_dir()
-    if not found.is_sweep and not is_run:
+    found = Resumed(args.folder.absolute(), tuple(args.overrides), args.accept_changes)
+    has_begun = (found.folder / METRICS).exists()
+    if not found.is_sweep and not has_begun and (found.folder / LOCK).exists():
+        raise OutputError(
+            f"{found.folder}: its run was cut off before it began; give the command of the run "
+            "again"
+        )
+    if not found.is_sweep and not (has_begun and (found.folder / ".hydra").is_dir()):
         raise OutputError(
             f"{found.folder}: holds neither a run ({METRICS} and .hydra) nor a sweep "
             f"({ledger.LEDGER})"

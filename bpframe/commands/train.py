@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping
@@ -20,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from bpframe.commands import console, plugins, sweeps
 from bpframe.commands import resume as resuming
 from bpframe.commands.explanation import explain as explained
+from bpframe.commands.resume import Resumed
 from bpframe.configuration import assembly, composition, hydra_internals, schemas
 from bpframe.configuration.plugin_settings import plugin_settings
 from bpframe.data import Data
@@ -30,6 +32,7 @@ from bpframe.plugin_host.events import PluginEvents
 from bpframe.plugin_host.registry import Registry
 from bpframe.runs import folder, loop
 from bpframe.runs.checkpoint import Checkpointing
+from bpframe.runs.folder import RunFolder
 from bpframe.runs.records import RunResult
 from bpframe.screen import Screen
 from bpframe.sweeps import objective
@@ -88,7 +91,7 @@ def resume(arguments: list[str]) -> None:
         args = _parsed(_parser(), ["--multirun", *again, f"hydra.sweep.dir={folder}"])
         args.config_name, args.config_dir = command.config_name, command.config_dir
         args.config_path = Path(command.config_path) if command.config_path else None
-        _multirun(args, _registry(args), resumes=True)
+        _multirun(args, _registry(args), resumed=found)
         return
     with resuming.scratch() as place:
         resuming.run(found, Path(place))
@@ -98,14 +101,14 @@ def resume(arguments: list[str]) -> None:
         with composition.initialised(None, place), registry.explaining():
             cfg = composition.compose_config(args.overrides, name=args.config_name)
             experiment = assembly.assemble(cfg, registry)
-    output_dir = str(found.folder)
     _enter(cfg, found.folder)
     HydraConfig.instance().set_config(cfg)
     configure_log(cfg.hydra.job_logging, cfg.hydra.verbose)
     data = loading.load(experiment)
     task = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
     resuming.note(found, OmegaConf.to_yaml(task))
-    _show(loop.resume, cfg, experiment, data, registry, output_dir, plots=cfg.plots is not False)
+    go_on = functools.partial(loop.resume, accept_changes=found.accepts_changes)
+    _show(go_on, cfg, experiment, data, registry, found.folder, plots=cfg.plots is not False)
 
 
 SUBCOMMANDS: Mapping[str, Callable[[list[str]], None]] = MappingProxyType(
@@ -187,25 +190,27 @@ def _single(args: Namespace, registry: Registry) -> None:
         output_dir = Path(str(cfg.hydra.run.dir)).absolute()
         folder.check_unused(output_dir)
         _enter(cfg, output_dir)
+        taken = RunFolder(output_dir)  # before Hydra writes into it
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None
         callbacks = hydra_internals.callbacks(cfg)
         callbacks.on_run_start(config=cfg, config_name=args.config_name)
-        job = run_job(
-            task_function=lambda cfg: _run(
-                cfg, experiment, data, registry, plots=cfg.plots is not False
-            ),
-            config=cfg,
-            job_dir_key="hydra.run.dir",
-            job_subdir_key=None,
-            hydra_context=HydraContext(config_loader=hydra.config_loader, callbacks=callbacks),
-        )
+        with folder.writing(output_dir):
+            job = run_job(
+                task_function=lambda cfg: _show(
+                    loop.run, cfg, experiment, data, registry, taken, plots=cfg.plots is not False
+                ),
+                config=cfg,
+                job_dir_key="hydra.run.dir",
+                job_subdir_key=None,
+                hydra_context=HydraContext(config_loader=hydra.config_loader, callbacks=callbacks),
+            )
         callbacks.on_run_end(config=cfg, config_name=args.config_name, job_return=job)
     if job.status is not JobStatus.COMPLETED:
         raise hydra_internals.returned(job)
 
 
-def _multirun(args: Namespace, registry: Registry, *, resumes: bool = False) -> None:
+def _multirun(args: Namespace, registry: Registry, resumed: Resumed | None = None) -> None:
     path = str(args.config_path) if args.config_path else None
     command = Command(tuple(args.overrides), args.config_name, path, args.config_dir)
     with composition.initialised(args.config_path, args.config_dir), registry.explaining():
@@ -219,7 +224,12 @@ def _multirun(args: Namespace, registry: Registry, *, resumes: bool = False) -> 
         callbacks = hydra_internals.callbacks(cfg)
         callbacks.on_multirun_start(config=cfg, config_name=args.config_name)
         task = SweepTask(
-            lambda cfg: _job(cfg, registry), registry, command, callbacks=callbacks, resumes=resumes
+            lambda cfg: _job(cfg, registry),
+            registry,
+            command,
+            callbacks=callbacks,
+            resumes=resumed is not None,
+            accepts_changes=resumed is not None and resumed.accepts_changes,
         )
         with composition.translated():
             sweeper = Plugins.instance().instantiate_sweeper(
@@ -291,7 +301,7 @@ def _run(
     cfg: DictConfig, experiment: Experiment, data: Data, registry: Registry, *, plots: bool
 ) -> RunResult:
     """Train in the folder that Hydra made for this job."""
-    output_dir = HydraConfig.get().runtime.output_dir
+    output_dir = Path(HydraConfig.get().runtime.output_dir)
     return _show(loop.run, cfg, experiment, data, registry, output_dir, plots=plots)
 
 
@@ -301,12 +311,13 @@ def _show(
     experiment: Experiment,
     data: Data,
     registry: Registry,
-    output_dir: str,
+    output_dir: Path | RunFolder,
     *,
     plots: bool,
 ) -> RunResult:
     """Begin a run or go on with it, and show how it goes."""
     screen = Screen()
+    path = str(output_dir.path if isinstance(output_dir, RunFolder) else output_dir)
     compilation.use_cache()
     try:
         with console.progress(screen, experiment.training.epochs) as on_epoch:
@@ -320,9 +331,9 @@ def _show(
                 checkpointing=Checkpointing(**cfg.checkpoint),
             )
     except (DivergenceError, KeyboardInterrupt, SystemExit):
-        console.show_folder(screen, output_dir)
+        console.show_folder(screen, path)
         raise
-    console.show_result(screen, result, output_dir)
+    console.show_result(screen, result, path)
     return result
 
 

@@ -32,7 +32,7 @@ from bpframe.training.devices import DeviceExamples
 from bpframe.training.metric_folds import Totals
 from bpframe.training.orders import epoch_orders
 from bpframe.training.step import State
-from bpframe.training.turn import Outcome
+from bpframe.training.turn import Outcome, Trained
 
 OnEpoch = Callable[[EpochRecord], None]
 """Called with the record of each evaluated epoch."""
@@ -53,7 +53,8 @@ class Recorder:
     """The records of one run, on their way to its folder and to the plugins.
 
     With `buffered` lines are kept until `flush`, unless someone may read the file meanwhile.
-    `records` are those of a run that goes on, which stand in its file already.
+    `records` are those of a run that goes on after `epoch`, which stand in its file already;
+    `changed` is as in Summary.
     """
 
     def __init__(
@@ -67,6 +68,8 @@ class Recorder:
         plots: bool = True,
         buffered: bool = False,
         records: Sequence[EpochRecord] = (),
+        changed: str | None = None,
+        epoch: int = 0,
     ) -> None:
         self.info = info
         self.folder = folder
@@ -76,7 +79,10 @@ class Recorder:
         self._plots = plots
         self._versions = versions
         self._buffered = buffered
+        self.changed = changed
         self._unwritten: list[EpochRecord] = []
+        self._epoch = epoch
+        self._seconds = 0.0
 
     def started(self) -> None:
         """Training begins."""
@@ -85,13 +91,15 @@ class Recorder:
     def take(
         self,
         epochs: range,
-        outcome: Outcome,
+        outcome: Outcome | Trained,
         seconds: float,
         *,
         sets: Mapping[str, DeviceExamples],
         before: Callable[[], State],
     ) -> Ending | None:
         """Note what a turn of these epochs gave; how the run ends, if it does so here.
+
+        Of epochs that were trained alone the record follows, with that of the turn they belong to.
 
         Args:
             epochs: what was trained; none for epoch 0, the evaluation before training.
@@ -103,9 +111,13 @@ class Recorder:
         """
         if not outcome.finite:
             return self._diverged(epochs, sets["train"], before())
+        epoch = self._epoch = epochs[-1] if epochs else 0
+        self._seconds += seconds
+        if isinstance(outcome, Trained):
+            return None
         sizes = {split: examples.x.shape[0] for split, examples in sets.items()}
-        epoch = epochs[-1] if epochs else 0
-        record = epoch_record(epoch, outcome, sizes=sizes, seconds=seconds)
+        record = epoch_record(epoch, outcome, sizes=sizes, seconds=self._seconds)
+        self._seconds = 0.0
         stopped = self._add(record, stop=bool(outcome.stop))
         if stopped or epoch == self.info.experiment.training.epochs:
             return Ending("completed", stopped=stopped)
@@ -153,7 +165,7 @@ class Recorder:
         experiment = self.info.experiment
         summary = Summary(
             status=ending.status,
-            epochs=self.records[-1].epoch if self.records else 0,
+            epochs=max(self._epoch, self.records[-1].epoch if self.records else 0),
             test_accuracy=int(test.correct) / n_test if test else None,
             test_cost=float(test.cost) if test and math.isfinite(test.cost) else None,
             **self.best(),
@@ -165,6 +177,7 @@ class Recorder:
             sizes=experiment.network.sizes,
             device=device,
             versions=self._versions,
+            changed=self.changed,
         )
         history = History.of(self.records)
         result = RunResult(history, ending.params, summary)
@@ -182,7 +195,8 @@ class Recorder:
         try:
             folder.write(CURVES, learning_curves(history))
         except Exception as error:
-            text = f"{folder.path / CURVES}: not drawn: {described(error)}"
+            reason = error.strerror if isinstance(error, OSError) else None
+            text = f"{folder.path / CURVES}: not drawn: {reason or described(error)}"
             warnings.warn(text, OutputWarning, stacklevel=2)
 
 

@@ -1,7 +1,7 @@
 """Checkpoints: all that a run needs to go on, bit for bit.
 
-A checkpoint is one file of arrays, `checkpoint-EPOCH.npz`, written whole or not at all. Its zip
-format has a checksum for every array, the JSON with the records among them.
+A checkpoint is one file of arrays, `checkpoint-EPOCH.npz`, written whole or not at all, with a
+checksum of all of it at its end.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import dataclasses
 import io
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,10 +20,14 @@ import numpy as np
 
 from bpframe.errors import ConfigError, OutputError
 from bpframe.files import remove_partials, write_whole
+from bpframe.runs import provenance
+from bpframe.runs.checksums import checksum
 from bpframe.runs.records import EpochRecord
 from bpframe.training.experiment import Experiment
 
 _PREFIX, _END, _META = "checkpoint-", ".npz", "meta"
+ACCEPT = "restore that, or go on all the same with --accept-changes"
+_DIGITS = len(checksum(b""))
 
 
 class Checkpointing(NamedTuple):
@@ -69,6 +73,8 @@ class Checkpoint:
         epoch: how many epochs were trained.
         records: of the epochs so far.
         experiment: what was trained, as text, but for how many epochs; see `told`.
+        origin: what the numbers come from besides; see `provenance.origin`.
+        changed: how the origin has changed since the run began; None if it has not.
         state: the arrays of the training state, in the order of its leaves.
 
     """
@@ -76,15 +82,9 @@ class Checkpoint:
     epoch: int
     records: tuple[EpochRecord, ...]
     experiment: str
+    origin: Mapping[str, str]
+    changed: str | None
     state: tuple[np.ndarray, ...]
-
-    @classmethod
-    def of(
-        cls, experiment: Experiment, epoch: int, records: Sequence[EpochRecord], state: Any
-    ) -> Checkpoint:
-        """The checkpoint of a run whose training state is `state`."""
-        leaves = [host(leaf) for leaf in jax.tree.leaves(state)]
-        return cls(epoch, tuple(records), told(experiment), tuple(leaves))
 
     def state_like(self, template: Any) -> Any:
         """The training state, of the structure of another one of the same experiment.
@@ -109,6 +109,8 @@ class Checkpoint:
         meta = {
             "epoch": self.epoch,
             "experiment": self.experiment,
+            "origin": self.origin,
+            "changed": self.changed,
             "records": [dataclasses.asdict(record) for record in self.records],
         }
         return packed(meta, {f"state_{number}": leaf for number, leaf in enumerate(self.state)})
@@ -124,7 +126,7 @@ class Checkpoint:
         meta, arrays = unpacked(path)
         state = tuple(arrays[f"state_{number}"] for number in range(len(arrays)))
         records = tuple(EpochRecord(**record) for record in meta["records"])
-        return cls(meta["epoch"], records, meta["experiment"], state)
+        return cls(**{**meta, "records": records, "state": state})
 
 
 def packed(meta: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
@@ -132,7 +134,8 @@ def packed(meta: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
     buffer = io.BytesIO()
     text = np.frombuffer(json.dumps(meta).encode(), np.uint8)
     np.savez(buffer, allow_pickle=False, **{**arrays, _META: text})
-    return buffer.getvalue()
+    content = buffer.getvalue()
+    return content + checksum(content).encode()
 
 
 def unpacked(path: Path) -> tuple[Mapping[str, Any], Mapping[str, np.ndarray]]:
@@ -143,7 +146,11 @@ def unpacked(path: Path) -> tuple[Mapping[str, Any], Mapping[str, np.ndarray]]:
 
     """
     try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as found:
+        content = path.read_bytes()
+        end = len(content) - _DIGITS
+        if checksum(content[:end]).encode() != content[end:]:
+            raise ValueError("it does not fit its checksum")
+        with np.load(io.BytesIO(content[:end]), allow_pickle=False) as found:
             arrays = {name: found[name] for name in found.files}
         return json.loads(arrays.pop(_META).tobytes()), arrays
     except OSError as error:
@@ -156,7 +163,7 @@ class Checkpoints:
     """The checkpoints of one run in its folder: when the next is due, and which stay."""
 
     def __init__(self, folder: Path, settings: Checkpointing, epoch: int = 0) -> None:
-        self._folder = folder
+        self.folder = folder
         self._settings = settings
         self._epoch = epoch
         self._time = time.monotonic()
@@ -168,7 +175,7 @@ class Checkpoints:
 
     def is_kept_at_the_end(self) -> bool:
         """Whether the run has checkpoints, so that its end is one as well: it can be prolonged."""
-        return any(_files(self._folder))
+        return any(_files(self.folder))
 
     def write(self, checkpoint: Checkpoint) -> None:
         """Write a checkpoint; all but the last few go.
@@ -177,10 +184,10 @@ class Checkpoints:
             OSError: it cannot be written; the earlier ones stay.
 
         """
-        remove_partials(self._folder, _PREFIX)
-        path = self._folder / f"{_PREFIX}{checkpoint.epoch:08d}{_END}"
+        remove_partials(self.folder, _PREFIX)
+        path = self.folder / f"{_PREFIX}{checkpoint.epoch:08d}{_END}"
         write_whole(path, checkpoint.as_bytes())
-        for old in sorted(_files(self._folder))[: -self._settings.keep]:
+        for old in sorted(_files(self.folder))[: -self._settings.keep]:
             old.unlink()
         self._epoch, self._time = checkpoint.epoch, time.monotonic()
 
@@ -216,6 +223,21 @@ def check_same(checkpoint: Checkpoint, experiment: Experiment, folder: Path) -> 
             f"{folder}: its checkpoint is of another experiment than its configuration describes; "
             "restore .hydra/config.yaml, or begin another run"
         )
+
+
+def check_origin(
+    checkpoint: Checkpoint, now: Mapping[str, str], folder: Path, *, accepted: bool
+) -> str | None:
+    """How the origin has changed since the run began; None if it has not.
+
+    Raises:
+        OutputError: it has changed since the checkpoint, and that is not accepted.
+
+    """
+    found = provenance.changes(checkpoint.origin, now)
+    if found and not accepted:
+        raise OutputError(f"{folder}: {found} since its checkpoint; {ACCEPT}")
+    return "; ".join(filter(None, (checkpoint.changed, found))) or None
 
 
 def _files(folder: Path) -> Iterator[Path]:

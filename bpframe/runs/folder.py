@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 from safetensors.numpy import save as to_safetensors
 
 from bpframe.contracts import Params
 from bpframe.errors import OutputError
 from bpframe.files import open_own, remove_partials, write_whole
-from bpframe.runs.records import EpochRecord, RunResult, Summary
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
+from bpframe.runs.checksums import CHECKSUM, checksum, opened, sealed
+from bpframe.runs.locks import LOCK, locked
+from bpframe.runs.records import EpochRecord, RunResult
 
 METRICS, SUMMARY, PARAMS, CURVES = (
     "metrics.jsonl",
@@ -27,12 +26,15 @@ METRICS, SUMMARY, PARAMS, CURVES = (
     "params.safetensors",
     "learning_curves.png",
 )
+CONFIG = ".hydra/config.yaml"
 
 
 def check_unused(path: Path) -> None:
     """Raise an OutputError if `path` holds a run already, or cannot become a folder."""
     check_can_be_made(path)
-    _refuse(path, METRICS, SUMMARY, PARAMS, ".hydra")
+    _refuse(path, METRICS, SUMMARY, PARAMS)
+    if not (path / LOCK).exists():  # of a run that was cut off before it began; it is taken over
+        _refuse(path, ".hydra")
 
 
 def check_can_be_made(path: Path) -> None:
@@ -54,10 +56,14 @@ def _refuse(path: Path, *names: str) -> None:
 
 
 class RunFolder:
-    """A folder that belongs to one run.
+    """A folder that belongs to one run, from now on until the process ends.
 
     Files are durable, see `write_whole`. For a run that is `one_of_many` that is left to the
-    system, which saves four waits for the disk, and metrics.jsonl is not kept open.
+    system, which saves four waits for the disk, and there is no lock, since the sweep has one.
+
+    Attributes:
+        path: the folder.
+        checksum: that of summary.json, once it is written.
 
     Raises:
         OutputError: it belongs to another run, or cannot be written.
@@ -66,22 +72,17 @@ class RunFolder:
 
     def __init__(self, path: Path, *, one_of_many: bool = False) -> None:
         self.path = path
+        self.checksum: str | None = None
+        self._metrics = checksum(b"")
+        self._has_begun = False
         self._one_of_many = one_of_many
         _refuse(path, METRICS, SUMMARY, PARAMS)
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            # Exclusive creation decides between two runs that start at the same moment.
-            self._metrics = (path / METRICS).open("x", encoding="utf-8")
-            if one_of_many:
-                self._metrics.close()
-            else:
-                self._lock()
-        except FileExistsError as error:
-            raise OutputError(
-                f"{path}: holds a run already ({METRICS}); choose another output folder"
-            ) from error
-        except OSError as error:
-            raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
+        self._lock = None if one_of_many else _locked(path)
+        try:  # again, for a run that has had the folder meanwhile
+            _refuse(path, METRICS, SUMMARY, PARAMS)
+        except OutputError:
+            self.release()
+            raise
 
     @classmethod
     def reopened(cls, path: Path, records: Sequence[EpochRecord]) -> RunFolder:
@@ -92,51 +93,90 @@ class RunFolder:
 
         """
         self = cls.__new__(cls)
-        self.path, self._one_of_many = path, False
-        try:
-            self._metrics = open_own(path / METRICS, "r+")
-            self._lock()
-            self._metrics.truncate()
+        self.path, self._one_of_many, self._lock = path, False, _locked(path)
+        self.checksum, self._metrics, self._has_begun = None, checksum(_lines(records)), True
+        with writing(path):
             remove_partials(path)
-        except OSError as error:
-            raise OutputError(f"{path}: cannot go on: {METRICS}: {error.strerror}") from error
-        self.add(*records)
+            (path / SUMMARY).unlink(missing_ok=True)  # from now on it is no longer true
+            self.write(METRICS, _lines(records))
         return self
 
-    def _lock(self) -> None:
-        """Hold the folder as long as the process lives, where the system can."""
-        if fcntl is None:
-            return
-        try:
-            fcntl.flock(self._metrics, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            self._metrics.close()
-            raise OutputError(f"{self.path}: is in use: its run is still going on") from error
+    def begin(self) -> None:
+        """Make metrics.jsonl, unless the run goes on: from now on there is a run in the folder.
+
+        Raises:
+            OutputError: it cannot be written.
+
+        """
+        with writing(self.path):
+            (self.path / METRICS).touch(exist_ok=self._has_begun)
 
     def release(self) -> None:
-        """Release the folder, if the run ended before its first epoch."""
-        self._metrics.close()
-        (self.path / METRICS).unlink()
+        """Let other processes have the folder."""
+        if self._lock:
+            self._lock.release()
 
     def add(self, *records: EpochRecord) -> None:
-        """Append a line for each record to metrics.jsonl."""
-        lines = [json.dumps(record.as_dict(), allow_nan=False) + "\n" for record in records]
-        if self._one_of_many:
-            with open_own(self.path / METRICS, "a") as metrics:
-                metrics.write("".join(lines))
-        else:
-            self._metrics.write("".join(lines))
-            self._metrics.flush()
+        """Append a line for each record to metrics.jsonl.
+
+        Raises:
+            OutputError: it cannot be written.
+
+        """
+        lines = _lines(records)
+        with writing(self.path), open_own(self.path / METRICS, "ab") as metrics:
+            metrics.write(lines)
+        self._metrics = checksum(lines, self._metrics)
 
     def finish(self, result: RunResult) -> None:
-        """Write the parameters, then the summary; a folder that has one is complete."""
-        self._metrics.close()
-        self.write(PARAMS, to_safetensors(named(result.params), {"format": "bpframe"}))
-        self.write(SUMMARY, summary_json(result.summary).encode())
+        """Write the parameters, then the summary, with the checksums of all; then it is complete.
+
+        Raises:
+            OutputError: they cannot be written.
+
+        """
+        with writing(self.path):
+            params = to_safetensors(named(result.params), {"format": "bpframe"})
+            self.write(PARAMS, params)
+            files = {METRICS: self._metrics, PARAMS: checksum(params)}
+            if (self.path / CONFIG).is_file():
+                files[CONFIG] = checksum((self.path / CONFIG).read_bytes())
+            summary = sealed({**result.summary.as_dict(), "files": files})
+            self.write(SUMMARY, (json.dumps(summary, indent=2) + "\n").encode())
+        self.checksum = summary[CHECKSUM]
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a file whole or not at all."""
+        """Write a file whole or not at all.
+
+        Raises:
+            OSError: it cannot be written.
+
+        """
         write_whole(self.path / name, content, durable=not self._one_of_many)
+
+
+def _locked(path: Path) -> FileLock:
+    with writing(path):
+        return locked(path, "is in use: its run is still going on; choose another output folder")
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn an OSError met in the folder of a run into an OutputError, which says how to go on."""
+    try:
+        yield
+    except OSError as error:
+        begun = (path / METRICS).exists()
+        again = f"run bpframe resume {path}" if begun else "give the command of the run again"
+        raise OutputError(
+            f"{path}: cannot be written: {error.strerror or error}; fix that, then {again}"
+        ) from error
+
+
+def _lines(records: Sequence[EpochRecord]) -> bytes:
+    return b"".join(
+        json.dumps(record.as_dict(), allow_nan=False).encode() + b"\n" for record in records
+    )
 
 
 def read_summary(path: Path) -> dict[str, Any] | None:
@@ -147,16 +187,48 @@ def read_summary(path: Path) -> dict[str, Any] | None:
 
     """
     try:
-        found = json.loads((path / SUMMARY).read_bytes())
-        if {"status", "stopped", "epochs"} <= set(found):
-            return found
+        return opened((path / SUMMARY).read_bytes())
     except FileNotFoundError:
         return None
     except OSError as error:
         raise OutputError(f"{path / SUMMARY}: cannot be read: {error.strerror}") from error
-    except (ValueError, TypeError):
-        pass
-    raise OutputError(f"{path / SUMMARY}: is damaged; delete it, and what it told of is lost")
+    except ValueError as error:
+        raise OutputError(
+            f"{path / SUMMARY}: is damaged; delete it, and what it told of is lost"
+        ) from error
+
+
+def check_whole(path: Path, summary_checksum: str | None = None) -> None:
+    """Check that the folder of a run that has ended holds what was written.
+
+    Raises:
+        OutputError: a file is missing or damaged, or the summary is not the one with the given
+            checksum.
+
+    """
+    summary = read_summary(path)
+    if summary is None:
+        raise OutputError(f"{path / SUMMARY}: is missing")
+    if summary_checksum not in (None, sealed(summary)[CHECKSUM]):
+        raise OutputError(f"{path / SUMMARY}: is that of another run")
+    for name, expected in summary["files"].items():
+        check_file(path / name, expected)
+
+
+def check_file(path: Path, expected: str | None) -> bytes:
+    """The content of a file.
+
+    Raises:
+        OutputError: it is missing, cannot be read, or has another checksum than it should have.
+
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be read: {error.strerror}") from error
+    if expected not in (None, checksum(content)):
+        raise OutputError(f"{path}: is damaged, or of another run: it does not fit {SUMMARY}")
+    return content
 
 
 def named(params: tuple[Params, ...]) -> dict[str, np.ndarray]:
@@ -166,8 +238,3 @@ def named(params: tuple[Params, ...]) -> dict[str, np.ndarray]:
         for number, layer in enumerate(params, start=2)
         for name, array in layer._asdict().items()
     }
-
-
-def summary_json(summary: Summary) -> str:
-    """The summary as indented JSON."""
-    return json.dumps(summary.as_dict(), indent=2, allow_nan=False) + "\n"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import signal
 import time
 import warnings
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +16,7 @@ import jax
 from bpframe.component import check_fields
 from bpframe.data import Data
 from bpframe.errors import ConfigError, OutputError, OutputWarning, PluginError, described
-from bpframe.runs import checkpoint
+from bpframe.runs import checkpoint, provenance
 from bpframe.runs.bookkeeping import Ending, OnEpoch, Recorder
 from bpframe.runs.checkpoint import DEFAULT, Checkpoint, Checkpointing, Checkpoints
 from bpframe.runs.folder import RunFolder, read_summary
@@ -32,7 +35,7 @@ from bpframe.training.step import State
 
 def run(
     experiment: Experiment,
-    output_dir: str | Path | None = None,
+    output_dir: str | Path | RunFolder | None = None,
     *,
     data: Data | None = None,
     on_epoch: OnEpoch | None = None,
@@ -44,7 +47,8 @@ def run(
 
     Args:
         experiment: what to run, as `bpframe.compose` assembles it.
-        output_dir: the run folder to write; nothing is written without one.
+        output_dir: the run folder to write, or one that was taken before; nothing is written
+            without one.
         data: the data to use instead of loading the experiment's; they are checked like those.
         on_epoch: called with the record of each epoch.
         events: who is told what happens.
@@ -56,7 +60,7 @@ def run(
 
     """
     found = _checked(experiment, data, checkpointing)
-    folder = RunFolder(Path(output_dir)) if output_dir is not None else None
+    folder = RunFolder(Path(output_dir)) if isinstance(output_dir, str | Path) else output_dir
     told = _Told(on_epoch, events or NoEvents(), plots)
     return _trained(experiment, found, folder, told, checkpointing)
 
@@ -70,13 +74,16 @@ def resume(
     events: Events | None = None,
     plots: bool = True,
     checkpointing: Checkpointing = DEFAULT,
+    accept_changes: bool = False,
 ) -> RunResult:
     """Go on with a run from its last checkpoint, or from its start if it has none; see `run`.
 
+    With `accept_changes` code and data may be others than when the checkpoint was written.
+
     Raises:
         BpframeError: see `bpframe.run`.
-        OutputError: there is no run, it is complete or still running, or its checkpoint is damaged
-            or that of another experiment.
+        OutputError: there is no run, it is complete or still running, or its checkpoint is damaged,
+            that of another experiment, or of other code or data.
 
     """
     found, path = _checked(experiment, data, checkpointing), Path(output_dir)
@@ -91,6 +98,9 @@ def resume(
             raise OutputError(f"{path}: is complete after epoch {start.epoch}{stopped}{longer}")
     if start is not None:
         checkpoint.check_same(start, experiment, path)
+        now = provenance.origin(experiment, found, provenance.plugin_code(experiment))
+        changed = checkpoint.check_origin(start, now, path, accepted=accept_changes)
+        start = dataclasses.replace(start, origin=now, changed=changed)
         if start.epoch > experiment.training.epochs:
             raise ConfigError(
                 f"training.epochs: {experiment.training.epochs} is out of range; the checkpoint of "
@@ -134,9 +144,12 @@ def _trained(
             programs = Programs(experiment, data)
             state = start.state_like(programs.initial) if start else programs.initial
         except BaseException:
-            if folder and start is None:
+            if folder:
                 folder.release()
             raise
+        if folder:
+            folder.begin()
+        epoch = start.epoch if start else 0
         info = RunInfo(experiment, folder.path if folder else None, programs.n_train)
         recorder = Recorder(
             info,
@@ -146,10 +159,19 @@ def _trained(
             on_epoch=told.on_epoch,
             plots=told.plots,
             records=start.records if start else (),
+            changed=start.changed if start else None,
+            epoch=epoch,
         )
-        epoch = start.epoch if start else 0
         checkpoints = Checkpoints(folder.path, checkpointing, epoch) if folder else None
-        return _Run(programs, recorder, checkpoints, state, epoch).train()
+        plugins = provenance.plugin_code(experiment)  # now, as the versions
+        origin = functools.cache(  # for the first checkpoint, since it takes a while
+            lambda: start.origin if start else provenance.origin(experiment, data, plugins)
+        )
+        try:
+            return _Run(programs, recorder, checkpoints, state, epoch, origin).train()
+        finally:
+            if folder:
+                folder.release()
 
 
 class _Run:
@@ -162,6 +184,7 @@ class _Run:
         checkpoints: Checkpoints | None,
         state: State,
         epoch: int,
+        origin: Callable[[], Mapping[str, str]],
     ) -> None:
         self.programs = programs
         self.experiment = programs.experiment
@@ -169,6 +192,7 @@ class _Run:
         self.checkpoints = checkpoints
         self.state = state
         self.epoch = epoch
+        self.origin = origin
         self.has_warned = False
 
     def train(self) -> RunResult:
@@ -186,6 +210,8 @@ class _Run:
             if error.number == signal.SIGINT:
                 raise KeyboardInterrupt from error
             raise SystemExit(error.status) from error
+        except OutputError:  # of the disk itself, with which no file will fare better
+            raise
         except BaseException as error:
             self._finish(Ending("failed", error=f"{type(error).__name__}: {error}"))
             if isinstance(error, Exception):
@@ -206,7 +232,7 @@ class _Run:
             ending = self._turn(range(0))
         while ending is None and self.epoch < training.epochs:
             signals.check()
-            last = training.next_evaluated(self.epoch)
+            last = min(training.next_evaluated(self.epoch), self.epoch + self.programs.most)
             ending = self._turn(range(self.epoch + 1, last + 1))
             if ending is None and self.checkpoints and self.checkpoints.is_due(self.epoch):
                 self._checkpoint()
@@ -214,10 +240,12 @@ class _Run:
 
     def _turn(self, epochs: range) -> Ending | None:
         """Train these epochs, or none, and note what came of them."""
+        training = self.experiment.training
+        evaluated = not epochs or epochs[-1] == training.next_evaluated(epochs[0] - 1)
         started = time.perf_counter()
         before = self.state
         orders = epoch_orders(self.experiment, epochs, self.programs.n_train)
-        state, outcome = self.programs.turn(before, orders)
+        state, outcome = self.programs.turn(before, orders, evaluated=evaluated)
         outcome = jax.device_get(outcome)
         if outcome.finite:
             self.state = state
@@ -232,11 +260,19 @@ class _Run:
             return
         try:
             self.checkpoints.write(
-                Checkpoint.of(self.experiment, self.epoch, self.recorder.records, self.state)
+                Checkpoint(
+                    epoch=self.epoch,
+                    records=tuple(self.recorder.records),
+                    experiment=checkpoint.told(self.experiment),
+                    origin=self.origin(),
+                    changed=self.recorder.changed,
+                    state=tuple(map(checkpoint.host, jax.tree.leaves(self.state))),
+                )
             )
         except OSError as error:
             if not self.has_warned:
-                text = f"no checkpoint after epoch {self.epoch}: {error.strerror or error}"
+                path, reason = self.checkpoints.folder, error.strerror or error
+                text = f"{path}: no checkpoint after epoch {self.epoch}: {reason}"
                 warnings.warn(text, OutputWarning, stacklevel=2)
             self.has_warned = True
 

@@ -1,4 +1,4 @@
-"""The versions of everything that a run's numbers depend on."""
+"""What a run's numbers depend on besides its configuration: versions, code, data."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ import hashlib
 import importlib.metadata
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+import numpy as np
+
 from bpframe.component import Component
+from bpframe.data import Data
+from bpframe.runs.checksums import checksum
+from bpframe.training import initial_state
 from bpframe.training.experiment import Experiment
 
 _PACKAGES = ("bpframe", "hydra-core", "jax", "jaxlib", "numpy", "optax", "pluggy")
@@ -34,6 +39,66 @@ def versions(experiment: Experiment) -> dict[str, str]:
             file = getattr(sys.modules.get(name), "__file__", None)
             if not owners and file and Path(file).is_file():
                 found[file] = f"sha256:{hashlib.sha256(Path(file).read_bytes()).hexdigest()}"
+    return found
+
+
+def plugin_code(experiment: Experiment) -> dict[str, str]:
+    """The code of the plugins that supply a part, by name; see `origin`.
+
+    Of files as they are now: to be called before they may have changed.
+    """
+    modules = {type(component).__module__ for component in _components(experiment)}
+    names = sorted({name.partition(".")[0] for name in modules} - {"bpframe"})
+    return {f"the code of {name}": _code(name) for name in names}
+
+
+def origin(experiment: Experiment, data: Data, plugins: Mapping[str, str]) -> dict[str, str]:
+    """What a run's numbers come from but for its configuration, by name; values to be compared.
+
+    Versions, the code of bpframe and that of `plugins`, the examples, and the exact parameters
+    that training starts from.
+    """
+    found = {package: importlib.metadata.version(package) for package in _PACKAGES}
+    found |= {"the code of bpframe": _code("bpframe"), **plugins}
+    found["the data"] = _arrays(
+        array for examples in data for array in (examples.x, examples.y, np.array(examples.scale))
+    )
+    if exact := initial_state.exact(experiment):
+        arrays = (np.asarray(array) for layer in exact for array in layer)
+        found["the initial parameters"] = _arrays(arrays)
+    return found
+
+
+def changes(before: Mapping[str, str], now: Mapping[str, str]) -> str:
+    """How two origins differ, as a phrase; nothing if they do not."""
+    return "; ".join(
+        f"{name} has changed"
+        if name.startswith("the ")
+        else f"{name} was {before.get(name, 'missing')} and is {now.get(name, 'missing')}"
+        for name in dict.fromkeys((*before, *now))
+        if before.get(name) != now.get(name)
+    )
+
+
+def _code(name: str) -> str:
+    """The SHA-256 of a module, with all modules in it if it is a package."""
+    module = sys.modules.get(name)
+    roots = [Path(root) for root in getattr(module, "__path__", ())]
+    files = sorted(path for root in roots for path in root.rglob("*.py"))
+    if not roots and (file := getattr(module, "__file__", None)):
+        files = [Path(file)]
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _arrays(arrays: Iterable[np.ndarray]) -> str:
+    """The CRC-32 of some arrays, with their shapes and dtypes."""
+    found = checksum(b"")
+    for array in arrays:
+        found = checksum(f"{array.shape} {array.dtype.str} ".encode(), found)
+        found = checksum(np.ascontiguousarray(array).data.cast("B"), found)
     return found
 
 

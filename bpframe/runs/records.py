@@ -120,6 +120,8 @@ class Summary:
         sizes: neurons in each layer.
         device: the device that trained.
         versions: of bpframe and what it runs on.
+        changed: how code, data or versions have changed since the run began, if it was resumed all
+            the same; None if they have not.
 
     """
 
@@ -137,6 +139,7 @@ class Summary:
     sizes: tuple[int, ...]
     device: str
     versions: dict[str, str]
+    changed: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""

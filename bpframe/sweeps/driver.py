@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-import json
+import dataclasses
 import warnings
 from collections import deque
 from collections.abc import Callable, Container, Mapping, Sequence
 
-from bpframe.errors import BpframeError, ConfigError, OutputError, PluginWarning, described, unknown
-from bpframe.runs.folder import SUMMARY
+from bpframe.errors import (
+    BpframeError,
+    ConfigError,
+    OutputError,
+    OutputWarning,
+    PluginWarning,
+    described,
+    unknown,
+)
+from bpframe.runs import provenance
+from bpframe.runs.checkpoint import ACCEPT
+from bpframe.runs.folder import check_whole
 from bpframe.runs.listeners import Events
 from bpframe.sweeps import ledger
 from bpframe.sweeps.backends import messages
@@ -27,7 +37,7 @@ from bpframe.sweeps.lanes.halving import check as check_halving
 from bpframe.sweeps.lanes.halving import train as train_by_halving
 from bpframe.sweeps.ledger import Ledger
 from bpframe.sweeps.objective import Objective, chosen
-from bpframe.sweeps.plan import GroupPlan, Unit, batch_entry, planned_groups
+from bpframe.sweeps.plan import GroupPlan, Unit, batch_entry, origin_entry, planned_groups
 from bpframe.sweeps.progress import SweepProgress
 from bpframe.sweeps.rows import FINISHED, OBJECTIVES, Row
 
@@ -51,6 +61,8 @@ class Driver:
         progress: SweepProgress,
         backend: Backend,
         callbacks: JobCallbacks,
+        *,
+        accepts_changes: bool = False,
     ) -> None:
         self.rows: dict[int, Row] = {}
         self.objective: Objective | None = None
@@ -62,6 +74,8 @@ class Driver:
         self._backend = backend
         self._callbacks = callbacks
         self._data = DataCache()
+        self._accepts_changes = accepts_changes
+        self._changed: dict[int, str | None] = {}
         for entry in book.entries:
             if entry["event"] == ledger.JOB:
                 self._note(Row.from_dict(entry), entry["hash"])
@@ -174,9 +188,28 @@ class Driver:
                 errors |= dict.fromkeys(plan.jobs, f"cannot be traced: {described(error)}")
         if errors:
             raise BadJobsError(errors, batch, first)
+        found = [origin_entry(first, plan, group.origin()) for plan, group in traced]
         if is_new and traced:
-            self._book.append([batch_entry(first, [plan for plan, _ in traced])])
+            self._book.append([batch_entry(first, [plan for plan, _ in traced]), *found])
+        elif traced:
+            self._check_origins(found)
         return traced
+
+    def _check_origins(self, now: Sequence[ledger.Entry]) -> None:
+        """Refuse groups that would go on with other code or data, unless that is accepted."""
+        for entry in now:
+            noted = [
+                each["origin"]
+                for each in self._book.entries
+                if all(each.get(key) == entry[key] for key in ("event", "first", "group"))
+            ]
+            if changed := provenance.changes(noted[-1], entry["origin"]):
+                if not self._accepts_changes:
+                    raise OutputError(f"{self._book.folder}: {changed} since it began; {ACCEPT}")
+                self._book.append([entry])
+            self._changed |= dict.fromkeys(
+                entry["jobs"], provenance.changes(noted[0], entry["origin"]) or None
+            )
 
     def _traced_group(self, plan: GroupPlan, of: int) -> tuple[GroupPlan, Group]:
         jobs = list(plan.jobs.values())
@@ -272,6 +305,7 @@ class Driver:
 
     def _done(self, rows: Sequence[Row], jobs: Mapping[int, Job]) -> None:
         """Note how jobs ended, once their run folders are written."""
+        rows = [dataclasses.replace(row, changed=self._changed.get(row.num)) for row in rows]
         self._book.append(
             [{"event": ledger.JOB, "hash": jobs[row.num].hash, **row.as_dict()} for row in rows]
         )
@@ -291,15 +325,16 @@ class Driver:
         return row is not None and row.status in FINISHED
 
     def _is_done(self, job: Job) -> bool:
-        """Whether the job has ended for good and its run folder is whole."""
+        """Whether the job has ended for good and its run folder is whole; if not, it is told."""
         if not self._has_ended(job):
             return False
-        row = self.rows[job.num]
         try:
-            summary = json.loads((job.folder / SUMMARY).read_bytes())
-        except (OSError, ValueError):
+            check_whole(job.folder, self.rows[job.num].checksum)
+        except OutputError as error:
+            text = f"{error}; job {job.num} is run again"
+            warnings.warn(text, OutputWarning, stacklevel=2)
             return False
-        return summary["status"] == row.status
+        return True
 
 
 def _lost(unit: Unit, outcome: UnitResult) -> list[Row]:

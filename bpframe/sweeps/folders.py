@@ -6,13 +6,14 @@ import os
 from pathlib import Path
 
 from bpframe.errors import ConfigError, OutputError
+from bpframe.runs import locks
 from bpframe.sweeps import ledger
 from bpframe.sweeps.hydra.jobs import Job
 from bpframe.sweeps.report import files, tables
 
 _OF_THE_SWEEP = {
     ledger.LEDGER,
-    ledger.LOCK,
+    locks.LOCK,
     ledger.MULTIRUN,
     tables.CSV,
     tables.JSONL,

@@ -6,23 +6,25 @@ process left unfinished does not count.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from bpframe.errors import OutputError
-from bpframe.files import check_no_link, is_partial, open_own, write_whole
+from bpframe.files import is_partial, open_own, write_whole
+from bpframe.runs.checksums import opened_lines, sealed_line, whole
 from bpframe.runs.folder import check_can_be_made
+from bpframe.runs.locks import LOCK, locked
 
-LEDGER, LOCK, MULTIRUN = "sweep.jsonl", ".lock", "multirun.yaml"
+LEDGER, MULTIRUN = "sweep.jsonl", "multirun.yaml"
 
-SWEEP, PLAN, CHUNKS, RUNG, JOB = "sweep", "plan", "chunks", "rung", "job"
-"""The events: the head of the ledger, the jobs of a batch, the chunks of a group that was planned
-anew, the jobs that were kept at a rung, a job's end."""
+SWEEP, PLAN, ORIGIN, CHUNKS, RUNG, JOB = "sweep", "plan", "origin", "chunks", "rung", "job"
+"""The events: the head of the ledger, the jobs of a batch, what the numbers of a group come from
+(see `provenance.origin`), the chunks of a group that was planned anew, the jobs that were kept at a
+rung, a job's end."""
 
 Entry = Mapping[str, Any]
 
@@ -89,7 +91,7 @@ class Ledger:
         new = list(entries)
         end = file.tell()
         try:
-            rest = memoryview(b"".join(map(_line, new)))
+            rest = memoryview(b"".join(map(sealed_line, new)))
             while rest:  # a nearly full disk takes a part and says so only at the next attempt
                 rest = rest[file.write(rest) :]
             os.fsync(file.fileno())
@@ -113,7 +115,7 @@ class Ledger:
             for name, content in self._files.items():
                 write_whole(self.folder / name, content.encode())
             # By a rename, so that where there is a ledger, there is its head.
-            write_whole(self.folder / LEDGER, _line({"event": SWEEP, **(self._head or {})}))
+            write_whole(self.folder / LEDGER, sealed_line({"event": SWEEP, **(self._head or {})}))
             return self._open()
         except OSError as error:
             raise unwritable(self.folder, error) from error
@@ -122,7 +124,7 @@ class Ledger:
         path = self.folder / LEDGER
         self.entries = _entries(path)
         self._file = open_own(path, "r+b", buffering=0)
-        self._file.truncate(_whole(path.read_bytes()))
+        self._file.truncate(whole(path.read_bytes()))
         self._file.seek(0, os.SEEK_END)
         return self._file
 
@@ -170,35 +172,22 @@ def unwritable(folder: Path, error: OSError) -> OutputError:
 
 def _locked(folder: Path) -> FileLock:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        check_no_link(folder / LOCK)
-        lock = FileLock(folder / LOCK)
-        lock.acquire(blocking=False)
-    except Timeout as error:
-        raise OutputError(
-            f"{folder}: another process is running a sweep there; wait for it, or choose another "
-            "hydra.sweep.dir"
-        ) from error
+        return locked(
+            folder,
+            "another process is running a sweep there; wait for it, or choose another "
+            "hydra.sweep.dir",
+        )
     except OSError as error:
         raise unwritable(folder, error) from error
-    return lock
-
-
-def _line(entry: Entry) -> bytes:
-    return json.dumps(entry, allow_nan=False, separators=(",", ":")).encode() + b"\n"
-
-
-def _whole(content: bytes) -> int:
-    """The length of the lines that are whole."""
-    return content.rfind(b"\n") + 1
 
 
 def _entries(path: Path) -> list[Entry]:
     content = path.read_bytes()
-    lines = content[: _whole(content)].splitlines()
-    if not lines:
+    end = whole(content)
+    if not end:
         raise OutputError(f"{path}: has no whole line; delete it and begin the sweep again")
-    try:
-        return [json.loads(line) for line in lines]
-    except ValueError as error:
-        raise OutputError(f"{path}: line {len(lines)} or before is not JSON: {error}") from error
+    remedy = (
+        'if it is that of a job, which has "event":"job", delete it, and the job is run again; '
+        "else begin another sweep"
+    )
+    return list(opened_lines(content[:end], path, remedy))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import NamedTuple
 
 from bpframe.errors import ConfigError
@@ -68,6 +68,17 @@ def batch_entry(first: int, plans: Sequence[GroupPlan]) -> Entry:
         "first": first,
         "jobs": [(num, job.hash, job.subdir) for plan in plans for num, job in plan.jobs.items()],
         "groups": [[chunk.as_entry() for chunk in plan.chunks] for plan in plans],
+    }
+
+
+def origin_entry(first: int, plan: GroupPlan, origin: Mapping[str, str]) -> Entry:
+    """For the ledger: what the numbers of a group come from; see `provenance.origin`."""
+    return {
+        "event": ledger.ORIGIN,
+        "first": first,
+        "group": plan.number,
+        "jobs": list(plan.jobs),
+        "origin": origin,
     }
 
 

@@ -46,6 +46,9 @@ class Row:
             several lanes share counts as the wall time divided by their number.
         stopped: why training ended before its last epoch; None if it did not.
         error: what ended a run that was not completed; None otherwise.
+        checksum: that of its summary.json; None if it has none.
+        changed: how code, data or versions had changed since the sweep began when it was trained;
+            None if they had not.
 
     """
 
@@ -58,12 +61,17 @@ class Row:
     timing: Mapping[str, float]
     stopped: str | None = None
     error: str | None = None
+    checksum: str | None = None
+    changed: str | None = None
 
     @classmethod
-    def of(cls, job: Job, summary: Summary, records: Sequence[EpochRecord]) -> Row:
+    def of(
+        cls, job: Job, summary: Summary, records: Sequence[EpochRecord], checksum: str | None
+    ) -> Row:
         """The row of a job that has a run folder."""
         last = records[-1].as_dict() if records else {}
-        return cls.read(job.num, job.subdir, job.settings, summary.as_dict(), last)
+        found = cls.read(job.num, job.subdir, job.settings, summary.as_dict(), last)
+        return dataclasses.replace(found, checksum=checksum)
 
     @classmethod
     def read(

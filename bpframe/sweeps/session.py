@@ -49,7 +49,8 @@ class Command:
 class SweepTask:
     """The task function that Hydra calls for a job; hydra/launcher=vmap gets the sweep from it.
 
-    `run_one` runs a single job; `resumes` says whether the sweep's folder holds a part of it.
+    `run_one` runs a single job; `resumes` says whether the sweep's folder holds a part of it, and
+    `accepts_changes` whether it may go on with other code or data than it began with.
     """
 
     def __init__(
@@ -60,11 +61,13 @@ class SweepTask:
         *,
         callbacks: hydra_internals.Callbacks | None = None,
         resumes: bool = False,
+        accepts_changes: bool = False,
     ) -> None:
         self.registry = registry
         self.command = command
         self.callbacks = callbacks or hydra_internals.callbacks()
         self.resumes = resumes
+        self.accepts_changes = accepts_changes
         self._run_one = run_one
         self._sweep: Sweep | None = None
 
@@ -139,6 +142,7 @@ class Sweep:
             SweepProgress(self._console),
             self._backend,
             JobCallbacks(task.callbacks, task),
+            accepts_changes=task.accepts_changes,
         )
 
     def launch(self, batch: Sequence[Sequence[str]], first: int) -> list[JobReturn]:

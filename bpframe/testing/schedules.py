@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from bpframe.schedules import EpochResult, Progress
+from bpframe.schedules import EpochResult, Progress, Stopping
 from bpframe.testing import components
 from bpframe.testing.expect import (
     expect,
@@ -20,7 +20,9 @@ from bpframe.testing.outcome import Check
 from bpframe.testing.subjects import Subject
 from bpframe.training.precision import precision
 
-EPOCHS = 12
+EPOCHS, STEPS_PER_EPOCH = 12, 4
+LONG = 40
+"""Epochs in which patience comes to its end."""
 # Validation accuracies of an imaginary run: it improves, stands still for long, and falls.
 ACCURACIES = (0.5, 0.7, 0.8, 0.8, 0.8, 0.8, 0.79, 0.78, 0.78, 0.81, 0.8, 0.8)
 
@@ -30,14 +32,17 @@ def epoch_results(dtype: str = "float64") -> list[EpochResult]:
     return [
         EpochResult(
             jnp.asarray(number, jnp.int32),
-            *(jnp.asarray(v, dtype) for v in (1 / number, 1.1 / number, accuracy, accuracy, 1.0)),
+            *(
+                jnp.asarray(v, dtype)
+                for v in (1 / number, 1.1 / number, accuracy, accuracy, 1.0, 1.0)
+            ),
         )
         for number, accuracy in enumerate(ACCURACIES, start=1)
     ]
 
 
 def _progress(epoch: float, dtype: str = "float64") -> Progress:
-    return Progress(jnp.asarray(epoch, dtype), float(EPOCHS))
+    return Progress(jnp.asarray(epoch, dtype), float(EPOCHS), 1 / STEPS_PER_EPOCH)
 
 
 def _factors(schedule: Any, dtype: str = "float64") -> list[jax.Array]:
@@ -100,9 +105,76 @@ def constant_is_constant(subject: Subject) -> None:
         )
 
 
+def first_step_is_not_lost(subject: Subject) -> None:
+    """The factor of the first step is not 0, with which its examples would teach nothing."""
+    for schedule in subject.instances:
+        factor = schedule.factor(schedule.init(jnp.dtype("float64")), _progress(0))
+        expect(
+            float(factor) > 0,
+            "the first step has a factor of 0; let it count as done, by adding progress.step",
+            given=f"epoch 0 of {EPOCHS}, {schedule}",
+            found=float(factor),
+            expected="above 0",
+        )
+
+
+def has_patience(subject: Subject) -> bool:
+    """Whether the component has a field `patience`."""
+    return "patience" in subject.component.field_types()
+
+
+def patience_counts_epochs(subject: Subject) -> None:
+    """With every second epoch evaluated, patience ends at the first of them that is as late."""
+    for instance in subject.instances:
+        every, second = (_patience_ends(instance, _still(step)) for step in (1, 2))
+        expect(
+            second == every + every % 2,
+            "patience counts results, and not epochs; compare result.epoch with an earlier one",
+            given=f"results of every second epoch alone, {instance}",
+            found=f"its end after epoch {second}",
+            expected=f"its end after epoch {every + every % 2}",
+        )
+
+
+def _still(every: int) -> list[EpochResult]:
+    """What every so manieth epoch gave of a run that learnt all in epoch 2, and then nothing."""
+    return [
+        EpochResult(
+            jnp.asarray(epoch, jnp.int32),
+            *(
+                jnp.asarray(v)
+                for v in (
+                    *((0.01, 0.01, 1.0, 1.0) if epoch > 1 else (2.3, 2.3, 0.0, 0.0)),
+                    1.0,
+                    1.0,
+                )
+            ),
+        )
+        for epoch in range(every, LONG + 1, every)
+    ]
+
+
+def _patience_ends(instance: Any, results: list[EpochResult]) -> int:
+    """The first epoch after which the rule stops or the schedule changes the factor, or 0."""
+    state = instance.init(results[0].train_cost.dtype)
+    for result in results:
+        if isinstance(instance, Stopping):
+            state, ends = instance.update(state, result)
+        else:
+            state = instance.update(state, result)
+            ends = instance.factor(state, _progress(0)) != 1
+        if bool(ends):
+            return int(result.epoch)
+    return 0
+
+
+PATIENCE = Check("patience counts epochs", patience_counts_epochs, "update", applies=has_patience)
+
 SCHEDULE_CHECKS = (
     *components.PURE,
     Check("factor is a sound scalar", factor_is_a_sound_scalar, "factor"),
+    Check("first step is not lost", first_step_is_not_lost, "factor"),
+    PATIENCE,
     Check("state keeps its shape", schedule_state_keeps_its_shape, "update"),
     Check("constant if it says so", constant_is_constant, "factor"),
     *components.COMPILED,
@@ -142,17 +214,18 @@ def stopping_state_keeps_its_shape(subject: Subject) -> None:
 
 def does_not_stop_at_once(subject: Subject) -> None:
     """A run is not stopped after a first epoch that has brought it nearly nothing."""
-    poor = EpochResult(
-        jnp.asarray(1, jnp.int32), *(jnp.asarray(v) for v in (2.3, 2.3, 0.1, 0.1, 1.0))
-    )
-    stop = _stops(subject.default, [poor])[0]
-    expect(
-        not bool(stop),
-        "stops after the first epoch",
-        given=f"an accuracy of 0.1 and a cost of 2.3, {subject.default}",
-        found=True,
-        expected=False,
-    )
+    for shown, before, after in (("eta", 1.0, 1.0), ("an eta that rises from 0", 1e-5, 1e-3)):
+        poor = EpochResult(
+            jnp.asarray(1, jnp.int32),
+            *(jnp.asarray(v) for v in (2.3, 2.3, 0.1, 0.1, after, before)),
+        )
+        expect(
+            not bool(_stops(subject.default, [poor])[0]),
+            "stops after the first epoch",
+            given=f"an accuracy of 0.1, a cost of 2.3 and {shown}, {subject.default}",
+            found=True,
+            expected=False,
+        )
 
 
 STOPPING_CHECKS = (
@@ -160,5 +233,6 @@ STOPPING_CHECKS = (
     Check("stop is a boolean", stop_is_a_boolean, "update"),
     Check("state keeps its shape", stopping_state_keeps_its_shape, "update"),
     Check("does not stop at once", does_not_stop_at_once, "update"),
+    PATIENCE,
     *components.COMPILED,
 )

@@ -119,6 +119,7 @@ def _traced(experiment: Experiment, exact: initial_state.Exact) -> tuple[Any, An
         steered, stop = steering.after_epoch(
             experiment,
             epoch.state.steering,
+            state.step,
             epoch.state.step,
             epoch.totals,
             epoch.totals,

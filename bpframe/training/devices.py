@@ -29,15 +29,15 @@ class DeviceExamples(NamedTuple):
     scale: Array
 
 
-def on_device(name: str) -> AbstractContextManager[None]:
-    """The context in which arrays go to a platform's first device; "auto" changes nothing.
+def of_platform(name: str) -> list[Device]:
+    """All devices of a platform; of "auto" those of the one that JAX prefers.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there are none.
 
     """
     try:
-        device = jax.devices(None if name == "auto" else name)[0]
+        return jax.devices(None if name == "auto" else name)
     except (RuntimeError, AssertionError) as error:  # JAX asserts if JAX_PLATFORMS names no device
         platforms = jax.config.values["jax_platforms"]
         allowed = f" with JAX_PLATFORMS={platforms}" if platforms else ""
@@ -45,6 +45,16 @@ def on_device(name: str) -> AbstractContextManager[None]:
             f"training.device: JAX has no device for {name!r} here{allowed}; set "
             "training.device=auto or cpu, or install the JAX that supports the device"
         ) from error
+
+
+def on_device(name: str) -> AbstractContextManager[None]:
+    """The context in which arrays go to a platform's first device; "auto" changes nothing.
+
+    Raises:
+        ConfigError: there is none.
+
+    """
+    device = of_platform(name)[0]
     return contextlib.nullcontext() if name == "auto" else jax.default_device(device)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -53,8 +53,8 @@ def _shown(shapes: list[tuple[tuple[int, ...], tuple[int, ...]]]) -> str:
 def draw_state(experiment: Experiment, exact: Exact = None) -> State:
     """The exact parameters or fresh ones, drawn with the experiment's seed, and fresh states.
 
-    Parameters are drawn in float32 whatever the dtype, so that runs which differ in nothing but
-    the dtype start at the same point.
+    Parameters and the state of the learning rule are drawn in float32 whatever the dtype, so that
+    runs which differ in nothing but the dtype start at the same point.
     """
     wide = wide_dtype(experiment.training.dtype)
     layers_key, rule_key = jax.random.split(jax.random.key(experiment.seed))
@@ -63,7 +63,7 @@ def draw_state(experiment: Experiment, exact: Exact = None) -> State:
     return State(
         params,
         experiment.optimiser.init(params),
-        experiment.learning_rule.init(rule_key, params),
+        _rule_state(experiment, rule_key, params),
         Steering(experiment.schedule.init(wide), experiment.stopping.init(wide)),
         jnp.zeros((), jnp.int32),
     )
@@ -77,6 +77,15 @@ def _drawn(experiment: Experiment, key: jax.Array) -> tuple[Params, ...]:
             initialiser(key, n_in, n_out)
             for key, (n_in, n_out) in zip(keys, experiment.network.shapes, strict=True)
         )
+
+
+def _rule_state(
+    experiment: Experiment, key: jax.Array, params: tuple[Params, ...]
+) -> tuple[Any, ...]:
+    narrow = cast_floats(params, "float32")
+    with jax.enable_x64(False):
+        state = experiment.learning_rule.init(key, narrow)
+    return cast_floats(state, wide_dtype(experiment.training.dtype))
 
 
 initial_state = jax.jit(draw_state, compiler_options=SHORT_COMPILATION)

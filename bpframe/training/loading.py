@@ -6,7 +6,7 @@ from bpframe.contracts import Dataset
 from bpframe.data import Data
 from bpframe.errors import ConfigError, DataError, described
 from bpframe.metrics import STEPS
-from bpframe.training import devices, initial_state
+from bpframe.training import initial_state, memory
 from bpframe.training.experiment import Experiment
 
 
@@ -17,9 +17,10 @@ def load(experiment: Experiment) -> Data:
     condition, is looked for as well.
 
     Raises:
-        ConfigError: `data.train_size` or `training.batch_size` is larger than the training set, or
-            `training.device` is not there.
-        DataError: a file is missing or corrupt, or the data do not have the promised sizes.
+        ConfigError: `data.train_size` or `training.batch_size` is larger than the training set,
+            `training.device` is not there, or its memory is too small.
+        DataError: a file is missing or corrupt, the data do not have the promised sizes, or they
+            find no room.
 
     """
     data = loaded(experiment.data)
@@ -30,10 +31,14 @@ def load(experiment: Experiment) -> Data:
 def loaded(dataset: Dataset) -> Data:
     """The data of a data set, cut to its `train_size`; see `load`."""
     try:
-        found = dataset.load()
+        return fitting(dataset, dataset.load())
     except (SystemExit, GeneratorExit) as error:  # which would end the process without a word
         raise DataError(f"data: {type(dataset).__name__} raised {described(error)}") from error
-    return fitting(dataset, found)
+    except MemoryError as error:
+        raise DataError(
+            f"data: {type(dataset).__name__} finds no room in the memory of this machine, "
+            f"{memory.shown(memory.machine_bytes())}: {error or 'MemoryError'}; choose smaller data"
+        ) from error
 
 
 def fitting(dataset: Dataset, data: Data) -> Data:
@@ -65,12 +70,12 @@ def fitting(dataset: Dataset, data: Data) -> Data:
 
 def check(experiment: Experiment, data: Data) -> None:
     """Look for what the experiment needs besides its data, and whether it fits them; see `load`."""
-    devices.on_device(experiment.training.device)
     n = len(data.train)
     if (m := experiment.training.m(n)) > n:
         raise ConfigError(
             f"training.batch_size: {m} is out of range; allowed: 1 to {n}, the training set"
         )
+    memory.check(experiment, [len(examples) for examples in data])
     _check_probes(experiment, data)
     initial_state.exact(experiment)
 

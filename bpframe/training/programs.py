@@ -16,17 +16,20 @@ from bpframe.training.compilation import EPOCH_OPTIONS
 from bpframe.training.experiment import Experiment
 from bpframe.training.metric_folds import Totals
 from bpframe.training.orders import padded
+from bpframe.training.portions import longest_portion
 from bpframe.training.precision import precision, wide_dtype
 from bpframe.training.step import State
-from bpframe.training.turn import Outcome, turn
+from bpframe.training.turn import Outcome, Trained, train, turn
 
 _turn = jax.jit(turn, compiler_options=EPOCH_OPTIONS)
+_train = jax.jit(train, compiler_options=EPOCH_OPTIONS)
 
 
 class Programs:
     """The examples on the device, the initial state, and what was compiled for them.
 
-    `seconds` is how long drawing the initial state and compiling took.
+    `most` is how many epochs can be trained at a time, and `seconds` how long drawing the initial
+    state and compiling took.
     """
 
     def __init__(self, experiment: Experiment, data: Data) -> None:
@@ -37,16 +40,18 @@ class Programs:
             split: devices.to_device(examples, dtype) for split, examples in data._asdict().items()
         }
         self._n = np.asarray(self.n_train, wide_dtype(dtype))
-        self._most = experiment.training.next_evaluated(0)
+        self.most = longest_portion(experiment, self.n_train)
         started = time.perf_counter()
         self.initial, self._compiled = self._compile()
         self.seconds = time.perf_counter() - started
 
-    def turn(self, state: State, orders: np.ndarray) -> tuple[State, Outcome]:
-        """The epochs up to the next one that is evaluated, in `orders` (epochs, n); see `turn`."""
+    def turn(
+        self, state: State, orders: np.ndarray, *, evaluated: bool
+    ) -> tuple[State, Outcome | Trained]:
+        """Some epochs in `orders` (epochs, n), whose last is evaluated or not; see `turn`."""
         count = len(orders)
-        name = "turn" if count else "start"
-        rows = padded(orders, self._most) if count else orders
+        name = ("turn" if evaluated else "train") if count else "start"
+        rows = padded(orders, self.most) if count else orders
         return self._compiled[name](self.experiment, state, rows, count, self.sets)
 
     def test(self, params: tuple[Params, ...]) -> Totals:
@@ -58,17 +63,19 @@ class Programs:
         experiment, exact = self.experiment, initial_state.exact(self.experiment)
         state = jax.eval_shape(initial_state.draw_state, experiment, exact)
         with ThreadPoolExecutor(3) as pool:
-            compiling = {"turn": pool.submit(self._lowered_turn(state, self._most).compile)}
+            compiling = {"turn": pool.submit(self._lowered(_turn, state, self.most).compile)}
             test = evaluation.evaluate.lower(experiment, state.params, self.sets["test"], self._n)
             compiling["test"] = pool.submit(test.compile)
             if experiment.training.evaluate_start:
-                compiling["start"] = pool.submit(self._lowered_turn(state, 0).compile)
+                compiling["start"] = pool.submit(self._lowered(_turn, state, 0).compile)
+            if self.most < experiment.training.next_evaluated(0):
+                compiling["train"] = pool.submit(self._lowered(_train, state, self.most).compile)
             initial = initial_state.initial_state(experiment, exact)
         return initial, {name: future.result() for name, future in compiling.items()}
 
-    def _lowered_turn(self, state: State, epochs: int) -> Any:
+    def _lowered(self, program: Any, state: State, epochs: int) -> Any:
         orders = np.zeros((epochs, self.n_train), np.int32)
-        return _turn.lower(self.experiment, state, orders, epochs, self.sets)
+        return program.lower(self.experiment, state, orders, epochs, self.sets)
 
 
 def scalar_columns(experiment: Experiment, data: Data) -> list[str]:

@@ -37,22 +37,30 @@ def progress(experiment: Experiment, step: Array, n: int) -> Progress:
     """How far training has come before the given step, with n training examples."""
     wide = wide_dtype(experiment.training.dtype)
     steps_per_epoch = -(-n // experiment.training.m(n))
-    return Progress(step.astype(wide) / steps_per_epoch, float(experiment.training.epochs))
+    epochs = float(experiment.training.epochs)
+    return Progress(step.astype(wide) / steps_per_epoch, epochs, 1 / steps_per_epoch)
 
 
 @functools.partial(jax.jit, static_argnames=("n_train", "n_validation"))
 def after_epoch(
     experiment: Experiment,
     steering: Steering,
+    first: Array,
     step: Array,
     train: Totals,
     validation: Totals,
     n_train: int,
     n_validation: int,
 ) -> tuple[Steering, Array]:
-    """The states once schedule and stopping rule have seen an epoch, and whether to stop."""
+    """The states once schedule and stopping rule have seen an epoch, and whether to stop.
+
+    `first` counts the steps before the epoch, or before the first of several that are seen as one,
+    and `step` those after it.
+    """
     wide = wide_dtype(experiment.training.dtype)
     now = progress(experiment, step, n_train)
+    begun = progress(experiment, first, n_train)
+    before = experiment.schedule.factor(steering.schedule, begun)
     result = EpochResult(
         epoch=jnp.round(now.epoch).astype(jnp.int32),
         train_cost=train.cost,
@@ -60,6 +68,7 @@ def after_epoch(
         train_accuracy=train.correct.astype(wide) / n_train,
         validation_accuracy=validation.correct.astype(wide) / n_validation,
         factor=jnp.ones((), wide),
+        factor_before=jnp.asarray(before, wide),
     )
     schedule = experiment.schedule.update(steering.schedule, result)
     factor = jnp.asarray(experiment.schedule.factor(schedule, now), wide)

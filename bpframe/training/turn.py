@@ -43,6 +43,24 @@ class Outcome(NamedTuple):
     stop: Array
 
 
+class Trained(NamedTuple):
+    """What epochs give that are not evaluated: whether the parameters are finite."""
+
+    finite: Array
+
+
+def train(
+    experiment: Experiment,
+    state: State,
+    orders: Array,
+    count: Array,
+    sets: Mapping[str, DeviceExamples],
+) -> tuple[State, Trained]:
+    """The first epochs of a turn that is too long for one go: train alone; see `turn`."""
+    found = train_epochs(experiment, state, sets["train"], orders, count)
+    return found.state, Trained(found.finite)
+
+
 def turn(
     experiment: Experiment,
     state: State,
@@ -70,7 +88,7 @@ def turn(
     else:
         nothing = Totals(jnp.zeros((), n.dtype), jnp.zeros((), jnp.int32))
         found = Epoch(state, nothing, jnp.ones((), bool), {})
-    state, train = found.state, found.totals
+    first, state, train = state.step, found.state, found.totals
     if experiment.training.evaluate_train or not trains:
         train = evaluate(experiment, state.params, sets["train"], n)
     validation = evaluate(experiment, state.params, sets["validation"], n)
@@ -84,6 +102,7 @@ def turn(
         steered, stop = steering.after_epoch(
             experiment,
             state.steering,
+            first,
             state.step,
             train,
             validation,

@@ -86,6 +86,11 @@ class LeakyRelu(ElementwiseActivation):
 
     slope: float = hyperparameter(default=0.01)
 
+    @property
+    def range(self) -> tuple[float, float]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """All numbers, and those from 0 where the slope is not positive."""
+        return (-math.inf if self.slope > 0 else 0.0, math.inf)
+
     formula = Formula("z if z > 0 else slope z", r"\max(0, z) + \text{slope}\,\min(0, z)")
     prime_formula = Formula("1 if z > 0 else slope", r"[z > 0] + \text{slope}\,[z \le 0]")
 
@@ -108,6 +113,11 @@ class Elu(ElementwiseActivation):
 
     alpha: float = hyperparameter(default=1.0, gt=0)
 
+    @property
+    def range(self) -> tuple[float, float]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """From -alpha."""
+        return (-self.alpha, math.inf)
+
     formula = Formula("z if z > 0 else alpha (e^z - 1)", r"z\,[z>0] + \alpha(e^z - 1)\,[z \le 0]")
     prime_formula = Formula("1 if z > 0 else alpha e^z", r"[z>0] + \alpha e^z\,[z \le 0]")
 
@@ -125,9 +135,14 @@ class Elu(ElementwiseActivation):
         return jnp.where(z > 0, jnp.ones_like(z), self.alpha * jnp.exp(jnp.minimum(z, 0)))
 
 
+_SELU_ALPHA = 1.6732632423543772
+_SELU_LAMBDA = 1.0507009873554805
+
+
 class Selu(ElementwiseActivation):
     """sigma(z) = lambda (z if z > 0 else alpha (e^z - 1)). Source: Klambauer et al. (2017)."""
 
+    range = (-_SELU_LAMBDA * _SELU_ALPHA, math.inf)
     formula = Formula(
         "1.0507 (z if z > 0 else 1.6733 (e^z - 1))",
         r"\lambda\,(z\,[z>0] + \alpha(e^z - 1)\,[z \le 0])",
@@ -151,13 +166,10 @@ class Selu(ElementwiseActivation):
         return _SELU_LAMBDA * jnp.where(z > 0, jnp.ones_like(z), negative)
 
 
-_SELU_ALPHA = 1.6732632423543772
-_SELU_LAMBDA = 1.0507009873554805
-
-
 class Gelu(ElementwiseActivation):
     """sigma(z) = z Phi(z), Phi the normal distribution. Source: Hendrycks and Gimpel (2016)."""
 
+    range = (-0.16997120747990369, math.inf)  # the least is at z = -0.7517915246935645
     formula = Formula("z Phi(z)", r"z\,\Phi(z)")
     prime_formula = Formula("Phi(z) + z phi(z)", r"\Phi(z) + z\,\varphi(z)")
 
@@ -179,6 +191,7 @@ def _normal_cdf(z: Array) -> Array:
 class Silu(ElementwiseActivation):
     """sigma(z) = z / (1 + e^-z). Source: Elfwing, Uchibe and Doya (2018)."""
 
+    range = (-0.27846454276107380, math.inf)  # the least is at z = -1.2784645427610738
     formula = Formula("z s(z), s the sigmoid", r"\frac{z}{1 + e^{-z}}")
     prime_formula = Formula("s(z) (1 + z (1 - s(z)))", r"s(z)\,(1 + z\,(1 - s(z)))")
 

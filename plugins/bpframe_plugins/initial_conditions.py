@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bpframe import DataError, Formula, InitialCondition, Params, hookimpl
+from bpframe import DataError, Formula, InitialCondition, Params, hookimpl, read_params
 
 BPFRAME_API_VERSION = 1
 
@@ -31,23 +31,20 @@ class FromFile(InitialCondition):
         """The parameters as they stand in the file, whatever the seed.
 
         Raises:
-            DataError: the file is missing, is no safetensors file, or lacks a layer.
+            DataError: the file is missing or damaged, is no safetensors file, or lacks a layer.
 
         """
         del seed
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
-
         path = Path(self.path).expanduser()
-        try:
-            arrays = load_file(path)
-        except FileNotFoundError as error:
+        if not path.exists():
             raise DataError(
                 f"initialiser.path: {path.absolute()} is missing; set it to the "
                 "params.safetensors of a run"
-            ) from error
-        except (OSError, SafetensorError) as error:
-            raise DataError(f"initialiser.path: {path} cannot be read: {error}") from error
+            )
+        try:
+            arrays = read_params(path)
+        except DataError as error:
+            raise DataError(f"initialiser.path: {error}") from error
         names = [[f"layer_{n}.{part}" for part in "wb"] for n in range(2, len(sizes) + 1)]
         expected = {name for layer in names for name in layer}
         if arrays.keys() != expected:

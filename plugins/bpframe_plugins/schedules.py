@@ -57,8 +57,9 @@ class Step(_OfTime):
 class Cosine(_OfTime):
     """factor = final + (1 - final) (1 + cos(pi s)) / 2, s the share of training that is done.
 
-    During the first `warm_up` epochs eta rises in proportion to time, from 0 to its full value,
-    and s counts from there.
+    In the first `warm_up` epochs the factor is k / K at the k-th of their K steps, counted from 1,
+    and s counts from their end. The first step after it has the full eta; the last one of training
+    has a little more than `final`, since s is 1 only after it.
     Source: Loshchilov and Hutter (2017), equation 5, without restarts.
     """
 
@@ -77,14 +78,17 @@ class Cosine(_OfTime):
         length = jnp.maximum(progress.epochs - self.warm_up, 1e-6)
         s = jnp.clip((t - self.warm_up) / length, 0, 1)
         cosine = self.final + (1 - self.final) * 0.5 * (1 + jnp.cos(math.pi * s))
-        rise = t / jnp.maximum(self.warm_up, 1e-6)
+        rise = jnp.minimum(1, (t + progress.step) / jnp.maximum(self.warm_up, 1e-6))
         return jnp.where(t < self.warm_up, rise, cosine)
 
 
 class WarmUp(_OfTime):
-    """factor = start + (1 - start) min(1, t / epochs), t the epochs done.
+    """factor = start + (1 - start) min(1, t / epochs), t the epochs done after the step.
 
-    Source: Goyal et al. (2017), section 2.2, gradual warm-up.
+    So the k-th of the K steps of the warm-up, counted from 1, has start + (1 - start) k / K: the
+    first is not lost, and the last is the first with the full eta.
+    Source: Goyal et al. (2017), section 2.2, gradual warm-up. They start from the learning rate of
+    one worker, which is start = 1 / workers.
     """
 
     epochs: float = hyperparameter(default=1.0, gt=0)
@@ -98,14 +102,16 @@ class WarmUp(_OfTime):
     def factor(self, state: Any, progress: Progress) -> Array:
         """The rise, and then 1."""
         del state
-        return self.start + (1 - self.start) * jnp.minimum(1, progress.epoch / self.epochs)
+        t = progress.epoch + progress.step
+        return self.start + (1 - self.start) * jnp.minimum(1, t / self.epochs)
 
 
 class Halve(Schedule):
     """factor is halved whenever validation accuracy has not improved in `patience` epochs.
 
     The count begins again after each halving; `decay` may be another number than 1/2. With
-    stopping=small_eta training ends at 1/128, as the exercise asks.
+    stopping=small_eta training ends at 1/128, as the exercise asks. It is halved once an
+    evaluation at most, which with training.evaluate_every may be rarer than `patience` allows.
     Source: Nielsen (2015), chapter 3, exercise on the learning schedule.
     """
 
@@ -118,7 +124,7 @@ class Halve(Schedule):
     )
 
     def init(self, dtype: Any) -> Any:
-        """(factor 1, no best accuracy yet, 0 epochs without improvement)."""
+        """(factor 1, no best accuracy yet, the epoch from which to count)."""
         return jnp.ones((), dtype), -jnp.ones((), dtype), jnp.zeros((), jnp.int32)
 
     def factor(self, state: Any, progress: Progress) -> Array:
@@ -127,15 +133,15 @@ class Halve(Schedule):
         return state[0]
 
     def update(self, state: Any, result: EpochResult) -> Any:
-        """Count an epoch without improvement; lower the factor when there are enough."""
-        factor, best, waited = state
+        """Lower the factor when there were enough epochs without improvement."""
+        factor, best, since = state
         improved = result.validation_accuracy > best
-        waited = jnp.where(improved, 0, waited + 1)
-        enough = waited >= self.patience
+        since = jnp.where(improved, result.epoch, since)
+        enough = result.epoch - since >= self.patience
         return (
             jnp.where(enough, factor * self.decay, factor),
             jnp.maximum(best, result.validation_accuracy),
-            jnp.where(enough, 0, waited),
+            jnp.where(enough, result.epoch, since),
         )
 
 

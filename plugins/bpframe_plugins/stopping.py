@@ -31,7 +31,8 @@ class Never(Stopping):
 class NoImprovement(Stopping):
     """Stop when validation accuracy has not improved in `patience` epochs.
 
-    An improvement is a rise above the best so far by more than `least`, a share from 0 to 1.
+    An improvement is a rise above the best so far by more than `least`, a share from 0 to 1. With
+    training.evaluate_every it is seen when it is evaluated, and epochs are counted all the same.
     Source: Nielsen (2015), chapter 3, no-improvement-in-n.
     """
 
@@ -44,39 +45,41 @@ class NoImprovement(Stopping):
     )
 
     def init(self, dtype: Any) -> Any:
-        """(no best accuracy yet, 0 epochs without improvement)."""
+        """(no best accuracy yet, the epoch in which it was reached)."""
         return -jnp.ones((), dtype), jnp.zeros((), jnp.int32)
 
     def update(self, state: Any, result: EpochResult) -> tuple[Any, Array]:
-        """Count an epoch without improvement; stop when there are enough."""
-        best, waited = state
+        """Stop when there were enough epochs without improvement."""
+        best, since = state
         improved = result.validation_accuracy > best + self.least
         best = jnp.where(improved, result.validation_accuracy, best)
-        waited = jnp.where(improved, 0, waited + 1)
-        return (best, waited), waited >= self.patience
+        since = jnp.where(improved, result.epoch, since)
+        return (best, since), result.epoch - since >= self.patience
 
 
 class SmallEta(Stopping):
-    """Stop when the schedule has brought eta down to `factor` of what it was, or below.
+    """Stop when the schedule has brought eta down to `factor` of its largest value, or below.
 
+    So an eta that only rises, as in a warm-up, does not end training.
     Source: Nielsen (2015), chapter 3, exercise on the learning schedule, with 1/128.
     """
 
     factor: float = hyperparameter(default=1 / 128, gt=0, lt=1)
 
     formula = Formula(
-        "when eta is at most `factor` of what it was", r"\eta \le \text{factor}\,\eta_0"
+        "when eta is at most `factor` of its largest value",
+        r"\eta \le \text{factor}\,\max \eta",
     )
 
     def init(self, dtype: Any) -> Any:
-        """No state."""
-        del dtype
-        return ()
+        """The largest factor so far."""
+        return jnp.zeros((), dtype)
 
     def update(self, state: Any, result: EpochResult) -> tuple[Any, Array]:
         """Whether the factor is small enough."""
+        largest = jnp.maximum(state, jnp.maximum(result.factor_before, result.factor))
         # Seven halvings are 1/128 exactly; other decays may end a rounding above it.
-        return state, result.factor <= self.factor * (1 + 1e-6)
+        return largest, result.factor <= self.factor * (1 + 1e-6) * largest
 
 
 @hookimpl

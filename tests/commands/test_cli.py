@@ -25,6 +25,7 @@ from bpframe import cli
 
 RUN_FILES = {
     ".hydra",
+    ".lock",
     "bpframe.log",
     "learning_curves.png",
     "metrics.jsonl",

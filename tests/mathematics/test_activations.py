@@ -91,6 +91,25 @@ def test_range_is_kept(name):
     assert float(values.max()) <= high
 
 
+FIELDS = {"leaky_relu": ({"slope": 0.0}, {"slope": -0.5}), "elu": ({"alpha": 0.3}, {"alpha": 4.0})}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_range_is_no_wider_than_the_outputs(name):
+    """A refusal quotes it: each end is reached or approached, or is infinite as the outputs are."""
+    for fields in ({}, *FIELDS.get(name, ())):
+        activation = REGISTRY.get("activation", name, "")(**fields)
+        z = np.concatenate([np.linspace(-1e3, 1e3, 20_001), np.linspace(-3, 3, 60_001)])
+        if name == "softmax":
+            z = np.array([-1e3, 0.0, 1e3])
+        values = np.asarray(activation(jnp.asarray(z)))
+        for end, found in zip(activation.range, (values.min(), values.max()), strict=True):
+            if np.isfinite(end):
+                assert abs(found - end) < 1e-8, (fields, end, found)
+            else:
+                assert abs(found) >= 9, (fields, end, found)
+
+
 def test_sigmoid_prime_keeps_its_digits_where_the_neuron_saturates():
     z = jnp.asarray([30.0, 40.0, 300.0])
     np.testing.assert_allclose(make("sigmoid").prime(z), np.exp(-np.asarray(z)), 1e-12)

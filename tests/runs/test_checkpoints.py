@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import json
 from pathlib import Path
@@ -9,12 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save
 
 import bpframe
 from bpframe.errors import BpframeError, ConfigError, OutputError, OutputWarning
-from bpframe.runs import checkpoint, folder, loop
+from bpframe.runs import checkpoint, folder, loop, provenance
 from bpframe.runs.checkpoint import Checkpoint, Checkpointing
+from bpframe.training import loading
 
 pytestmark = [
     pytest.mark.optimised,
@@ -231,7 +233,7 @@ def test_the_one_before_stands_in_for_a_damaged_one(tmp_path: Path) -> None:
     path = tmp_path / "cut" / "checkpoint-00000004.npz"
     assert path.exists()
     older = Checkpoint.read(path)
-    earlier = Checkpoint(2, older.records[:2], older.experiment, older.state)
+    earlier = dataclasses.replace(older, epoch=2, records=older.records[:2])
     (tmp_path / "cut" / "checkpoint-00000002.npz").write_bytes(earlier.as_bytes())
     path.write_bytes(path.read_bytes()[:-100])
     found = checkpoint.latest(tmp_path / "cut")
@@ -245,3 +247,65 @@ def test_a_damaged_summary_is_named(text: str, tmp_path: Path) -> None:
     (tmp_path / "run" / "summary.json").write_text(text)
     with pytest.raises(BpframeError, match=r"summary\.json: is damaged"):
         loop.resume(composed("training.epochs=9"), tmp_path / "run")
+
+
+def other_data(experiment: bpframe.Experiment) -> bpframe.Data:
+    data = loading.load(experiment)
+    x = data.train.x.copy()
+    x[0, 0] += 1
+    return data._replace(train=dataclasses.replace(data.train, x=x))
+
+
+def test_other_data_are_refused_or_accepted_and_told(tmp_path: Path) -> None:
+    experiment = composed()
+    killed(experiment, tmp_path / "run", 2)
+    data = other_data(experiment)
+    with pytest.raises(OutputError, match="the data has changed since its checkpoint; restore"):
+        loop.resume(experiment, tmp_path / "run", data=data)
+    killed(experiment, tmp_path / "run", 4, data=data, accept_changes=True)
+    loop.resume(experiment, tmp_path / "run", data=data)  # that of the checkpoint, by now
+    found = folder.read_summary(tmp_path / "run")
+    assert found is not None
+    assert (found["status"], found["changed"]) == ("completed", "the data has changed")
+
+
+PLUGIN = """
+from bpframe import ElementwiseActivation, hookimpl
+BPFRAME_API_VERSION = 1
+class Third(ElementwiseActivation):
+    def __call__(self, z):
+        return z / FACTOR
+    def prime(self, z):
+        return 0 * z + 1 / FACTOR
+@hookimpl
+def bpframe_activations():
+    return {"third": Third}
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides"),
+    [
+        ("the code of .*mine", ("plugins.path=[{folder}/mine.py]", "network.activation=third")),
+        ("the initial parameters", ("initialiser=file", "initialiser.path={folder}/params")),
+    ],
+)
+def test_other_code_and_files_are_refused(
+    tmp_path: Path, name: str, overrides: tuple[str, ...]
+) -> None:
+    def written(value: float) -> bpframe.Experiment:
+        (tmp_path / "mine.py").write_text(PLUGIN.replace("FACTOR", str(value)))
+        params = tuple(bpframe.Params(w * value, b) for w, b in start)
+        (tmp_path / "params").write_bytes(save(folder.named(params)))
+        return composed(*(text.format(folder=tmp_path) for text in overrides))
+
+    start = bpframe.run(composed("training.epochs=1")).params
+    killed(written(3.0), tmp_path / "run", 2)
+    with pytest.raises(OutputError, match=f"{name}.* has changed since its checkpoint"):
+        loop.resume(written(2.0), tmp_path / "run")
+    assert loop.resume(written(3.0), tmp_path / "run").summary.changed is None
+
+
+def test_versions_are_compared_by_name() -> None:
+    changed = provenance.changes({"jax": "1", "optax": "2", "the data": "a"}, {"jax": "3"})
+    assert changed == "jax was 1 and is 3; optax was 2 and is missing; the data has changed"

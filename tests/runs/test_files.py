@@ -11,7 +11,9 @@ import pytest
 from bpframe import files
 from bpframe.errors import OutputError
 from bpframe.runs.checkpoint import Checkpoint, Checkpointing, Checkpoints
+from bpframe.runs.checksums import sealed_line
 from bpframe.runs.folder import METRICS, PARAMS, RunFolder
+from bpframe.runs.locks import LOCK
 from bpframe.sweeps import ledger
 from bpframe.sweeps.lanes import checkpoint as lane_checkpoint
 
@@ -89,8 +91,8 @@ def test_a_run_goes_on_through_no_link(tmp_path: Path, target: Path) -> None:
     run = tmp_path / "run"
     run.mkdir()
     (run / METRICS).symlink_to(target)
-    with pytest.raises(OutputError, match=rf"{METRICS}: is a symbolic link"):
-        RunFolder.reopened(run, ())
+    RunFolder.reopened(run, ()).release()
+    assert not (run / METRICS).is_symlink()  # it was replaced
     assert target.read_text() == "precious"
 
 
@@ -104,26 +106,26 @@ def test_a_new_run_takes_no_folder_with_links_of_that_name(tmp_path: Path) -> No
 
 def test_what_a_killed_writer_left_goes_when_the_run_goes_on(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
-    folder.add()
+    folder.begin()
     left = folder.path / f".{PARAMS}.0123.partial"
     left.write_bytes(b"half")
     (folder.path / "mine.partial").write_bytes(b"")
-    folder._metrics.close()  # pyright: ignore[reportPrivateUsage]  (as a kill does)
-    RunFolder.reopened(folder.path, ())._metrics.close()  # pyright: ignore[reportPrivateUsage]
-    assert {path.name for path in folder.path.iterdir()} == {METRICS, "mine.partial"}
+    folder.release()  # as a kill does
+    RunFolder.reopened(folder.path, ()).release()
+    assert {path.name for path in folder.path.iterdir()} == {".lock", METRICS, "mine.partial"}
 
 
 def test_checkpoints_clear_their_own_remains(tmp_path: Path) -> None:
     left = tmp_path / ".checkpoint-00000001.npz.0123.partial"
     left.write_bytes(b"half")
-    Checkpoints(tmp_path, Checkpointing()).write(Checkpoint(2, (), "", ()))
+    Checkpoints(tmp_path, Checkpointing()).write(Checkpoint(2, (), "", {}, None, ()))
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-00000002.npz"]
 
 
-@pytest.mark.parametrize("name", [ledger.LOCK, ledger.LEDGER])
+@pytest.mark.parametrize("name", [LOCK, ledger.LEDGER])
 def test_a_sweep_goes_on_through_no_link(tmp_path: Path, target: Path, name: str) -> None:
     sweep = tmp_path / "sweep"
-    head = b'{"event":"sweep"}\n{"half'
+    head = sealed_line({"event": "sweep"}) + b'{"half'
     sweep.mkdir()
     (sweep / ledger.LEDGER).write_bytes(head)
     target.write_bytes(head)

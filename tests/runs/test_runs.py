@@ -36,7 +36,9 @@ from bpframe import (
 from bpframe.training import devices, initial_state, loading, step
 from bpframe.training.precision import precision
 
-FILES = {"metrics.jsonl", "summary.json", "params.safetensors", "learning_curves.png"}
+FILES = {
+    *(".lock", "metrics.jsonl", "summary.json", "params.safetensors", "learning_curves.png"),
+}
 METRICS = [
     "epoch",
     "train_cost",
@@ -174,7 +176,7 @@ def equal(first: tuple[Params, ...], second: tuple[Params, ...]) -> bool:
 def test_run_without_folder_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     result = bpframe.run(composed())
-    assert not list(tmp_path.iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
     assert result.summary.status == "completed"
     assert all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(result.params))
 
@@ -555,7 +557,7 @@ def test_interruption_before_the_first_epoch_leaves_no_run(tmp_path, monkeypatch
     monkeypatch.setattr("bpframe.training.devices.to_device", interrupted)
     with pytest.raises(KeyboardInterrupt):
         bpframe.run(bpframe.compose(["training.epochs=1"]), tmp_path)
-    assert not list(tmp_path.iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
 
 
 def test_an_error_while_reporting_leaves_a_whole_folder(tmp_path):

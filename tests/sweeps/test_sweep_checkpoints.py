@@ -10,7 +10,9 @@ import pytest
 import test_sweep_lanes
 from test_sweep_lanes import SMALL, sweep
 
-from bpframe.errors import OutputWarning
+from bpframe.errors import OutputError, OutputWarning
+from bpframe.runs import provenance
+from bpframe.sweeps.lanes import group
 from bpframe.sweeps.lanes.chunk import Chunk
 
 pytestmark = pytest.mark.optimised
@@ -36,11 +38,11 @@ def cut_off(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[range]]:
     def after(turns: int) -> list[range]:
         trained: list[range] = []
 
-        def limited(self: Chunk, epochs: range) -> None:
+        def limited(self: Chunk, epochs: range, *, evaluated: bool) -> None:
             if len(trained) == turns:
                 raise KeyboardInterrupt
             trained.append(epochs)
-            train(self, epochs)
+            train(self, epochs, evaluated=evaluated)
 
         monkeypatch.setattr(Chunk, "_train", limited)
         return trained
@@ -86,3 +88,24 @@ def test_a_damaged_checkpoint_is_told_and_the_chunk_begins_again(
     assert trained[0] == range(1, 2)
     for num in range(len(JOBS)):
         assert cut.bits(num) == whole.bits(num)
+
+
+@pytest.mark.slow
+def test_other_data_are_refused_or_accepted_and_told(
+    tmp_path: Path, cut_off: Callable[[int], list[range]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Slow: compiles optimised programs of a sweep that goes on twice."""
+    folder = tmp_path / "cut"
+    cut_off(3)
+    with pytest.raises(KeyboardInterrupt):
+        sweep(folder, STATIC, *JOBS)
+    cut_off(99)
+    found = provenance.origin
+    monkeypatch.setattr(group, "origin", lambda *given: {**found(*given), "the data": "others"})
+    with pytest.raises(OutputError, match=f"{folder}: the data has changed since it began"):
+        sweep(folder, STATIC, *JOBS, resumes=True)
+    swept = sweep(folder, STATIC, *JOBS, resumes=True, accepts_changes=True)
+    assert {row.changed for row in swept.rows} == {"the data has changed"}
+    table = (folder / "results.csv").read_text().splitlines()
+    assert table[0].endswith(",changed")
+    assert table[1].endswith(",the data has changed")

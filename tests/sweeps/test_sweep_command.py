@@ -27,6 +27,7 @@ import bpframe
 from bpframe import ConfigError
 from bpframe.configuration import assembly, composition, schemas
 from bpframe.plugin_host import host
+from bpframe.runs.checksums import opened, sealed_line
 from bpframe.sweeps import objective
 from bpframe.sweeps.report import tables
 from bpframe.sweeps.rows import Row
@@ -275,9 +276,10 @@ def test_resume_makes_what_is_missing_from_wherever_it_is_called(
     shutil.copytree(ended.home, home, copy_function=shutil.copy2)
     folder = home / "of" / "sweep"
     head, *entries = (folder / "sweep.jsonl").read_text().splitlines()
-    moved = json.loads(head)
+    moved = opened(head.encode())
     moved["command"]["cwd"] = str(home)
-    (folder / "sweep.jsonl").write_text("\n".join([json.dumps(moved), *entries, '{"event"']))
+    rest = "\n".join([*entries, '{"event"']).encode()
+    (folder / "sweep.jsonl").write_bytes(sealed_line(moved) + rest)
     expected = {num: bits(folder / str(num)) for num in RUN}
     for name in ("1", "2", "results.csv", "report.html", "best.yaml"):
         path = folder / name
@@ -425,6 +427,23 @@ def test_unequal_pairings_are_refused(overrides: list[str]) -> None:
     parsed = OverridesParser.create().parse_overrides(grid.in_step(overrides))
     with pytest.raises(ConfigError, match=r"zip has \d values, and that of \w has \d; give"):
         grid.combinations(parsed)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "culprit"),
+    [
+        (["seed=range(1000000000)"], "seed=range(1000000000): has 1,000,000,000 values"),
+        (["seed=shuffle(range(1000000000))"], "seed=shuffle(range(1000000000)): has 1,000,000,000"),
+        (["a=range(0,1,0.0000001)"], "a=range(0,1,0.0000001): has 10,000,000 values"),
+        (["a=zip(range(10000000))", "b=zip(range(10000000))"], "a=tag(zip,range(10000000)): has"),
+        (["a=range(2000)", "b=range(2000)"], "the sweep has 4,000,000 jobs; allowed: at most"),
+    ],
+)
+def test_sweeps_without_measure_are_refused(overrides: list[str], culprit: str) -> None:
+    parsed = OverridesParser.create().parse_overrides(grid.in_step(overrides))
+    with pytest.raises(ConfigError) as caught:
+        grid.combinations(parsed)
+    assert str(caught.value).startswith(culprit)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

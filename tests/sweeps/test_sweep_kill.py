@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import multiprocessing
 import os
 import random
 import re
@@ -12,17 +11,18 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from multiprocessing import forkserver
-from multiprocessing.process import BaseProcess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import forked_cli
 import pytest
-from test_cli import environment, process
+from forked_cli import Start, finish
+from test_cli import process
 from test_sweep_driver import times
 from test_sweep_lanes import bits
 
+from bpframe.runs.checksums import opened, sealed_line
 from bpframe.sweeps import ledger
 
 JOBS = 16
@@ -38,46 +38,8 @@ SWEEP_FILES = {
     *(".lock", "best.yaml", "multirun.yaml", "report.html", "results.csv", "results.jsonl"),
     *("sweep.jsonl", *map(str, range(JOBS))),
 }
-# What `python -m bpframe` does, in a fork of a process that has imported it before.
-FORKED = """
-import os, sys
-os.chdir(folder)
-os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-os.dup2(os.open("stderr", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
-sys.argv = ["bpframe", *arguments]
-from bpframe import cli
-cli.main()
-"""
-Start = Callable[..., BaseProcess]
 
-
-@pytest.fixture(scope="module")
-def start(tmp_path_factory: pytest.TempPathFactory) -> Start:
-    """Starts the command in a folder, in a third of the time: what is killed is not the imports."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["bpframe.commands.train"])
-    needed = environment(tmp_path_factory.mktemp("home"))
-    with pytest.MonkeyPatch.context() as patch:
-        for name in os.environ.keys() - needed.keys():
-            patch.delenv(name)
-        for name, value in needed.items():
-            patch.setenv(name, value)
-        forkserver.ensure_running()
-
-    def begin(folder: Path, *arguments: str) -> BaseProcess:
-        given = {"folder": str(folder), "arguments": arguments}
-        running = context.Process(target=exec, args=(FORKED, given))
-        running.start()
-        return running
-
-    return begin
-
-
-def finish(start: Start, folder: Path, *arguments: str) -> tuple[int | None, str]:
-    """The status of a command that has come to its end, and what it wrote to stderr."""
-    running = start(folder, *arguments)
-    running.join()
-    return running.exitcode, (folder / "stderr").read_text()
+start = forked_cli.start
 
 
 class Undisturbed(NamedTuple):
@@ -129,7 +91,7 @@ def without_folders(path: Path) -> list[str]:
 
 
 def without_time(row: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in row.items() if key != "timing"}
+    return {key: value for key, value in row.items() if key not in ("timing", "checksum")}
 
 
 def finished(folder: Path) -> dict[Path, int]:
@@ -292,8 +254,8 @@ def test_a_folder_that_cannot_be_written_is_one_line(
         assert line.startswith(f"bpframe: {about}: cannot be ")
     mount("-o", "remount,rw", str(disk))
     head, *rest = (folder / "sweep.jsonl").read_text().splitlines(keepends=True)
-    moved = json.loads(head)
+    moved = opened(head.encode())
     moved["command"]["cwd"] = str(tmp_path)
-    (folder / "sweep.jsonl").write_text(json.dumps(moved) + "\n" + "".join(rest))
+    (folder / "sweep.jsonl").write_bytes(sealed_line(moved) + "".join(rest).encode())
     assert finish(start, tmp_path, "resume", str(folder)) == (0, "")
     assert bits(folder / "5") == bits(undisturbed.folder / "5")

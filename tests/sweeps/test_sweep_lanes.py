@@ -79,7 +79,8 @@ def bits(folder: Path) -> tuple[Any, ...]:
     for line in lines:
         del line["seconds"]
     summary = json.loads((folder / "summary.json").read_text())
-    del summary["timing"]
+    for key in ("timing", "files", "crc32"):
+        del summary[key]
     return lines, summary, (folder / "params.safetensors").read_bytes()
 
 
@@ -89,13 +90,20 @@ def sweep(
     *swept: Sequence[str],
     most: int | None = None,
     resumes: bool = False,
+    accepts_changes: bool = False,
     plugins: Sequence[object] = (),
 ) -> Swept:
     """Run a sweep in this process: a job for each of `swept`, with `static` besides."""
     batch = [[*static, *overrides] for overrides in swept]
     registry = schemas.store(host.load_registry(plugins))
     given = [f"hydra.sweep.dir={folder}", *static]
-    task = SweepTask(lambda cfg: None, registry, Command(tuple(given)), resumes=resumes)
+    task = SweepTask(
+        lambda cfg: None,
+        registry,
+        Command(tuple(given)),
+        resumes=resumes,
+        accepts_changes=accepts_changes,
+    )
     with composition.initialised(), registry.explaining():
         master = composition.compose_config(given, mode=RunMode.MULTIRUN)
         hydra = GlobalHydra.instance().hydra

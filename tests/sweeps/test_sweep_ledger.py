@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import resource
 import subprocess
@@ -15,8 +14,10 @@ from typing import Any
 import pytest
 
 from bpframe import OutputError
+from bpframe.runs.checksums import opened, sealed_line
+from bpframe.runs.locks import LOCK
 from bpframe.sweeps import ledger
-from bpframe.sweeps.ledger import LEDGER, LOCK, MULTIRUN, Ledger
+from bpframe.sweeps.ledger import LEDGER, MULTIRUN, Ledger
 
 HEAD = {"command": {"overrides": ["seed=0,1"]}}
 FILES = {MULTIRUN: "seed: 0\n"}
@@ -35,7 +36,7 @@ def begun(folder: Path, *entries: dict[str, Any]) -> Ledger:
 def lines(folder: Path) -> list[Any]:
     content = (folder / LEDGER).read_bytes()
     assert content.endswith(b"\n")
-    return [json.loads(line) for line in content.splitlines()]
+    return [opened(line) for line in content.splitlines()]
 
 
 def head_and(*entries: dict[str, Any]) -> list[dict[str, Any]]:
@@ -92,12 +93,13 @@ def test_a_torn_last_line_does_not_count_wherever_it_is_torn(tmp_path: Path) -> 
         assert lines(tmp_path) == [*expected, *JOBS[3:]]
 
 
-def test_a_line_that_is_not_json_is_one_error_with_its_place(tmp_path: Path) -> None:
+@pytest.mark.parametrize("line", ['{"event": "job", ', '{"event":"job"}', "[]", ""])
+def test_a_damaged_line_is_one_error_with_its_place(tmp_path: Path, line: str) -> None:
     begun(tmp_path, *JOBS[:1]).close()
-    with (tmp_path / LEDGER).open("a") as file:
-        file.write('{"event": "job", \n{"event": "job"}\n')
+    with (tmp_path / LEDGER).open("ab") as file:
+        file.write(line.encode() + b"\n" + sealed_line(JOBS[1]))
     for action in (ledger.read, Ledger.resume):
-        with pytest.raises(OutputError, match=rf"{LEDGER}: line \d .*not JSON") as raised:
+        with pytest.raises(OutputError, match=rf"{LEDGER}: line 3 is damaged; if") as raised:
             action(tmp_path)
         assert "\n" not in str(raised.value)
 

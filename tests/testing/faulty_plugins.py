@@ -906,6 +906,13 @@ class WarmUpOfZero(sound.Triangular):
         return jnp.minimum(1, progress.epoch / self.warm_up)
 
 
+class WarmUpFromZero(sound.Triangular):
+    """The time before the step, so that the first has an eta of 0."""
+
+    def factor(self, state: Any, progress: Progress) -> Array:
+        return jnp.minimum(1, progress.epoch / self.length)
+
+
 class AlwaysFloat32(sound.Triangular):
     """Two numbers of float32 to choose from, also in a run of float64."""
 
@@ -933,6 +940,36 @@ class ClaimsToBeConstant(sound.Triangular):
     """Says that it is constant."""
 
     is_constant = True
+
+
+class CountsResults(sound.TargetReached):
+    """Patience counts results, also where only every second epoch is evaluated."""
+
+    patience: int = hyperparameter(default=3, ge=1, leaf=True)
+
+    def init(self, dtype: Any) -> Any:
+        return jnp.zeros((), dtype), jnp.zeros((), jnp.int32)
+
+    def update(self, state: Any, result: EpochResult) -> tuple[Any, Array]:
+        best, waited = state
+        improved = result.validation_accuracy > best
+        waited = jnp.where(improved, 0, waited + 1)
+        return (jnp.maximum(best, result.validation_accuracy), waited), waited >= self.patience
+
+
+class LowersByResults(sound.BoldDriver):
+    """Patience counts results, also where only every second epoch is evaluated."""
+
+    patience: int = hyperparameter(default=3, ge=1, leaf=True)
+
+    def init(self, dtype: Any) -> Any:
+        return super().init(dtype) | {"factor": jnp.ones((), dtype), "waited": jnp.zeros((), int)}
+
+    def update(self, state: Any, result: EpochResult) -> Any:
+        waited = jnp.where(result.train_cost < state["cost"], 0, state["waited"] + 1)
+        factor = jnp.where(waited >= self.patience, state["factor"] * 0.5, state["factor"])
+        cost = jnp.minimum(state["cost"], result.train_cost)
+        return {"factor": factor, "cost": cost, "waited": waited}
 
 
 class OneForTrue(sound.TargetReached):
@@ -1060,6 +1097,9 @@ COMPONENTS: dict[type[Any], str] = {
     ColumnWithASpace: "columns are finite arrays",
     MeanOverNone: "columns are finite arrays",
     BelowZero: "factor is a sound scalar",
+    WarmUpFromZero: "first step is not lost",
+    CountsResults: "patience counts epochs",
+    LowersByResults: "patience counts epochs",
     WarmUpOfZero: "factor is a sound scalar",
     AlwaysFloat32: "factor is a sound scalar",
     IfInASchedule: "jit equals eager",

@@ -551,7 +551,7 @@ class Triangular(Schedule):
         return None
 
     def factor(self, state: Any, progress: Progress) -> Array:
-        share = jnp.mod(progress.epoch / self.length, 1)
+        share = jnp.mod((progress.epoch + progress.step) / self.length, 1)
         return self.low + (1 - self.low) * (1 - jnp.abs(2 * share - 1))
 
     def update(self, state: Any, result: EpochResult) -> Any:

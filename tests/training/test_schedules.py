@@ -39,28 +39,34 @@ def make(name: str, **fields: Any) -> Any:
     return REGISTRY.get("schedule", name, "schedule")(**fields)
 
 
-def factors(schedule: Any, t: np.ndarray, epochs: float) -> np.ndarray:
+def factors(schedule: Any, t: np.ndarray, epochs: float, length: float) -> np.ndarray:
     state = schedule.init(np.float64)
-    return np.asarray(schedule.factor(state, Progress(jnp.asarray(t), epochs)))
+    return np.asarray(schedule.factor(state, Progress(jnp.asarray(t), epochs, length)))
 
 
-def step(t: float, planned: float, /, every: float = 10.0, decay: float = 0.5) -> float:
+def step(
+    t: float, planned: float, length: float, /, every: float = 10.0, decay: float = 0.5
+) -> float:
     return decay ** math.floor(Fraction(t).limit_denominator(10**6) / Fraction(str(every)))
 
 
-def cosine(t: float, planned: float, /, final: float = 0.0, warm_up: float = 0.0) -> float:
+def cosine(
+    t: float, planned: float, length: float, /, final: float = 0.0, warm_up: float = 0.0
+) -> float:
     if t < warm_up:
-        return t / warm_up
+        return min(1.0, (t + length) / warm_up)
     s = min(1.0, (t - warm_up) / (planned - warm_up)) if planned > warm_up else 1.0
     return final + (1 - final) * (1 + math.cos(math.pi * s)) / 2
 
 
-def warm_up(t: float, planned: float, /, start: float = 0.0, epochs: float = 1.0) -> float:
-    return start + (1 - start) * t / epochs if t < epochs else 1.0
+def warm_up(
+    t: float, planned: float, length: float, /, start: float = 0.0, epochs: float = 1.0
+) -> float:
+    return start + (1 - start) * min(1.0, (t + length) / epochs)
 
 
 ORACLES: dict[str, Callable[..., float]] = {
-    "constant": lambda t, planned: 1.0,
+    "constant": lambda t, planned, length: 1.0,
     "step": step,
     "cosine": cosine,
     "warm_up": warm_up,
@@ -88,9 +94,25 @@ def test_every_schedule_is_held_against_something() -> None:
 def test_factor_at_every_step(name: str, fields: dict[str, float], steps_per_epoch: int) -> None:
     epochs = 20.0
     t = np.arange(20 * steps_per_epoch + 1) / steps_per_epoch
-    found = factors(make(name, **fields), t, epochs)
-    expected = [ORACLES[name](time, epochs, **fields) for time in t.tolist()]
+    length = 1 / steps_per_epoch
+    found = factors(make(name, **fields), t, epochs, length)
+    expected = [ORACLES[name](time, epochs, length, **fields) for time in t.tolist()]
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize(("name", "fields"), CASES, ids=str)
+def test_no_step_is_lost(name: str, fields: dict[str, float]) -> None:
+    """In 20 epochs of 60 steps the first has the share of a rise, and none has nothing."""
+    t = np.arange(20 * 60) / 60
+    found = factors(make(name, **fields), t, 20.0, 1 / 60)
+    assert found.min() > 0
+    rise = fields.get("epochs", 1.0) if name == "warm_up" else fields.get("warm_up", 0.0)
+    start = fields.get("start", 0.0)
+    expected = start + (1 - start) / (60 * rise) if rise else 1.0
+    np.testing.assert_allclose(found[0], expected, rtol=1e-12)
+    if rise < 20:
+        assert found.max() == 1.0
+        np.testing.assert_allclose(found[int(60 * rise) - 1 if rise else 0], 1.0, rtol=1e-12)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -99,9 +121,9 @@ def test_factors_are_scalars_of_the_dtype(name: str, dtype: str) -> None:
     schedule = make(name)
     with jax.enable_x64(dtype == "float64"):
         state = schedule.init(np.dtype(dtype))
-        factor = schedule.factor(state, Progress(jnp.asarray(1.5, dtype), 20.0))
+        factor = schedule.factor(state, Progress(jnp.asarray(1.5, dtype), 20.0, 0.25))
         assert (factor.shape, factor.dtype) == ((), np.dtype(dtype))
-        result = EpochResult(jnp.asarray(1), *(jnp.asarray(0.5, dtype),) * 5)
+        result = EpochResult(jnp.asarray(1), *(jnp.asarray(0.5, dtype),) * 6)
         again = schedule.update(state, result)
         old, new = ([(x.shape, x.dtype) for x in jax.tree.leaves(tree)] for tree in (state, again))
         assert old == new
@@ -123,14 +145,16 @@ def halved(accuracies: list[float], patience: int, decay: float) -> list[float]:
 
 
 @jax.jit
-def halving(schedule: Any, accuracies: Any) -> Any:
-    def after(state: Any, accuracy: Any) -> tuple[Any, Any]:
+def halving(schedule: Any, accuracies: Any, every: Any = 1) -> Any:
+    def after(state: Any, seen: Any) -> tuple[Any, Any]:
+        number, accuracy = seen
         zero = jnp.zeros_like(accuracy)
-        result = EpochResult(jnp.zeros((), jnp.int32), zero, zero, zero, accuracy, zero)
+        result = EpochResult(every * number, zero, zero, zero, accuracy, zero, zero)
         state = schedule.update(state, result)
-        return state, schedule.factor(state, Progress(zero, 1.0))
+        return state, schedule.factor(state, Progress(zero, 1.0, 1.0))
 
-    return jax.lax.scan(after, schedule.init(np.float64), accuracies)[1]
+    numbers = jnp.arange(1, len(accuracies) + 1, dtype=jnp.int32)
+    return jax.lax.scan(after, schedule.init(np.float64), (numbers, accuracies))[1]
 
 
 @settings(deadline=None, max_examples=60)
@@ -143,6 +167,13 @@ def test_halve_is_the_books(accuracies: list[int], patience: int, decay: float) 
     shares = [n / 6 for n in accuracies]
     found = halving(make("halve", patience=patience, decay=decay), jnp.asarray(shares))
     np.testing.assert_allclose(found, halved(shares, patience, decay), rtol=1e-12)
+
+
+@pytest.mark.parametrize(("every", "after"), [(1, 4), (2, 6), (3, 6), (5, 10)])
+def test_halves_patience_counts_epochs(every: int, after: int) -> None:
+    """Nothing improves after the first result, and patience is 3 epochs."""
+    found = halving(make("halve", patience=3), jnp.ones(12), np.int32(every))
+    assert every * (1 + int(np.argmax(np.asarray(found) < 1))) == after
 
 
 def trained(experiment: Experiment, factor: Callable[[int, list[float]], float]) -> Any:
@@ -204,7 +235,7 @@ def test_a_run_takes_eta_times_the_factor_and_new_values_do_not_recompile(
         else:
 
             def factor(done: int, accuracies: list[float], fields: Any = fields) -> float:
-                return ORACLES[name](done / STEPS_PER_EPOCH, 4.0, **fields)
+                return ORACLES[name](done / STEPS_PER_EPOCH, 4.0, 1 / STEPS_PER_EPOCH, **fields)
 
         expected = trained(experiment, factor)
         plain = trained(experiment, lambda *_: 1.0)
@@ -250,7 +281,8 @@ def test_every_optimiser_takes_a_schedule(name: str) -> None:
     """
     eta = REGISTRY.get("optimiser", name, "")().eta
     common = ("training.dtype=float64", f"optimiser={name}", "network.hidden=[]")
-    scheduled = composed(*common, "schedule=warm_up", "schedule.start=0.25")
+    # A mini-batch of 5 examples out of 5 is an epoch: the first of four steps.
+    scheduled = composed(*common, "schedule=warm_up", "schedule.epochs=4")
     quarter = composed(*common, f"optimiser.eta={eta / 4}")
     batch = devices.to_device(Small().load().train.first(5), "float64")
     initial = initial_state.draw_state(scheduled)

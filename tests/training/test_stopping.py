@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -29,16 +30,21 @@ def make(name: str, **fields: Any) -> Any:
 
 
 @jax.jit
-def asked(rule: Any, accuracies: Any, factors: Any) -> Any:
-    """Whether the rule wants to stop after each epoch."""
+def asked(rule: Any, accuracies: Any, factors: Any, every: Any = 1) -> Any:
+    """Whether the rule wants to stop, from results of every so manieth epoch.
+
+    `factors` has one entry more: that of the first epoch, and then those after each result.
+    """
 
     def after(state: Any, seen: Any) -> tuple[Any, Any]:
-        accuracy, factor = seen
+        number, accuracy, before, factor = seen
         zero = jnp.zeros_like(accuracy)
-        result = EpochResult(jnp.zeros((), jnp.int32), zero, zero, zero, accuracy, factor)
+        result = EpochResult(every * number, zero, zero, zero, accuracy, factor, before)
         return rule.update(state, result)
 
-    return jax.lax.scan(after, rule.init(np.float64), (accuracies, factors))[1]
+    numbers = jnp.arange(1, len(accuracies) + 1, dtype=jnp.int32)
+    seen = (numbers, accuracies, factors[:-1], factors[1:])
+    return jax.lax.scan(after, rule.init(np.float64), seen)[1]
 
 
 def improvements_end(accuracies: list[float], patience: int, least: float) -> int | None:
@@ -63,9 +69,28 @@ def improvements_end(accuracies: list[float], patience: int, least: float) -> in
 def test_no_improvement_is_a_loop(accuracies: list[int], patience: int, least: float) -> None:
     shares = [n / 16 for n in accuracies]
     rule = make("no_improvement", patience=patience, least=least)
-    found = np.asarray(asked(rule, jnp.asarray(shares), jnp.ones(30)))
+    found = np.asarray(asked(rule, jnp.asarray(shares), jnp.ones(31)))
     epoch = improvements_end(shares, patience, least)
     assert (int(found.argmax()) + 1 if found.any() else None) == epoch
+
+
+@pytest.mark.parametrize(("every", "after"), [(1, 6), (2, 8), (3, 9), (4, 12), (10, 20)])
+def test_patience_counts_epochs(every: int, after: int) -> None:
+    """Nothing improves after the first result, and patience is 5 epochs."""
+    rule = make("no_improvement", patience=5)
+    found = np.asarray(asked(rule, jnp.ones(12), jnp.ones(13), np.int32(every)))
+    assert every * (1 + int(found.argmax())) == after
+
+
+@pytest.mark.parametrize("every", [1, 2, 3, 7])
+def test_patience_counts_epochs_in_a_run(every: int) -> None:
+    experiment = composed(
+        *(*STILL, "stopping=no_improvement", "stopping.patience=4", "training.epochs=40"),
+        f"training.evaluate_every={every}",
+    )
+    # The first result is the best; the next that is 4 epochs after it ends the run.
+    expected = every + math.ceil(4 / every) * every
+    assert bpframe.run(experiment).summary.epochs == expected
 
 
 @pytest.mark.parametrize("decay", [0.5, 0.9, 0.1, 2**-0.5])
@@ -74,7 +99,7 @@ def test_small_eta_is_reached_by_any_decay(decay: float, dtype: str) -> None:
     """Seven halvings are 1/128, and so are fourteen of 2^(-1/2), give or take a rounding."""
     rule = make("small_eta")
     factor = np.asarray(1, dtype)
-    factors = [factor := factor * np.asarray(decay, dtype) for _ in range(60)]
+    factors = [factor, *(factor := factor * np.asarray(decay, dtype) for _ in range(60))]
     found = np.asarray([bool(f) for f in asked(rule, jnp.ones(60), jnp.asarray(factors, float))])
     first = next(k for k in range(1, 60) if decay**k <= (1 + 1e-9) / 128)
     assert int(found.argmax()) + 1 == first
@@ -82,7 +107,7 @@ def test_small_eta_is_reached_by_any_decay(decay: float, dtype: str) -> None:
 
 
 def test_never_never_stops() -> None:
-    assert not np.asarray(asked(make("never"), jnp.zeros(50), jnp.zeros(50))).any()
+    assert not np.asarray(asked(make("never"), jnp.zeros(50), jnp.zeros(51))).any()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -91,7 +116,7 @@ def test_the_answer_is_a_boolean_and_the_state_keeps_its_form(name: str) -> None
         with jax.enable_x64(dtype == "float64"):
             rule = make(name)
             state = rule.init(np.dtype(dtype))
-            result = EpochResult(jnp.asarray(1), *(jnp.asarray(0.5, dtype),) * 5)
+            result = EpochResult(jnp.asarray(1), *(jnp.asarray(0.5, dtype),) * 6)
             again, stop = rule.update(state, result)
             assert (stop.shape, stop.dtype) == ((), bool)
             old, new = (
@@ -172,7 +197,33 @@ def test_a_run_that_learns_stops_where_its_own_accuracies_say() -> None:
 
 def test_small_eta_needs_a_schedule_that_lowers_it() -> None:
     rule = make("small_eta")
-    assert not np.asarray(asked(rule, jnp.ones(50), jnp.ones(50))).any()
+    assert not np.asarray(asked(rule, jnp.ones(50), jnp.ones(51))).any()
+
+
+def test_small_eta_waits_while_a_warm_up_raises_it() -> None:
+    """It counts from the largest eta: a rise from 1/1000 does not end training, a fall does."""
+    factors = [*np.linspace(0.001, 0.8, 30), *(0.8 * 0.5 ** np.arange(1, 31))]
+    found = np.asarray(asked(make("small_eta"), jnp.ones(59), jnp.asarray(factors)))
+    assert int(found.argmax()) == 30 + 7 - 2  # the seventh halving, of the results from 0
+    assert factors[30 + 6] == 0.8 / 128
+
+
+@pytest.mark.parametrize(
+    ("overrides", "epochs"),
+    [
+        (["schedule=warm_up", "schedule.epochs=300"], 12),
+        (["schedule=cosine", "schedule.warm_up=300"], 12),
+        # 1/1000 after the third epoch, which the largest eta of the same three epochs is seen for.
+        (["schedule=step", "schedule.every=3", "schedule.decay=0.001"], 3),
+        (["schedule=step", "schedule.every=2", "schedule.decay=0.001"], 3),
+    ],
+)
+def test_small_eta_in_a_run(overrides: list[str], epochs: int) -> None:
+    experiment = composed(
+        *(*STILL, *overrides, "stopping=small_eta", "training.epochs=12"),
+        "training.evaluate_every=3",
+    )
+    assert bpframe.run(experiment).summary.epochs == epochs
 
 
 @pytest.mark.parametrize(

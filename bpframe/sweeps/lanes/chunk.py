@@ -29,7 +29,7 @@ from bpframe.training.metric_folds import Totals
 from bpframe.training.orders import epoch_orders
 from bpframe.training.precision import precision
 from bpframe.training.step import State
-from bpframe.training.turn import Outcome
+from bpframe.training.turn import Outcome, Trained
 
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 """Errors of the disk itself, with which another job will fare no better."""
@@ -112,8 +112,9 @@ class Chunk:
                 raise
             active, before = len(self.active), self._epoch
             training = self._programs.experiment.training
-            self._epoch = min(training.next_evaluated(before), last)
-            self._train(range(before + 1, self._epoch + 1))
+            end = min(training.next_evaluated(before), last)
+            self._epoch = min(end, before + self._programs.most)
+            self._train(range(before + 1, self._epoch + 1), evaluated=self._epoch == end)
             if self._checkpoints and self._checkpoints.is_due(self._epoch):
                 self._checkpoint()
             progress(active * (self._epoch - before), self._epoch)
@@ -188,19 +189,19 @@ class Chunk:
                 self._lanes.append(lanes[job.num].moved(place, programs))
         return self
 
-    def _train(self, epochs: range) -> None:
-        """Train some epochs, of which the last is evaluated."""
+    def _train(self, epochs: range, *, evaluated: bool) -> None:
+        """Train some epochs, of which the last is evaluated or not."""
         started = time.perf_counter()
         lanes = [lane for lane in self._lanes if lane.ending is None]
         active = np.zeros(self._programs.layout.lanes, bool)
         active[[lane.place for lane in lanes]] = True
         states, self._states = self._states, None  # an epoch uses them up, even if it fails
         self._states, outcomes = self._programs.turn(
-            self._experiments, states, active, self._orders(lanes, epochs)
+            self._experiments, states, active, self._orders(lanes, epochs), evaluated=evaluated
         )
         self._take(by_lane(outcomes), epochs, started)
 
-    def _take(self, outcomes: Outcome, epochs: range, started: float) -> None:
+    def _take(self, outcomes: Outcome | Trained, epochs: range, started: float) -> None:
         """Tell each active lane what a turn gave it; write lines that have waited long enough."""
         lanes = [lane for lane in self._lanes if lane.ending is None]
         seconds = (time.perf_counter() - started) / max(1, len(lanes))
@@ -276,10 +277,11 @@ class _Lane:
                 shutil.rmtree(self.job.folder)
             files.write(self.job)
             self._recorder.folder = RunFolder(self.job.folder, one_of_many=True)
+            self._recorder.folder.begin()
             if saved:
+                self._recorder.folder.add(*saved.records)
                 self.ending = saved.ending
                 self._recorder.records[:] = saved.records
-                self._recorder.folder.add(*saved.records)
         except OSError as error:
             self._unwritable(error)
         except OutputError as error:
@@ -292,7 +294,11 @@ class _Lane:
                 self._recorder.started()
 
     def take(
-        self, epochs: range, outcome: Outcome, seconds: float, before: Callable[[], State]
+        self,
+        epochs: range,
+        outcome: Outcome | Trained,
+        seconds: float,
+        before: Callable[[], State],
     ) -> None:
         """Note what a turn gave; see `Recorder.take`."""
         data = self._programs.data
@@ -342,7 +348,9 @@ class _Lane:
                 device=str(self._programs.device(self.place)),
             )
         logs.write(self.job, self._log)
-        return Row.of(self.job, result.summary, self._recorder.records)
+        folder = self._recorder.folder
+        checksum = folder.checksum if folder else None
+        return Row.of(self.job, result.summary, self._recorder.records, checksum)
 
     def _unusable(self, error: OutputError) -> None:
         if isinstance(error.__cause__, OSError):

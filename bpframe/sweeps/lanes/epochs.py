@@ -17,7 +17,7 @@ from bpframe.training.experiment import Experiment
 from bpframe.training.metric_folds import Totals
 from bpframe.training.precision import wide_dtype
 from bpframe.training.step import State
-from bpframe.training.turn import Outcome, turn
+from bpframe.training.turn import Outcome, Trained, turn
 
 
 def over_blocks(program: Callable[..., Any], *trees: Any) -> Any:
@@ -41,8 +41,9 @@ def turns(
     sets: Mapping[str, DeviceExamples],
     *,
     shared: bool,
-) -> tuple[State, Outcome]:
-    """A turn of each of the lanes of one device; see `training.turn`.
+    program: Callable[..., tuple[State, Outcome | Trained]] = turn,
+) -> tuple[State, Outcome | Trained]:
+    """A turn of each of the lanes of one device, or `train` for its first epochs; see `turn`.
 
     A lane that is not active, or whose values are not finite, keeps the state before.
     """
@@ -50,15 +51,15 @@ def turns(
 
     def lane(
         experiment: Experiment, state: State, active: Array, orders: Array = orders
-    ) -> tuple[State, Outcome]:
-        new, outcome = turn(experiment, state, orders, count, sets)
+    ) -> tuple[State, Outcome | Trained]:
+        new, outcome = program(experiment, state, orders, count, sets)
         keep = active & outcome.finite
         return jax.tree.map(lambda old, new: jnp.where(keep, new, old), state, new), outcome
 
     # A jit of its own, so that it is traced once for its shapes and for its use.
     train = jax.jit(functools.partial(_over_lanes, lane))
 
-    def block(own: tuple[Any, ...]) -> tuple[State, Outcome]:
+    def block(own: tuple[Any, ...]) -> tuple[State, Outcome | Trained]:
         nothing = jax.tree.map(
             lambda info: jnp.zeros(info.shape, info.dtype), jax.eval_shape(train, *own)[1]
         )

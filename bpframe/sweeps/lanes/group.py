@@ -10,7 +10,7 @@ import jax
 from bpframe.errors import BpframeError
 from bpframe.runs.interruption import InterruptionError
 from bpframe.runs.listeners import Events
-from bpframe.runs.provenance import versions
+from bpframe.runs.provenance import origin, plugin_code, versions
 from bpframe.sweeps.hydra.jobs import Job
 from bpframe.sweeps.lanes.checkpoint import ChunkCheckpoints
 from bpframe.sweeps.lanes.chunk import Chunk, Progress
@@ -53,6 +53,11 @@ class Group:
                 data = LaneData(self.experiment, self._cache, self.devices[: layout.devices])
                 self._programs[layout] = LanePrograms(self.experiment, data, layout)
         return self._programs[layout]
+
+    def origin(self) -> dict[str, str]:
+        """What the numbers of the group come from besides its configuration."""
+        data, plugins = self._cache.data(self.experiment), plugin_code(self.experiment)
+        return origin(self.experiment, data, plugins)
 
     def release(self) -> None:
         """The group is done, or is trained elsewhere: forget its programs and its data."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -10,10 +9,10 @@ import jax
 
 from bpframe.sweeps.hydra.jobs import Job
 from bpframe.sweeps.lanes.programs import Layout, layout, widest_block
-from bpframe.training import devices, evaluation, initial_state
+from bpframe.training import devices, evaluation, memory
 from bpframe.training.devices import Device
 from bpframe.training.experiment import Experiment
-from bpframe.training.precision import precision
+from bpframe.training.portions import longest_portion
 
 # How much of the memory lanes may take: of a GPU or a TPU, and of the computer, which others use.
 SHARE_OF_DEVICE, SHARE_OF_COMPUTER = 0.6, 0.25
@@ -42,9 +41,7 @@ def devices_of(experiment: Experiment) -> list[Device]:
         ConfigError: there is none.
 
     """
-    name = experiment.training.device
-    devices.on_device(name)
-    return jax.devices(None if name == "auto" else name)
+    return devices.of_platform(experiment.training.device)
 
 
 def groups(jobs: Iterable[Job]) -> list[list[Job]]:
@@ -64,7 +61,7 @@ def chunks(
     """The jobs of a group in chunks that fit the memory, of at most `most` jobs."""
     experiment = jobs[0].experiment
     widest = widest_block(experiment, devices)
-    fitting = _fitting(experiment, devices, sizes, min(widest, len(jobs)))
+    fitting = _fitting(experiment, devices, sizes, len(jobs))
     n = max(1, min(fitting, most or len(jobs)))
     number = -(-len(jobs) // n)
     size = -(-len(jobs) // number)
@@ -84,17 +81,15 @@ def _plan(nums: Sequence[int], devices: int, widest: int) -> ChunkPlan:
 
 
 def _fitting(
-    experiment: Experiment, devices: Sequence[Device], sizes: Mapping[str, int], width: int
+    experiment: Experiment, devices: Sequence[Device], sizes: Mapping[str, int], lanes: int
 ) -> int:
     """How many lanes fit the memory, by an estimate that halving corrects where it is wrong."""
-    with precision(experiment.training.dtype):
-        exact = initial_state.exact(experiment)
-        state = jax.eval_shape(initial_state.draw_state, experiment, exact)
-    state_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
     n_out = sum(experiment.network.sizes)
     evaluated = 8 * n_out * min(evaluation.EVALUATION_CHUNK, max(sizes.values()))
     # The state before and after an epoch and a gradient; orders of the examples, here and there.
-    lane = 4 * state_bytes + 8 * sizes["train"] * experiment.training.next_evaluated(0)
+    epochs = longest_portion(experiment, sizes["train"], lanes)
+    lane = 4 * memory.state_bytes(experiment) + 8 * sizes["train"] * epochs
+    width = min(widest_block(experiment, devices), lanes)
     free = _memory(devices) - len(devices) * width * evaluated
     return max(1, int(free // lane))
 
@@ -104,5 +99,5 @@ def _memory(devices: Sequence[Device]) -> float:
     is_cpu, stats = devices[0].platform == "cpu", [device.memory_stats() for device in devices]
     share = SHARE_OF_COMPUTER if is_cpu else SHARE_OF_DEVICE
     if is_cpu and not all(stats):
-        return share * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        return share * memory.machine_bytes()
     return share * sum((one or {}).get("bytes_limit", 2**33) for one in stats)

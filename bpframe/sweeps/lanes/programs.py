@@ -20,16 +20,17 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from bpframe.sweeps.lanes import epochs
 from bpframe.sweeps.lanes.data import LANES, LaneData
-from bpframe.training import compilation, initial_state
+from bpframe.training import compilation, initial_state, memory
 from bpframe.training.compilation import EPOCH_OPTIONS
 from bpframe.training.devices import Device
 from bpframe.training.experiment import Experiment
 from bpframe.training.initial_state import Exact
 from bpframe.training.metric_folds import Totals
 from bpframe.training.orders import padded
+from bpframe.training.portions import longest_portion
 from bpframe.training.precision import precision, wide_dtype
 from bpframe.training.step import State
-from bpframe.training.turn import Outcome
+from bpframe.training.turn import Outcome, Trained, train, turn
 
 # The parameters of the lanes that a CPU trains side by side: with about so many bytes they stay in
 # a core's cache. Of 784-30-10 (95 KB a lane) 8 lanes at a time took 0.88 of the time that 32 took,
@@ -66,20 +67,15 @@ def widest_block(experiment: Experiment, devices: Sequence[Device]) -> int:
     """How many lanes to train side by side: what fits a CPU's cache; elsewhere all."""
     if devices[0].platform != "cpu":
         return 2**30
-    return 2 ** max(0, int(math.log2(max(1, CACHE_BYTES // params_bytes(experiment)))))
-
-
-def params_bytes(experiment: Experiment) -> int:
-    """The size of one lane's parameters."""
-    itemsize = wide_dtype(experiment.training.dtype).itemsize
-    return itemsize * sum(n_out * (n_in + 1) for n_in, n_out in experiment.network.shapes)
+    return 2 ** max(0, int(math.log2(max(1, CACHE_BYTES // memory.params_bytes(experiment)))))
 
 
 class LanePrograms:
     """The compiled programs of a chunk of lanes.
 
     Making one traces all of it, so that whatever cannot be run is found here; `compile` then
-    compiles it. `seconds` is how long tracing and compiling took. Of what is traced the jaxprs are
+    compiles it. `most` is how many epochs can be trained at a time, and `seconds` how long tracing
+    and compiling took. Of what is traced the jaxprs are
     kept, 2 MB of digits' default; lowered as well, it would be 7 MB.
     """
 
@@ -92,7 +88,7 @@ class LanePrograms:
         self._shares_inputs = (
             experiment.training.shared_order and experiment.network.sizes[0] >= SHARED_INPUTS
         )
-        self._most = experiment.training.next_evaluated(0)
+        self.most = longest_portion(experiment, data.sizes["train"], layout.lanes)
         started = time.perf_counter()
         self._traced = self._trace()
         self.seconds = time.perf_counter() - started
@@ -141,19 +137,26 @@ class LanePrograms:
         return self._compiled["start"](experiments, states, self.data.sets)
 
     def turn(
-        self, experiments: Experiment, states: State, active: np.ndarray, orders: np.ndarray
-    ) -> tuple[State, Outcome]:
+        self,
+        experiments: Experiment,
+        states: State,
+        active: np.ndarray,
+        orders: np.ndarray,
+        *,
+        evaluated: bool,
+    ) -> tuple[State, Outcome | Trained]:
         """Train the active lanes for some epochs; the others keep their state, and their outcomes
         mean nothing.
 
         `states` is used up. `orders` is (lanes, epochs, n), or (epochs, n) if the lanes share it.
+        The last epoch is evaluated or not; see `training.turn`.
         """
         count = orders.shape[-2]
-        orders = padded(orders, self._most)
+        orders = padded(orders, self.most)
         if not self._shares_inputs and orders.ndim == 2:
             orders = np.broadcast_to(orders, (self.layout.lanes, *orders.shape))
         placed = orders if self._shares_inputs else self.place(orders)
-        return self._compiled["turn"](
+        return self._compiled["turn" if evaluated else "train"](
             experiments, states, self.place(active), placed, np.int32(count), self.data.sets
         )
 
@@ -188,7 +191,7 @@ class LanePrograms:
     def _trace(self) -> dict[str, Any]:
         sizes, shared = self.data.sizes, self._shares_inputs
         lanes, whole = PartitionSpec(LANES), PartitionSpec()
-        orders = jax.ShapeDtypeStruct((self._most, sizes["train"]), np.int32)
+        orders = jax.ShapeDtypeStruct((self.most, sizes["train"]), np.int32)
 
         def sharded(program: Callable[..., Any], *specs: PartitionSpec) -> Callable[..., Any]:
             return jax.shard_map(
@@ -204,10 +207,11 @@ class LanePrograms:
             experiments, exact
         )
         states = jax.tree.map(self._shape, initial.out_info)
-        turns = functools.partial(epochs.turns, shared=shared)
         test = functools.partial(epochs.test, n_train=sizes["train"])
-        traced = {
-            "turn": jax.jit(
+
+        def turns(program: Callable[..., Any]) -> Any:
+            turns = functools.partial(epochs.turns, shared=shared, program=program)
+            return jax.jit(
                 sharded(turns, lanes, lanes, lanes, whole if shared else lanes, whole, whole),
                 donate_argnums=1,
                 compiler_options=EPOCH_OPTIONS,
@@ -216,14 +220,19 @@ class LanePrograms:
                 states,
                 self.place(np.ones(1, bool)),
                 orders if shared else self._shape_of_lanes(orders),
-                np.int32(self._most),
+                np.int32(self.most),
                 self.data.shapes,
-            ),
+            )
+
+        traced = {
+            "turn": turns(turn),
             "test": jax.jit(sharded(test, lanes, lanes, whole)).trace(
                 experiments, states.params, self.data.shapes["test"]
             ),
             "initial": initial,
         }
+        if self.most < self.experiment.training.next_evaluated(0):
+            traced["train"] = turns(train)
         if self.experiment.training.evaluate_start:
             start = sharded(epochs.start, lanes, lanes, whole)
             traced["start"] = jax.jit(start).trace(experiments, states, self.data.shapes)

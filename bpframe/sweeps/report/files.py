@@ -76,10 +76,14 @@ def _curves(run: Path) -> tuple[list[int], dict[str, list[Any]]]:
 
     A column need not be in every record: epoch 0 has none over the steps.
     """
+    path = run / METRICS
     try:
-        lines = [json.loads(line) for line in (run / METRICS).read_bytes().splitlines()]
+        lines = [json.loads(line) for line in path.read_bytes().splitlines()]
     except OSError:
         return [], {}  # a job that could not be written has none
+    except ValueError:
+        warnings.warn(f"{path}: is damaged, and not drawn", OutputWarning, stacklevel=2)
+        return [], {}
     columns = {
         name: [line.get(name) for line in lines]
         for name in dict.fromkeys(name for line in lines for name in line)

@@ -44,7 +44,7 @@ def _csv(rows: Sequence[Row]) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     own = ("num", "folder", "status")
-    last = ("epochs", "stopped", "error")
+    last = ("epochs", "stopped", "error", *(("changed",) if any(r.changed for r in rows) else ()))
     writer.writerow([*own, *settings, *metrics, *timing, *last])
     for row in rows:
         writer.writerow(

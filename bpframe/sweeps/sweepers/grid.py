@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, RangeSweep
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.sweeper import Sweeper
 from omegaconf import OmegaConf
@@ -23,6 +24,9 @@ from bpframe.screen import Screen
 from bpframe.sweeps.errors import FailedJobsError
 from bpframe.sweeps.ledger import MULTIRUN
 from bpframe.sweeps.terminal import show_failures
+
+MOST_JOBS = 1_000_000
+"""The most jobs of a batch: their folders alone take half an hour to write."""
 
 STEP = "zip"
 _NULL = "__null__"
@@ -79,9 +83,12 @@ def combinations(overrides: Sequence[Override]) -> list[list[str]]:
     """Every combination of what is swept, as overrides in the order in which they were given.
 
     Raises:
-        ConfigError: a sweep without an end, or keys in step with unequal numbers of values.
+        ConfigError: a sweep without an end or of too many jobs, or keys in step with unequal
+            numbers of values.
 
     """
+    for override in overrides:
+        _check_length(override)
     axes: dict[Any, list[tuple[str, list[str]]]] = {}
     for place, override in enumerate(overrides):
         key = override.get_key_element()
@@ -111,6 +118,11 @@ def combinations(overrides: Sequence[Override]) -> list[list[str]]:
                     f"{len(expected)}; give as many for each, or name pairings that are apart: "
                     "tag(name,zip(...))"
                 )
+    jobs = math.prod(len(members[0][1]) for members in axes.values())
+    if jobs > MOST_JOBS:
+        raise ConfigError(
+            f"the sweep has {jobs:,} jobs; allowed: at most {MOST_JOBS:,}; sweep over fewer values"
+        )
     steps = [zip(*(values for _, values in members), strict=True) for members in axes.values()]
     order = [override.get_key_element() for override in overrides]
     found = []
@@ -118,6 +130,18 @@ def combinations(overrides: Sequence[Override]) -> list[list[str]]:
         texts = [text for step in combination for text in step]
         found.append(sorted(texts, key=lambda text: order.index(text.partition("=")[0])))
     return found
+
+
+def _check_length(override: Override) -> None:
+    """Refuse a range of more values than a sweep may have jobs, before they are written down."""
+    value = override.value()
+    if isinstance(value, RangeSweep) and value.start is not None and value.stop is not None:
+        count = (value.stop - value.start) / value.step if value.step else 0
+        if count > MOST_JOBS:
+            raise ConfigError(
+                f"{override.input_line}: has {math.ceil(count):,} values; a sweep has at most "
+                f"{MOST_JOBS:,} jobs; give a shorter range"
+            )
 
 
 def sweep(sweeper: Sweeper, arguments: Sequence[str], params: Mapping[str, str]) -> Any:

@@ -28,6 +28,7 @@ from optuna.samplers import (
 
 from bpframe.errors import ConfigError, unknown
 from bpframe.sweeps.lanes.halving import Halving
+from bpframe.sweeps.sweepers.grid import MOST_JOBS
 from bpframe.sweeps.sweepers.spaces import Axis
 
 Axes = Mapping[str, Axis]
@@ -69,6 +70,10 @@ class SearchSettings:
                 raise ConfigError(
                     f"hydra.sweeper.{name}: {node[name]} is out of range; allowed: >= {least}"
                 )
+        if node["batch"] > MOST_JOBS:
+            raise ConfigError(
+                f"hydra.sweeper.batch: {node['batch']} is out of range; allowed: 1 to {MOST_JOBS}"
+            )
         if node["sampler"] not in SAMPLERS:
             raise unknown("hydra.sweeper.sampler", node["sampler"], SAMPLERS)
         if node["sampler"] == "cmaes" and importlib.util.find_spec("cmaes") is None:

@@ -10,8 +10,8 @@ from typing import IO, Any
 
 from optuna.storages.journal import BaseJournalBackend
 
-from bpframe.errors import OutputError
 from bpframe.files import check_no_link, open_own
+from bpframe.runs.checksums import opened_lines, sealed_line, whole
 from bpframe.sweeps.ledger import unwritable
 
 _LINES = "bpframe_lines"
@@ -33,13 +33,11 @@ class StudyFile(BaseJournalBackend):
         self._path = path
         try:
             content = path.read_bytes() if path.exists() else b""
-            end = _whole(content)
-            self._logs = [json.loads(line) for line in content[:end].splitlines()]
+            self._logs = _steps(content, path)
+            end = len(_text(self._logs))
             if end < len(content):
                 check_no_link(path)
                 os.truncate(path, end)
-        except ValueError as error:
-            raise OutputError(f"{path}: is no journal of Optuna: {error}") from error
         except OSError as error:
             raise unwritable(path.parent, error) from error
         self._written = len(self._logs)
@@ -63,10 +61,9 @@ class StudyFile(BaseJournalBackend):
         if not new:
             return
         new[0] = {**new[0], _LINES: len(new)}
-        text = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in new).encode()
         try:
             with open_own(self._path, "ab", buffering=0) as file:
-                _append(file, text)
+                _append(file, _text(new))
         except OSError as error:
             raise unwritable(self._path.parent, error) from error
         self._written = len(self._logs)
@@ -85,11 +82,14 @@ def _append(file: IO[bytes], text: bytes) -> None:
         raise
 
 
-def _whole(content: bytes) -> int:
-    """The length of the steps that are whole."""
-    lines = content[: content.rfind(b"\n") + 1].splitlines(keepends=True)
-    head = f'"{_LINES}":'.encode()
-    last = next((n for n in reversed(range(len(lines))) if head in lines[n]), None)
-    if last is not None and len(lines) - last < json.loads(lines[last])[_LINES]:
-        lines = lines[:last]
-    return sum(map(len, lines))
+def _text(logs: Iterable[dict[str, Any]]) -> bytes:
+    return b"".join(map(sealed_line, logs))
+
+
+def _steps(content: bytes, path: Path) -> list[dict[str, Any]]:
+    """The logs of all steps that are whole."""
+    if not (end := whole(content)):
+        return []
+    logs = opened_lines(content[:end], path, "the search cannot go on; begin another")
+    last = max(number for number, log in enumerate(logs) if _LINES in log)
+    return logs if len(logs) - last >= logs[last][_LINES] else logs[:last]

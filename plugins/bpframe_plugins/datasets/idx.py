@@ -10,7 +10,10 @@ from __future__ import annotations
 import gzip
 import math
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -18,6 +21,8 @@ from bpframe import DataError
 
 _UNSIGNED_BYTE = 0x08
 _AXES = {1: "labels", 3: "images"}
+_LARGEST = 2**26
+"""The most elements that are read: MNIST's 60,000 images have 47 million."""
 
 
 def read_idx(path: Path, n_axes: int) -> np.ndarray:
@@ -30,18 +35,38 @@ def read_idx(path: Path, n_axes: int) -> np.ndarray:
             number of axes is another, or it is shorter or longer than its header says.
 
     """
-    content = _content(path)
+    try:
+        with _opened(path) as stream:
+            return _read(path, stream, n_axes)
+    except EOFError as error:
+        raise corrupt(path, "complete gzip data", "its end too early") from error
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise corrupt(path, "intact gzip data", f"damage ({error})") from error
+    except OSError as error:
+        raise DataError(
+            f"{path}: expected a readable file, found: {error.strerror}; correct its permissions "
+            "or put the original file in its place"
+        ) from error
+
+
+def _read(path: Path, stream: IO[bytes], n_axes: int) -> np.ndarray:
+    """The elements; no more is read than the header promises, and a byte to see the end."""
     start = 4 + 4 * n_axes
-    _check_magic(path, content, n_axes)
-    if len(content) < start:
-        raise corrupt(path, f"a header of {start} bytes", f"only {len(content)}")
-    shape = tuple(np.frombuffer(content, ">u4", n_axes, offset=4).tolist())
-    expected = start + math.prod(shape)
-    if len(content) != expected:
-        size = " x ".join(map(str, shape))
-        promise = f"{expected} bytes, as the header promises with {size} elements"
-        raise corrupt(path, promise, f"{len(content)} bytes")
-    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+    header = stream.read(start)
+    _check_magic(path, header, n_axes)
+    if len(header) < start:
+        raise corrupt(path, f"a header of {start} bytes", f"only {len(header)}")
+    shape = tuple(np.frombuffer(header, ">u4", n_axes, offset=4).tolist())
+    size = math.prod(shape)
+    if size > _LARGEST:
+        raise corrupt(path, f"at most {_LARGEST} elements", f"a header that promises {size}")
+    content = stream.read(size)
+    is_longer = len(content) == size and bool(stream.read(1))
+    if len(content) != size or is_longer:
+        promise = f"{start + size} bytes, as the header promises with {' x '.join(map(str, shape))}"
+        found = "more" if is_longer else f"{start + len(content)} bytes"
+        raise corrupt(path, f"{promise} elements", found)
+    return np.frombuffer(content, np.uint8).reshape(shape)
 
 
 def corrupt(path: Path, expected: str, found: str) -> DataError:
@@ -52,26 +77,21 @@ def corrupt(path: Path, expected: str, found: str) -> DataError:
     )
 
 
-def _content(path: Path) -> bytes:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(
-            f"{path}: expected a readable file, found: {error.strerror}; correct its permissions "
-            "or put the original file in its place"
-        ) from error
-    if not content:
-        raise corrupt(path, "an IDX file", "an empty file")
-    if path.suffix != ".gz":
-        return content
-    if content[:2] != b"\x1f\x8b":
-        raise corrupt(path, "gzip data (1f 8b)", f"{content[:2].hex(' ')} at the start")
-    try:
-        return gzip.decompress(content)
-    except EOFError as error:
-        raise corrupt(path, "complete gzip data", f"its end after {len(content)} bytes") from error
-    except (gzip.BadGzipFile, zlib.error) as error:
-        raise corrupt(path, "intact gzip data", f"damage ({error})") from error
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
+    """The file, decompressed if its name says that it is compressed."""
+    with path.open("rb") as file:
+        first = file.read(2)
+        file.seek(0)
+        if not first:
+            raise corrupt(path, "an IDX file", "an empty file")
+        if path.suffix != ".gz":
+            yield file
+            return
+        if first != b"\x1f\x8b":
+            raise corrupt(path, "gzip data (1f 8b)", f"{first.hex(' ')} at the start")
+        with gzip.GzipFile(fileobj=file) as stream:
+            yield stream
 
 
 def _check_magic(path: Path, content: bytes, n_axes: int) -> None:

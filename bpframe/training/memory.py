@@ -1,0 +1,98 @@
+"""Whether an experiment fits the memory, by an estimate made before anything is allocated."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+
+from bpframe.errors import ConfigError
+from bpframe.training import devices, initial_state
+from bpframe.training.devices import Device
+from bpframe.training.evaluation import EVALUATION_CHUNK
+from bpframe.training.experiment import Experiment
+from bpframe.training.precision import precision, wide_dtype
+
+_CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
+"""Where Linux says how much memory a container may take: a number, or "max"."""
+
+
+def machine_bytes() -> int:
+    """The memory of this machine, or of the container that this process runs in."""
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        return min(physical, int(_CONTAINER_LIMIT.read_text()))
+    except (OSError, ValueError):
+        return physical
+
+
+def device_bytes(device: Device) -> int | None:
+    """The memory of a device; None where it does not say."""
+    if stats := device.memory_stats():
+        return stats.get("bytes_limit")
+    return machine_bytes() if device.platform == "cpu" else None
+
+
+def params_bytes(experiment: Experiment) -> int:
+    """The size of the parameters."""
+    itemsize = wide_dtype(experiment.training.dtype).itemsize
+    return itemsize * sum(n_out * (n_in + 1) for n_in, n_out in experiment.network.shapes)
+
+
+def state_bytes(experiment: Experiment) -> int:
+    """The size of the state of training; nothing of it is made."""
+    with precision(experiment.training.dtype):
+        exact = initial_state.exact(experiment)
+        state = jax.eval_shape(initial_state.draw_state, experiment, exact)
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
+
+
+def check(experiment: Experiment, sizes: Sequence[int]) -> None:
+    """Refuse what cannot fit: parameters before and after a step, or activations of its examples.
+
+    `sizes` are the numbers of examples in the splits, that of training first. It is what training
+    takes at least, so some of what passes may still not fit.
+
+    Raises:
+        ConfigError: it is more than the device has.
+
+    """
+    device = devices.of_platform(experiment.training.device)[0]
+    limit = device_bytes(device)
+    if limit is None:
+        return
+    whose = "this machine has" if device.platform == "cpu" else f"{device} has"
+    network, m = experiment.network, experiment.training.m(sizes[0])
+    named = "-".join(map(str, network.sizes))
+    least = 2 * params_bytes(experiment)
+    if least <= limit < 64 * least:  # a small network need not be traced for it
+        least = 2 * state_bytes(experiment)
+    if least > limit:
+        count = sum(n_out * (n_in + 1) for n_in, n_out in network.shapes)
+        raise ConfigError(
+            f"network: {named} has {count:,} parameters, and training it takes at least "
+            f"{shown(least)}; {whose} {shown(limit)}; give network.hidden or network.layers "
+            "fewer neurons"
+        )
+    itemsize = jax.numpy.dtype(experiment.training.dtype).itemsize
+    for path, rows, neurons, fix in (
+        ("training.batch_size", m, sum(network.sizes), "set a smaller one"),
+        (
+            "network",
+            min(EVALUATION_CHUNK, max(sizes)),
+            max(network.sizes),
+            "give network.hidden or network.layers fewer neurons",
+        ),
+    ):
+        if (needed := itemsize * rows * neurons) > limit:
+            raise ConfigError(
+                f"{path}: the activations of {rows:,} examples in {named} take at least "
+                f"{shown(needed)}; {whose} {shown(limit)}; {fix}"
+            )
+
+
+def shown(size: int) -> str:
+    """A number of bytes, in GB."""
+    return f"{size / 1e9:,.1f} GB"
