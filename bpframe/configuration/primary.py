@@ -27,6 +27,7 @@ def primary(path: Path) -> str:
         loaded: Any = OmegaConf.load(path)
         config = OmegaConf.to_container(loaded, resolve=False)
         assert isinstance(config, dict)
+        assert not config.keys() & {"defaults", "hydra"}  # which would compose, and run, others
         groups = [{f"override {group}": loaded[group].name} for group in schemas.GROUPS]
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from error
