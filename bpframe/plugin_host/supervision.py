@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from bpframe.errors import printable
-from bpframe.plugin_host.process_state import ProcessState
+from bpframe.plugin_host.process_state import RANDOM, ProcessState
 from bpframe.runs.interruption import CtrlC
 
 PATIENCE_S = 1.0
@@ -54,8 +54,10 @@ class Supervision:
         """What has changed since this was last called, in words; it is undone."""
         before, now = self._state, ProcessState()
         changes = before.changes(now)
-        before.restore(*changes)
-        self._state = ProcessState() if changes else now
+        # Libraries draw from it when they are imported, which is no fault and undone all the same.
+        drawn = [RANDOM] if before.differs(now, RANDOM) else []
+        before.restore(*changes, *drawn)
+        self._state = ProcessState() if changes or drawn else now
         return "; ".join(f"{name} ({told})" for name, told in changes.items()) or None
 
     def is_the_users(self, error: BaseException) -> bool:

@@ -149,10 +149,13 @@ def test_what_decides_nothing_is_no_fault(tmp_path: Path) -> None:
         "warnings.filterwarnings('ignore', message='numpy.ndarray size changed')",
         "warnings.filterwarnings('always', category=DeprecationWarning, module='mylib')",
         "random.Random(3).random(); numpy.random.default_rng(3).random()",
+        "[random.random() for _ in range(400)]",
     )
+    generator = random.getstate()
     with warnings.catch_warnings():
         found = loaded(plugin_file(tmp_path, "\n".join(harmless)))
     assert (found.status, found.reason) == (ACTIVE, None)
+    assert random.getstate() == generator  # it is brought back all the same
     del os.environ["KMP_INIT_AT_FORK"]
 
 
