@@ -24,13 +24,14 @@ def main() -> None:
         return
     # Everything heavy is imported below, so that --version does not wait for it.
     from bpframe.commands.lenient_output import lenient, lenient_logs
-    from bpframe.errors import BpframeError, OutputWarning, PluginWarning, described
+    from bpframe.errors import BpframeError, OutputWarning, PluginWarning, described, printable
 
     def show(message: Any, category: type[Warning], *place: Any, **more: Any) -> None:
         if issubclass(category, PluginWarning | OutputWarning):
-            print(f"bpframe: warning: {' '.join(str(message).split())}", file=sys.stderr)
+            text = printable(" ".join(str(message).split()))
+            print(f"bpframe: warning: {text}", file=sys.stderr)
         else:
-            others(message, category, *place, **more)
+            others(printable(str(message)), category, *place, **more)  # pyright: ignore[reportArgumentType]
 
     wants_traceback = os.environ.get(FULL_ERROR) == "1"
     # Hydra then raises its errors instead of printing them, and they become one line here.
@@ -74,7 +75,9 @@ def _is_meant(error: SystemExit) -> bool:
 
 
 def _fail(message: str, status: int = 1) -> None:
-    print(f"bpframe: {message}", file=sys.stderr)
+    from bpframe.errors import printable
+
+    print(f"bpframe: {printable(message)}", file=sys.stderr)
     sys.exit(status)
 
 

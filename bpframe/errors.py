@@ -5,12 +5,34 @@ from __future__ import annotations
 import difflib
 import traceback
 from collections.abc import Iterable
+from types import MappingProxyType
+
+_SHOWN = MappingProxyType(
+    {
+        code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+        for code in (
+            *(code for code in range(0x20) if chr(code) not in "\t\n"),
+            *range(0x7F, 0xA0),
+            *(0x061C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A)),
+            *range(0xD800, 0xE000),
+        )
+    }
+)
+
+
+def printable(text: str) -> str:
+    """A text with its control characters written out, but for tabs and ends of lines.
+
+    They are those that terminals obey (C0, DEL, C1), those that change the direction of what
+    follows, and what no encoding can write: the bytes of a file name that are no text.
+    """
+    return text.translate(_SHOWN)
 
 
 class BpframeError(Exception):
     """Base of every error whose message is written for the user and needs no traceback.
 
-    The message is one line, whatever it quotes.
+    The message is one line that can be printed, whatever it quotes.
 
     Attributes:
         status: the exit status of the command that ends with it.
@@ -20,7 +42,7 @@ class BpframeError(Exception):
     status = 1
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.split()))
+        super().__init__(printable(" ".join(message.split())))
 
 
 class ConfigError(BpframeError):

@@ -91,4 +91,4 @@ def show_result(console: Console, result: RunResult, output_dir: str) -> None:
 
 def show_folder(console: Console, output_dir: str) -> None:
     """Where the run has been written."""
-    console.print(f"written to {output_dir}", highlight=False, soft_wrap=True)
+    console.print(f"written to {output_dir}", highlight=False, soft_wrap=True, markup=False)

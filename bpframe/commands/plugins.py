@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
@@ -19,6 +18,7 @@ from bpframe.configuration.plugin_settings import plugin_settings
 from bpframe.errors import ConfigError, unknown
 from bpframe.plugin_host import discovery, host
 from bpframe.plugin_host.registry import Plugin, Registry
+from bpframe.screen import Screen
 
 _COLUMNS = (MofNCompleteColumn(), BarColumn(), TextColumn("{task.description}"))
 
@@ -32,7 +32,7 @@ def plugins(arguments: list[str]) -> None:
     words, overrides = _split(arguments)
     args = parser.parse_args(words)
     registry = _registry(overrides)
-    console = Console()
+    console = Screen()
     if args.name and (args.json or args.hooks):
         raise ConfigError("command line: NAME and --json or --hooks exclude each other; give one")
     if args.json:
@@ -59,7 +59,7 @@ def check(arguments: list[str]) -> None:
     args = parser.parse_args(words)
     registry, chosen = _chosen(args.what, overrides)
     cases = testing.cases(registry, chosen)
-    console = Console()
+    console = Screen()
     with Progress(*_COLUMNS, console=console, transient=True) as bar:
         task = bar.add_task("checking", total=len(cases))
         outcomes = []
@@ -141,7 +141,7 @@ def new_plugin(arguments: list[str]) -> None:
         Path(args.into).expanduser(),
         _registry([]),
     )
-    console = Console()
+    console = Screen()
     for path in written:
         console.print(f"wrote {escape(str(path))}", highlight=False, soft_wrap=True)
     folder, package = escape(str(Path(args.into) / args.name)), escape("'.[test]'")

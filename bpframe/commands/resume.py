@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import tempfile
 from argparse import ArgumentParser
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 import yaml
 
+from bpframe.commands import trust
 from bpframe.configuration.primary import primary
 from bpframe.errors import ConfigError, OutputError
 from bpframe.files import check_no_link, write_whole
@@ -25,17 +27,26 @@ _ALLOWED = ("training.epochs=", "checkpoint.", "plots=")
 class Resumed(NamedTuple):
     """What to go on with: a folder, and settings that change.
 
-    `accepts_changes` says whether code and data may be others than before.
+    `accepts_changes` says whether code and data may be others than before, `trusts` whether code
+    may be run that no command of this user has run.
     """
 
     folder: Path
     overrides: tuple[str, ...]
     accepts_changes: bool
+    trusts: bool = False
 
     @property
     def is_sweep(self) -> bool:
         """Whether it is a sweep, and not a run."""
         return ledger.holds(self.folder)
+
+    def trusting(self, code: Sequence[str]) -> None:
+        """Note the code that is about to be run, or raise a ConfigError: see `trust.check`."""
+        if not self.trusts:
+            mine = trust.code_of((), (), self.overrides)
+            trust.check([name for name in code if name not in mine], self.folder)
+        trust.note(code)
 
 
 def parsed(arguments: list[str]) -> Resumed:
@@ -57,6 +68,11 @@ def parsed(arguments: list[str]) -> Resumed:
         action="store_true",
         help="go on although code, data or versions have changed; the results tell of it",
     )
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="run the plugins and other code that the folder names, though no command of yours has",
+    )
     parser.add_argument("folder", metavar="RUN_OR_SWEEP", type=Path)
     parser.add_argument(
         "overrides",
@@ -66,7 +82,7 @@ def parsed(arguments: list[str]) -> Resumed:
         "the launcher, such as hydra.sweeper.n_trials=100",
     )
     args = parser.parse_args(arguments)
-    found = Resumed(args.folder.absolute(), tuple(args.overrides), args.accept_changes)
+    found = Resumed(args.folder.absolute(), tuple(args.overrides), args.accept_changes, args.trust)
     has_begun = (found.folder / METRICS).exists()
     if not found.is_sweep and not has_begun and (found.folder / LOCK).exists():
         raise OutputError(

@@ -6,9 +6,8 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import NoReturn
 
-from rich.console import Console
-
 from bpframe.errors import ConfigError, OutputError
+from bpframe.screen import Screen
 from bpframe.sweeps.objective import DIRECTIONS, Objective, implied, suited
 from bpframe.sweeps.report import files, saved_rows, tables
 from bpframe.sweeps.terminal import say
@@ -44,7 +43,7 @@ def report(arguments: list[str]) -> None:
     except OSError as error:
         raise OutputError(f"{out}: cannot be written: {error.strerror}") from error
     n = sum(map(len, sweeps.values()))
-    say(Console(), f"{n} runs in {out / files.PAGE} and {out / files.PICTURE}")
+    say(Screen(), f"{n} runs in {out / files.PAGE} and {out / files.PICTURE}")
 
 
 def _parser(name: str, text: str) -> ArgumentParser:

@@ -17,16 +17,15 @@ from hydra.core.plugins import Plugins
 from hydra.core.utils import JobStatus, configure_log, run_job
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
-from rich.console import Console
 
-from bpframe.commands import console, plugins, sweeps
+from bpframe.commands import console, plugins, sweeps, trust
 from bpframe.commands import resume as resuming
 from bpframe.commands.explanation import explain as explained
 from bpframe.commands.resume import Resumed
 from bpframe.configuration import assembly, composition, hydra_internals, schemas
 from bpframe.configuration.plugin_settings import plugin_settings
 from bpframe.data import Data
-from bpframe.errors import ConfigError, DivergenceError, OutputError, unknown
+from bpframe.errors import ConfigError, DivergenceError, OutputError, printable, unknown
 from bpframe.files import check_no_link
 from bpframe.plugin_host import host
 from bpframe.plugin_host.events import PluginEvents
@@ -35,7 +34,9 @@ from bpframe.runs import folder, loop
 from bpframe.runs.checkpoint import Checkpointing
 from bpframe.runs.folder import RunFolder
 from bpframe.runs.records import RunResult
+from bpframe.screen import Screen
 from bpframe.sweeps import objective
+from bpframe.sweeps.backends.selection import SUBMITIT
 from bpframe.sweeps.errors import FailedJobsError
 from bpframe.sweeps.rows import OBJECTIVES, scalars
 from bpframe.sweeps.session import Command, SweepTask
@@ -57,7 +58,7 @@ def train(arguments: list[str]) -> None:
     args = _parsed(_parser(), arguments)
     if args.multirun or _may_set_the_mode(args):
         args.overrides = grid.in_step(args.overrides)
-    registry = _registry(args)
+    registry = _registry(args, trust.note)
     other = (args.help, args.hydra_help, args.cfg, args.info, args.shell_completion)
     if args.shell_completion:
         _leave_subcommand_out()
@@ -74,11 +75,11 @@ def explain(arguments: list[str]) -> None:
     parser = _parser()
     parser.add_argument("--latex", action="store_true")
     args = _parsed(parser, arguments)
-    registry = _registry(args)
+    registry = _registry(args, trust.note)
     with composition.initialised(args.config_path, args.config_dir), registry.explaining():
         cfg = composition.compose_config(args.overrides, name=args.config_name)
         experiment = assembly.assemble(cfg, registry)
-    print(explained(experiment, latex=args.latex))
+    print(printable(explained(experiment, latex=args.latex)))
 
 
 def resume(arguments: list[str]) -> None:
@@ -91,13 +92,14 @@ def resume(arguments: list[str]) -> None:
         args = _parsed(_parser(), ["--multirun", *again, f"hydra.sweep.dir={folder}"])
         args.config_name, args.config_dir = command.config_name, command.config_dir
         args.config_path = Path(command.config_path) if command.config_path else None
-        _multirun(args, _registry(args), resumed=found)
+        _multirun(args, _registry(args, found.trusting), resumed=found)
         return
     with resuming.scratch() as place:
         resuming.run(found, Path(place))
         args = _parsed(_parser(), ["--config-dir", place, *found.overrides])
         args.config_name = resuming.PRIMARY
-        registry = _registry(args)
+        own = trust.code_of((), [place])
+        registry = _registry(args, lambda code: found.trusting([c for c in code if c not in own]))
         with composition.initialised(None, place), registry.explaining():
             cfg = composition.compose_config(args.overrides, name=args.config_name)
             experiment = assembly.assemble(cfg, registry)
@@ -143,13 +145,16 @@ def _parsed(parser: ArgumentParser, arguments: list[str]) -> Namespace:
     return args
 
 
-def _registry(args: Namespace) -> Registry:
+def _registry(args: Namespace, trusting: Callable[[list[str]], None]) -> Registry:
+    """The registry for a command; `trusting` is told first which code the command names."""
     settings = plugin_settings(
         args.overrides,
         name=args.config_name,
         config_path=args.config_path,
         config_dir=args.config_dir,
     )
+    folders = (args.config_path, args.config_dir)
+    trusting(trust.code_of(settings.paths, folders, args.overrides))
     registry = schemas.store(host.load_registry(paths=settings.paths, prefer=settings.prefer))
     host.warn_of_faults(registry)
     return registry
@@ -219,6 +224,9 @@ def _multirun(args: Namespace, registry: Registry, resumed: Resumed | None = Non
         )
         if cfg.hydra.runtime.choices["hydra/launcher"] != KEEPS_A_LEDGER:
             _check_sweep_folder(Path(str(cfg.hydra.sweep.dir)).absolute())
+        if cfg.hydra.launcher.get("backend") == SUBMITIT:
+            trusting = resumed.trusting if resumed else trust.note
+            trusting(trust.results_of(Path(str(cfg.hydra.sweep.dir))))
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None
         callbacks = hydra_internals.callbacks(cfg)
@@ -319,7 +327,7 @@ def _show(
     plots: bool,
 ) -> RunResult:
     """Begin a run or go on with it, and show how it goes."""
-    screen = Console()
+    screen = Screen()
     path = str(output_dir.path if isinstance(output_dir, RunFolder) else output_dir)
     compilation.use_cache()
     try:

@@ -32,6 +32,10 @@ def primary(path: Path) -> str:
         raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (yaml.YAMLError, OmegaConfBaseException, AssertionError, AttributeError) as error:
         raise ConfigError(f"{path}: is no configuration of a run") from error
+    if foreign := config.keys() & {"defaults", "hydra"}:  # which would compose, and call, others
+        raise ConfigError(
+            f"{path}: is no configuration of a run: it has {min(map(str, foreign))!r}"
+        )
     values = {
         key: {field: part for field, part in value.items() if field != "name"}
         if key in schemas.GROUPS

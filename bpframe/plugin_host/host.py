@@ -14,7 +14,14 @@ from typing import Any
 
 import pluggy
 
-from bpframe.errors import ConfigError, PluginError, PluginWarning, described, did_you_mean
+from bpframe.errors import (
+    ConfigError,
+    PluginError,
+    PluginWarning,
+    described,
+    did_you_mean,
+    printable,
+)
 from bpframe.plugin_host import discovery, hookspecs
 from bpframe.plugin_host.discovery import Found
 from bpframe.plugin_host.hookspecs import API_VERSION
@@ -110,7 +117,7 @@ def _trace(
             else " ".join(repr(result).split())
             for result in outcome.get_result() or [None]
         )
-    print(f"bpframe: {plugins}: {name} {came}", file=sys.stderr)
+    print(printable(f"bpframe: {plugins}: {name} {came}"), file=sys.stderr)
 
 
 def _blocked(found: Found) -> Plugin | None:

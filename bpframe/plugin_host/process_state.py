@@ -25,6 +25,8 @@ _SIGNALS = tuple(
 _READ_BY_US = ("BPFRAME", "CUDA", "HYDRA", "JAX", "LIBTPU", "MKL", "OMP", "OPENBLAS", "XLA")
 """Beginnings of variables that decide what is computed, and how."""
 
+RANDOM = "the global generator of random"
+
 _WIDE = ("builtins", "bpframe.errors")
 """Modules with categories of warnings that are nobody's own."""
 
@@ -56,6 +58,10 @@ class ProcessState:
             if told := part.told(before, after):
                 found[name] = told
         return found
+
+    def differs(self, later: ProcessState, name: str) -> bool:
+        """Whether a part is another one since, be it harmless."""
+        return not _same(self._values[name], later._values[name])
 
     def restore(self, *names: str) -> None:
         """Bring these parts back to what they were."""
@@ -186,6 +192,18 @@ def _restore_locale(before: str) -> None:
     locale.setlocale(locale.LC_ALL, before)
 
 
+def _told_of_random(before: tuple[Any, ...], after: tuple[Any, ...]) -> str | None:
+    """None if some numbers were drawn, as libraries do when they are imported."""
+    twin = random.Random()
+    twin.setstate(before)
+    words = len(before[1]) - 1
+    for _ in range(3):
+        if twin.getstate()[1][:words] == after[1][:words]:
+            return None
+        twin.getrandbits(32 * words)  # all words are new then
+    return "seeded"
+
+
 def _from_to(before: Any, after: Any) -> str:
     return f"from {before} to {after}"
 
@@ -201,7 +219,7 @@ _PARTS: Mapping[str, _Part] = MappingProxyType(
         "the global generator of NumPy": _Part(
             _generator_of_numpy, _just_so, _restore_generator_of_numpy
         ),
-        "the global generator of random": _Part(random.getstate, _just_so, random.setstate),
+        RANDOM: _Part(random.getstate, _told_of_random, random.setstate),
         "the settings of NumPy": _Part(_settings_of_numpy, _told_of_settings, _restore_numpy),
         "the current folder": _Part(_folder, _from_to, _enter),
         "the environment": _Part(

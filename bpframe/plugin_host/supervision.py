@@ -9,7 +9,8 @@ import time
 from types import TracebackType
 from typing import Self
 
-from bpframe.plugin_host.process_state import ProcessState
+from bpframe.errors import printable
+from bpframe.plugin_host.process_state import RANDOM, ProcessState
 from bpframe.runs.interruption import CtrlC
 
 PATIENCE_S = 1.0
@@ -53,8 +54,10 @@ class Supervision:
         """What has changed since this was last called, in words; it is undone."""
         before, now = self._state, ProcessState()
         changes = before.changes(now)
-        before.restore(*changes)
-        self._state = ProcessState() if changes else now
+        # Libraries draw from it when they are imported, which is no fault and undone all the same.
+        drawn = [RANDOM] if before.differs(now, RANDOM) else []
+        before.restore(*changes, *drawn)
+        self._state = ProcessState() if changes or drawn else now
         return "; ".join(f"{name} ({told})" for name, told in changes.items()) or None
 
     def is_the_users(self, error: BaseException) -> bool:
@@ -67,4 +70,5 @@ class Supervision:
             doing = self._doing
             if doing and doing is not told and time.monotonic() - doing[1] >= PATIENCE_S:
                 told = doing
-                print(f"bpframe: still {doing[0]}; ctrl-C ends it", file=sys.stderr, flush=True)
+                text = printable(f"bpframe: still {doing[0]}; ctrl-C ends it")
+                print(text, file=sys.stderr, flush=True)

@@ -212,7 +212,7 @@ class _Run:
             raise SystemExit(error.status) from error
         except OutputError:  # of the disk itself, with which no file will fare better
             raise
-        except BaseException as error:
+        except (Exception, SystemExit, GeneratorExit) as error:  # a component may raise any
             self._finish(Ending("failed", error=f"{type(error).__name__}: {error}"))
             if isinstance(error, Exception):
                 raise

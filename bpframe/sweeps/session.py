@@ -12,13 +12,13 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, env_override
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 
 from bpframe.configuration import hydra_internals
 from bpframe.errors import ConfigError
 from bpframe.plugin_host.events import PluginEvents
 from bpframe.plugin_host.registry import Registry
 from bpframe.runs.interruption import Interruption, InterruptionError
+from bpframe.screen import Screen
 from bpframe.sweeps.backends import selection
 from bpframe.sweeps.backends.selection import SweepContext
 from bpframe.sweeps.driver import Driver
@@ -121,7 +121,7 @@ class Sweep:
         self.folder = Path(str(config.hydra.sweep.dir)).absolute()
         self._config = config
         self._accepted = accepted
-        self._console = Console()
+        self._console = Screen()
         composer = JobComposer(config, loader, task.registry, self.folder)
         context = SweepContext(
             registry=task.registry,

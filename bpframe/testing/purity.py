@@ -74,7 +74,10 @@ def _where_they_differ(*texts: str, most: int = 60) -> tuple[str, ...]:
 
 def _state(component: type[Any], instance: Any) -> dict[str, str]:
     """What is the component's own, and the whole environment, as texts."""
-    state = {"the environment": str(sorted(os.environ.items()))}
+    state = {
+        "the environment": str(sorted(os.environ.items())),
+        "the global generator of random": str(hash(random.getstate())),
+    }
     module = sys.modules.get(component.__module__)
     places = [("module", vars(module) if module else {})]
     mine = [c for c in component.__mro__ if c.__module__ == component.__module__]

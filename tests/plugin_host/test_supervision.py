@@ -24,6 +24,8 @@ from bpframe.plugin_host import supervision
 from bpframe.plugin_host.host import load_registry
 from bpframe.plugin_host.process_state import ProcessState
 from bpframe.plugin_host.registry import ACTIVE, DISABLED, Plugin
+from bpframe.testing.outcome import CheckFailedError
+from bpframe.testing.purity import watched
 
 main = test_cli.main
 
@@ -77,6 +79,10 @@ CHANGES = {
     "the locale": ("import locale; locale.setlocale(locale.LC_ALL, 'C.UTF-8')",),
 }
 ALL = [(name, code) for name, codes in CHANGES.items() for code in codes]
+
+
+class Guest:
+    """A component for the kit to watch."""
 
 
 def plugin_file(folder: Path, at_import: str = "", inside: str = "pass") -> str:
@@ -141,6 +147,15 @@ def test_what_a_plugin_changes_disables_it_and_is_undone(
 
 
 @pytest.mark.usefixtures("home")
+@pytest.mark.parametrize(("name", "code"), ALL, ids=[code.split("; ")[1] for _, code in ALL])
+def test_the_kit_sees_what_a_component_changes(name: str, code: str) -> None:
+    before = ProcessState()
+    with pytest.raises(CheckFailedError, match=f"changes {name}"), watched(Guest, Guest()):
+        exec(code)
+    before.restore(*before.changes(ProcessState()))
+
+
+@pytest.mark.usefixtures("home")
 def test_what_decides_nothing_is_no_fault(tmp_path: Path) -> None:
     """As libraries do when they are imported."""
     harmless = (
@@ -149,10 +164,13 @@ def test_what_decides_nothing_is_no_fault(tmp_path: Path) -> None:
         "warnings.filterwarnings('ignore', message='numpy.ndarray size changed')",
         "warnings.filterwarnings('always', category=DeprecationWarning, module='mylib')",
         "random.Random(3).random(); numpy.random.default_rng(3).random()",
+        "[random.random() for _ in range(400)]",
     )
+    generator = random.getstate()
     with warnings.catch_warnings():
         found = loaded(plugin_file(tmp_path, "\n".join(harmless)))
     assert (found.status, found.reason) == (ACTIVE, None)
+    assert random.getstate() == generator  # it is brought back all the same
     del os.environ["KMP_INIT_AT_FORK"]
 
 
@@ -164,15 +182,15 @@ def test_a_plugin_that_fails_after_a_change_leaves_none(tmp_path: Path) -> None:
 
 
 def test_a_given_plugin_that_changes_something_is_an_error() -> None:
-    class Guest:
+    class Given:
         @hookimpl
         def bpframe_regularisers(self) -> dict[str, Any]:
             random.seed(3)
             return {}
 
     before = random.getstate()
-    with pytest.raises(PluginError, match="Guest: hook bpframe_regularisers changes the global"):
-        load_registry([Guest()])
+    with pytest.raises(PluginError, match="Given: hook bpframe_regularisers changes the global"):
+        load_registry([Given()])
     assert random.getstate() == before
 
 

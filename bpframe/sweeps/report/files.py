@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bpframe.errors import OutputWarning, described
+from bpframe.errors import OutputWarning, described, printable
 from bpframe.files import write_whole
 from bpframe.runs.folder import METRICS
 from bpframe.sweeps.objective import Objective
@@ -56,7 +56,7 @@ def write(
 
 def _name(sweep: Path) -> str:
     """Its last part, with the one before it where that is a date, as Hydra has it."""
-    parts = sweep.absolute().parts[-2:]
+    parts = [printable(part) for part in sweep.absolute().parts[-2:]]
     return "/".join(parts if parts[0][:2].isdigit() else parts[1:])
 
 

@@ -17,10 +17,10 @@ from hydra.core.override_parser.types import Override, RangeSweep
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.sweeper import Sweeper
 from omegaconf import OmegaConf
-from rich.console import Console
 
 from bpframe.configuration.hydra_internals import returned
 from bpframe.errors import ConfigError
+from bpframe.screen import Screen
 from bpframe.sweeps.errors import FailedJobsError
 from bpframe.sweeps.ledger import MULTIRUN
 from bpframe.sweeps.terminal import show_failures
@@ -176,5 +176,5 @@ def _check(jobs: Sequence[JobReturn]) -> None:
         if job.status is JobStatus.FAILED
     ]
     if failures:
-        show_failures(Console(), failures)
+        show_failures(Screen(), failures)
         raise FailedJobsError(["failed"] * len(failures), len(jobs), "")

@@ -20,10 +20,10 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import TaskFunction
 from omegaconf import OmegaConf
-from rich.console import Console
 
 from bpframe.configuration.hydra_internals import returned
 from bpframe.errors import ConfigError, DivergenceError
+from bpframe.screen import Screen
 from bpframe.sweeps import ledger
 from bpframe.sweeps.errors import FailedJobsError
 from bpframe.sweeps.lanes.halving import Halving
@@ -103,7 +103,7 @@ class SequentialRuns:
         failed = [(row, text) for row, text in self._rows if row.status == FAILED]
         if failed:
             table = [(row.num, text, row.status, row.error) for row, text in failed]
-            show_failures(Console(), table)
+            show_failures(Screen(), table)
             raise FailedJobsError([FAILED] * len(failed), len(self._rows), "")
 
     def _row(self, num: int, job: JobReturn) -> Row:
@@ -189,7 +189,7 @@ def _write(study: Study, runs: Runs) -> None:
 
 
 def _say(line: str) -> None:
-    say(Console(), line)
+    say(Screen(), line)
 
 
 def _runs(
