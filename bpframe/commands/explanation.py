@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import textwrap
 from collections.abc import Iterable, Iterator
@@ -43,7 +44,9 @@ def explain(experiment: Experiment, *, latex: bool = False) -> str:
     """The algorithm for this experiment: the steps, sigma and sigma' a layer, delta^L.
 
     Says what the book's two exercises ask: for linear neurons that sigma' = 1 drops out of BP2,
-    for a modified neuron which entry of sigma'(z) changes.
+    for a modified neuron which entry of sigma'(z) changes. The formulas are those of the program,
+    and regular enough to be evaluated: what is indented is an equation, or several with two spaces
+    between them.
     """
     items = [*_experiment(experiment), *_algorithm(experiment), *_layers(experiment)]
     return "\n".join((_as_latex if latex else _as_text)(items))
@@ -95,35 +98,56 @@ def _algorithm(experiment: Experiment) -> Iterator[Item]:
         )
     yield Prose("3. Output error.")
     yield from _output_error(experiment, depth)
-    yield Prose("4. Backward, layer by layer.")
+    rule = experiment.learning_rule
+    if depth > 2 and not rule.is_gradient:
+        yield Prose(f"4. Backward, layer by layer, by the learning rule {_described(rule)}.")
+        described = (inspect.getdoc(type(rule)) or "").partition("\n")[0]
+        yield Prose(f"{described} In BP2 it replaces (w^(l+1))^T delta^(l+1): delta is not dC/dz.")
+        if rule.formula is None:
+            yield Prose("The plugin gives no formula for it; e^l is what it carries to layer l.")
+    else:
+        yield Prose("4. Backward, layer by layer.")
     for number in range(depth - 1, 1, -1):
         yield from _backward(experiment, number, layers[number - 2])
     if depth == 2:
         yield Prose("There is no hidden layer to go back to.")
-    yield Prose("5. Gradient, the mean over the mini-batch.")
-    yield Equation(
-        Formula(
-            "dC/db^l = (1/m) sum_x delta^(x,l)",
-            r"\partial C/\partial b^l = \frac1m \sum_x \delta^{x,l}",
-        ),
-        "BP3",
-    )
-    yield Equation(
-        Formula(
-            "dC/dw^l = (1/m) sum_x delta^(x,l) (a^(x,l-1))^T",
-            r"\partial C/\partial w^l = \frac1m \sum_x \delta^{x,l} (a^{x,l-1})^T",
-        ),
-        "BP4",
-    )
-    yield Prose(
-        f"6. Step with g, that gradient and the penalty's: {_described(experiment.optimiser)}."
-    )
+    yield from _mean_gradient(experiment, depth)
+    g = "that" if depth > 2 and not rule.is_gradient else "that gradient"
+    yield Prose(f"6. Step with g, {g} and the penalty's: {_described(experiment.optimiser)}.")
     yield from _equation("{}", experiment.optimiser.formula)
     if not experiment.schedule.is_constant:
         yield Prose(
             f"At every step eta is multiplied by a factor: {_described(experiment.schedule)}."
         )
         yield from _equation("factor = {}", experiment.schedule.formula)
+
+
+def _mean_gradient(experiment: Experiment, depth: int) -> Iterator[Item]:
+    """BP3 and BP4; what is no gradient is not called one."""
+    left = ("dC/db^l", "dC/dw^l"), (r"\partial C/\partial b^l", r"\partial C/\partial w^l")
+    if depth == 2 or experiment.learning_rule.is_gradient:
+        yield Prose("5. Gradient, the mean over the mini-batch.")
+    else:
+        left = ("nabla_b^l", "nabla_w^l"), (r"\nabla_b^l", r"\nabla_w^l")
+        yield Prose(
+            "5. What stands for the gradient, the mean over the mini-batch. Only that of layer "
+            f"{depth} is dC/db and dC/dw."
+        )
+    (b, w), (b_latex, w_latex) = left
+    yield Equation(
+        Formula(
+            f"{b} = (1/m) sum_x delta^(x,l)",
+            rf"{b_latex} = \frac1m \sum_x \delta^{{x,l}}",
+        ),
+        "BP3",
+    )
+    yield Equation(
+        Formula(
+            f"{w} = (1/m) sum_x delta^(x,l) (a^(x,l-1))^T",
+            rf"{w_latex} = \frac1m \sum_x \delta^{{x,l}} (a^{{x,l-1}})^T",
+        ),
+        "BP4",
+    )
 
 
 def _output_error(experiment: Experiment, depth: int) -> Iterator[Item]:
@@ -139,16 +163,13 @@ def _output_error(experiment: Experiment, depth: int) -> Iterator[Item]:
             rf"\delta^{{{depth}}} = \nabla_a C \odot \sigma_{{{depth}}}'(z^{{{depth}}})",
         )
     else:
-        general = Formula(
-            f"delta^{depth} = J^T grad_a C,  J the Jacobian of sigma_{depth} at z^{depth}",
-            rf"\delta^{{{depth}}} = J^T \nabla_a C,\quad "
-            rf"J = \partial \sigma_{{{depth}}} / \partial z^{{{depth}}}",
-        )
+        general = _through_jacobian(depth, Formula("grad_a C", r"\nabla_a C"))
     yield Equation(general, "BP1")
+    yield from _equation("grad_a C = {}", pair.cost_function.prime_formula)
     if isinstance(pair, Unpaired):
-        yield from _equation("grad_a C = {}", pair.cost_function.prime_formula)
         return
-    yield Prose(f"For this cost and output the two factors simplify ({_described(pair)}):")
+    sums = ", where the targets sum to 1" if pair.cost_function.needs_distribution else ""
+    yield Prose(f"For this cost and output the two factors simplify{sums} ({_described(pair)}):")
     simple = pair.delta_formula
     if simple:
         simple = Formula(*(part.replace("^L", f"^{depth}") for part in simple))
@@ -156,17 +177,20 @@ def _output_error(experiment: Experiment, depth: int) -> Iterator[Item]:
 
 
 def _backward(experiment: Experiment, number: int, layer: Layer) -> Iterator[Item]:
-    upper = number + 1
-    rule = experiment.learning_rule.formula
-    carried = Formula(f"(w^{upper})^T delta^{upper}", rf"(w^{{{upper}}})^T \delta^{{{upper}}}")
-    if not experiment.learning_rule.is_gradient:
-        carried = rule or Formula(f"e^{number}", f"e^{{{number}}}")
+    carried = _carried(experiment, number)
     if layer.activation.prime_formula == ONE:
         yield Equation(
             Formula(f"delta^{number} = {carried.text}", rf"\delta^{{{number}}} = {carried.latex}"),
             "BP2",
         )
         yield Prose(f"Layer {number} is linear: sigma' = 1, so the factor sigma'(z) drops out.")
+        return
+    if not isinstance(layer.activation, ElementwiseActivation):
+        yield Equation(_through_jacobian(number, carried), "BP2")
+        yield Prose(
+            f"The neurons of layer {number} are coupled: the Jacobian J_{number} = da/dz of "
+            f"sigma_{number} at z^{number} stands for sigma'(z)."
+        )
         return
     yield Equation(
         Formula(
@@ -178,8 +202,42 @@ def _backward(experiment: Experiment, number: int, layer: Layer) -> Iterator[Ite
     )
 
 
+def _carried(experiment: Experiment, number: int) -> Formula:
+    """What the learning rule carries to a layer, with its own number in place of l."""
+    rule, depth = experiment.learning_rule.formula, len(experiment.network.sizes)
+    if rule is None:
+        return Formula(f"e^{number}", f"e^{{{number}}}")
+    indices = {"l+1": number + 1, "l": number, "L": depth}
+
+    def filled(match: re.Match[str]) -> str:
+        return f"^{indices[match[1] or match[2]]}"
+
+    return Formula(
+        re.sub(r"\^(?:\((l\+1)\)|([lL])\b)", filled, rule.text),
+        re.sub(r"\^(?:\{(l\+1|l|L)\}|([lL])\b)", lambda m: f"^{{{filled(m)[1:]}}}", rule.latex),
+    )
+
+
+def _through_jacobian(number: int, error: Formula) -> Formula:
+    text = error.text if error.text.startswith("grad_a") else f"({error.text})"
+    return Formula(
+        f"delta^{number} = J_{number}^T {text}",
+        rf"\delta^{{{number}}} = J_{{{number}}}^T {error.latex},\quad "
+        rf"J_{{{number}}} = \partial \sigma_{{{number}}} / \partial z^{{{number}}}",
+    )
+
+
 def _layers(experiment: Experiment) -> Iterator[Item]:
     layers = experiment.network.layers
+    groups = [
+        group
+        for layer in layers
+        if isinstance(layer.activation, PerNeuronActivation)
+        for group in layer.activation.modified
+    ]
+    names = {id(group): f"f_{place}" for place, group in enumerate(groups, start=1)}
+    if len(groups) == 1:
+        names = {id(groups[0]): "f"}
     yield Heading("The activations")
     for number, layer in enumerate(layers, start=2):
         activation = layer.activation
@@ -189,59 +247,72 @@ def _layers(experiment: Experiment) -> Iterator[Item]:
         yield Prose(f"Layer {number}, {layer.n} neurons: {_described(activation)}.")
         yield from _functions(activation, f"sigma_{number}", rf"\sigma_{{{number}}}")
         for group in modified:
-            yield from _modified(group, number)
+            yield from _modified(group, number, names[id(group)])
+        if modified:
+            yield Prose("Nothing else in the four equations changes.")
     if all(layer.activation.prime_formula == ONE for layer in layers):
-        yield from _affine_map(len(layers) + 1)
+        yield from _affine_map(len(layers) + 1, is_gradient=experiment.learning_rule.is_gradient)
 
 
 def _functions(activation: Activation, text: str, latex: str) -> Iterator[Item]:
     yield from _equation(f"{text}(z) = {{}}", activation.formula, latex=f"{latex}(z) = {{}}")
-    name = f"{text}'(z) = {{}}" if isinstance(activation, ElementwiseActivation) else "{}"
-    name_latex = f"{latex}'(z) = {{}}" if isinstance(activation, ElementwiseActivation) else "{}"
+    if not isinstance(activation, ElementwiseActivation):
+        yield Prose(f"The Jacobian J of {text}, by what J^T does to any vector v:")
+        yield from _equation("{}", activation.prime_formula)
+        return
+    name, name_latex = f"{text}'(z) = {{}}", f"{latex}'(z) = {{}}"
     yield from _equation(name, activation.prime_formula, latex=name_latex)
 
 
-def _modified(group: ModifiedNeurons, number: int) -> Iterator[Item]:
+def _modified(group: ModifiedNeurons, number: int, f: str) -> Iterator[Item]:
     several = len(group.neurons) > 1
     listed = ", ".join(map(str, group.neurons))
     yield Prose(
         f"Modified neuron{'s' * several} of layer {number}: {listed} use{'s' * (not several)} "
-        f"f = {_described(group.activation)}."
+        f"{f} = {_described(group.activation)}."
     )
-    yield from _functions(group.activation, "f", "f")
+    yield from _functions(group.activation, f, f)
     for j in group.neurons:
         yield Equation(
             Formula(
-                f"a^{number}_{j} = f(z^{number}_{j}),  "
-                f"entry {j} of sigma_{number}'(z^{number}) is f'(z^{number}_{j})",
-                rf"a^{{{number}}}_{{{j}}} = f(z^{{{number}}}_{{{j}}}),\quad "
+                f"a^{number}_{j} = {f}(z^{number}_{j}),  "
+                f"entry {j} of sigma_{number}'(z^{number}) is {f}'(z^{number}_{j})",
+                rf"a^{{{number}}}_{{{j}}} = {f}(z^{{{number}}}_{{{j}}}),\quad "
                 rf"\left[\sigma_{{{number}}}'(z^{{{number}}})\right]_{{{j}}} = "
-                rf"f'(z^{{{number}}}_{{{j}}})",
+                rf"{f}'(z^{{{number}}}_{{{j}}})",
             )
         )
-    yield Prose("Nothing else in the four equations changes.")
 
 
-def _affine_map(depth: int) -> Iterator[Item]:
-    numbers: list[int | None] = list(range(depth, 1, -1))
-    if depth > 6:
+def _affine_map(depth: int, *, is_gradient: bool) -> Iterator[Item]:
+    product = _product(depth, 2)
+    yield Prose("All neurons are linear, so the network is one affine map of its input:")
+    yield Equation(
+        Formula(
+            f"a^{depth} = W x + c,  W = {product.text}",
+            f"a^{{{depth}}} = W x + c,\\quad W = {product.latex}",
+        )
+    )
+    if depth == 2 or not is_gradient:
+        return
+    product = _product(depth, 3)
+    yield Prose("The error of a hidden layer is a product of transposed weights, of layer 2:")
+    yield Equation(
+        Formula(
+            f"delta^2 = ({product.text})^T delta^{depth}",
+            rf"\delta^{{2}} = ({product.latex})^T \delta^{{{depth}}}",
+        )
+    )
+
+
+def _product(last: int, first: int) -> Formula:
+    """w^last ... w^first."""
+    numbers: list[int | None] = list(range(last, first - 1, -1))
+    if len(numbers) > 5:
         numbers[2:-1] = [None]
-    product = " ".join("..." if number is None else f"w^{number}" for number in numbers)
-    latex = " ".join(r"\cdots" if number is None else f"w^{{{number}}}" for number in numbers)
-    yield Prose(
-        "All neurons are linear, so the network is one affine map of its input, and the "
-        "error of a layer is a product of transposed weights:"
-    )
-    yield Equation(
-        Formula(
-            f"a^{depth} = W x + c,  W = {product}", f"a^{{{depth}}} = W x + c,\\quad W = {latex}"
-        )
-    )
-    yield Equation(
-        Formula(
-            f"delta^l = (w^{depth} ... w^(l+1))^T delta^{depth}",
-            rf"\delta^l = (w^{{{depth}}} \cdots w^{{l+1}})^T \delta^{{{depth}}}",
-        )
+    return Formula(
+        " ".join("..." if number is None else f"w^{number}" for number in numbers),
+        " ".join(r"\cdots" if number is None else f"w^{{{number}}}" for number in numbers),
     )
 
 

@@ -144,11 +144,12 @@ class Selu(ElementwiseActivation):
 
     range = (-_SELU_LAMBDA * _SELU_ALPHA, math.inf)
     formula = Formula(
-        "1.0507 (z if z > 0 else 1.6733 (e^z - 1))",
+        f"{_SELU_LAMBDA} (z if z > 0 else {_SELU_ALPHA} (e^z - 1))",
         r"\lambda\,(z\,[z>0] + \alpha(e^z - 1)\,[z \le 0])",
     )
     prime_formula = Formula(
-        "1.0507 (1 if z > 0 else 1.6733 e^z)", r"\lambda\,([z>0] + \alpha e^z\,[z \le 0])"
+        f"{_SELU_LAMBDA} (1 if z > 0 else {_SELU_ALPHA} e^z)",
+        r"\lambda\,([z>0] + \alpha e^z\,[z \le 0])",
     )
 
     @property
@@ -193,7 +194,7 @@ class Silu(ElementwiseActivation):
 
     range = (-0.27846454276107380, math.inf)  # the least is at z = -1.2784645427610738
     formula = Formula("z s(z), s the sigmoid", r"\frac{z}{1 + e^{-z}}")
-    prime_formula = Formula("s(z) (1 + z (1 - s(z)))", r"s(z)\,(1 + z\,(1 - s(z)))")
+    prime_formula = Formula("s(z) (1 + z (1 - s(z))), s the sigmoid", r"s(z)\,(1 + z\,(1 - s(z)))")
 
     def __call__(self, z: Array) -> Array:
         """z s(z), s the sigmoid."""

@@ -58,8 +58,9 @@ class Cosine(_OfTime):
     """factor = final + (1 - final) (1 + cos(pi s)) / 2, s the share of training that is done.
 
     In the first `warm_up` epochs the factor is k / K at the k-th of their K steps, counted from 1,
-    and s counts from their end. The first step after it has the full eta; the last one of training
-    has a little more than `final`, since s is 1 only after it.
+    or (t + d) / warm_up, t the epochs done and d the length of a step; s counts from their end.
+    The first step after it has the full eta; the last one of training has a little more than
+    `final`, since s is 1 only after it.
     Source: Loshchilov and Hutter (2017), equation 5, without restarts.
     """
 
@@ -67,8 +68,9 @@ class Cosine(_OfTime):
     warm_up: float = hyperparameter(default=0.0, ge=0)
 
     formula = Formula(
-        "final + (1 - final) (1 + cos(pi s)) / 2",
-        r"\text{final} + (1 - \text{final}) \tfrac12 (1 + \cos \pi s)",
+        "(t + d) / T if t < T else final + (1 - final) (1 + cos(pi s)) / 2, T = warm_up",
+        r"\frac{t + d}{T}\,[t < T] "
+        r"+ (\text{final} + (1 - \text{final}) \tfrac12 (1 + \cos \pi s))\,[t \geq T]",
     )
 
     def factor(self, state: Any, progress: Progress) -> Array:
@@ -95,8 +97,8 @@ class WarmUp(_OfTime):
     start: float = hyperparameter(default=0.0, ge=0, le=1)
 
     formula = Formula(
-        "start + (1 - start) min(1, t / epochs)",
-        r"\text{start} + (1 - \text{start}) \min(1, t / \text{epochs})",
+        "start + (1 - start) min(1, (t + d) / epochs), d the length of a step",
+        r"\text{start} + (1 - \text{start}) \min(1, (t + d) / \text{epochs})",
     )
 
     def factor(self, state: Any, progress: Progress) -> Array:

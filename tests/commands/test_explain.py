@@ -55,7 +55,8 @@ TEXT: list[tuple[tuple[str, ...], list[str]]] = [
     (
         PAIR,
         [
-            "delta^3 = J^T grad_a C,  J the Jacobian of sigma_3 at z^3  (BP1)",
+            "delta^3 = J_3^T grad_a C  (BP1)",
+            "grad_a C = -y / a",
             "delta^3 = a^3 - y  (BP1)",
             "sigma_3(z) = e^(z_j) / sum_k e^(z_k)",
             "J^T v = a * (v - <a, v>), a = sigma(z)",
@@ -73,7 +74,7 @@ TEXT: list[tuple[tuple[str, ...], list[str]]] = [
             "delta^2 = (w^3)^T delta^3  (BP2)",
             "Layer 2 is linear: sigma' = 1, so the factor sigma'(z) drops out.",
             "a^3 = W x + c,  W = w^3 w^2",
-            "delta^l = (w^3 ... w^(l+1))^T delta^3",
+            "delta^2 = (w^3)^T delta^3",
         ],
     ),
     (
@@ -98,11 +99,25 @@ TEXT: list[tuple[tuple[str, ...], list[str]]] = [
     (
         (SEVERAL, "cost=quadratic"),
         [
-            "Modified neurons of layer 2: 3, 11 use f = Softplus.",
-            "a^2_11 = f(z^2_11),  entry 11 of sigma_2'(z^2) is f'(z^2_11)",
-            "Modified neuron of layer 3: 0 uses f = Tanh.",
-            "a^3_0 = f(z^3_0),  entry 0 of sigma_3'(z^3) is f'(z^3_0)",
+            "Modified neurons of layer 2: 3, 11 use f_1 = Softplus.",
+            "a^2_11 = f_1(z^2_11),  entry 11 of sigma_2'(z^2) is f_1'(z^2_11)",
+            "Modified neuron of layer 3: 0 uses f_2 = Tanh.",
+            "f_2(z) = tanh(z)",
+            "a^3_0 = f_2(z^3_0),  entry 0 of sigma_3'(z^3) is f_2'(z^3_0)",
         ],
+    ),
+    (
+        ("learning_rule=feedback_alignment", "network.hidden=[9,9]"),
+        [
+            "4. Backward, layer by layer, by the learning rule FeedbackAlignment.",
+            "delta^3 = (B^3 delta^4) * sigma_3'(z^3)  (BP2)",
+            "delta^2 = (B^2 delta^3) * sigma_2'(z^2)  (BP2)",
+            "nabla_w^l = (1/m) sum_x delta^(x,l) (a^(x,l-1))^T  (BP4)",
+        ],
+    ),
+    (
+        ("learning_rule=direct_feedback_alignment", "network.activation=softmax"),
+        ["delta^2 = J_2^T (B^2 delta^3)  (BP2)", "sigma_2(z) = e^(z_j) / sum_k e^(z_k)"],
     ),
     (
         (
@@ -127,6 +142,9 @@ TEXT: list[tuple[tuple[str, ...], list[str]]] = [
 SILENT: list[tuple[tuple[str, ...], str]] = [
     ((), "affine|drops out|Modified|Penalty"),
     (("cost=quadratic",), r"simplify|\^3 - y"),
+    ((*LINEAR, "learning_rule=feedback_alignment"), r"transposed|\(w\^3|dC/d[wb]\^"),
+    (("learning_rule=direct_feedback_alignment",), r"dC/d[wb]\^|    .*B\^l|\(w\^3"),
+    (("network.activation=softmax",), r"\* sigma_2'|sigma_2'\(z\)"),
     (LINEAR, r"\* sigma_\d'"),
     (("network.activation=linear",), "affine"),
     (("network.modified_neurons=[{layer: 3, neuron: 0, activation: tanh}]", *LINEAR), "affine"),
@@ -146,7 +164,18 @@ LATEX: list[tuple[tuple[str, ...], list[str]]] = [
             r"\partial C/\partial b^l = \frac1m \sum_x \delta^{x,l} \tag{BP3}",
         ],
     ),
-    (PAIR, [r"\delta^{3} = J^T \nabla_a C,\quad J = \partial \sigma_{3} / \partial z^{3}"]),
+    (
+        PAIR,
+        [r"\delta^{3} = J_{3}^T \nabla_a C,\quad J_{3} = \partial \sigma_{3} / \partial z^{3}"],
+    ),
+    (
+        (*LINEAR, "learning_rule=feedback_alignment", "network.hidden=[9,9]"),
+        [r"\delta^{2} = B^{2} \delta^{3} \tag{BP2}", r"\nabla_w^l = \frac1m"],
+    ),
+    (
+        ("learning_rule=direct_feedback_alignment", "network.hidden=[9,9]"),
+        [r"\delta^{2} = \left(B^{2} \delta^{4}\right) \odot", r"\nabla_b^l = \frac1m"],
+    ),
     (("cost=quadratic",), [r"\nabla_a C = a - y", r"C = \tfrac12 \|a - y\|^2"]),
     (LINEAR, [r"\delta^{2} = (w^{3})^T \delta^{3} \tag{BP2}", r"a^{3} = W x + c,\quad W = w^{3}"]),
     (
@@ -180,6 +209,7 @@ WIDE += [
     (f"cost={name}", f"network.output_activation={'softmax' if 'like' in name else 'sigmoid'}")
     for name in members("cost")
 ]
+WIDE += [(f"learning_rule={name}", "network.hidden=[9,9]") for name in members("learning_rule")]
 WIDE += [(f"initialiser={name}",) for name in members("initialiser")]
 WIDE += [(f"network.activation={name}",) for name in members("activation")]
 
@@ -367,8 +397,9 @@ def test_plugins_without_formulas_are_still_explained(latex: bool) -> None:
     assert "None" not in text
 
 
-@pytest.mark.parametrize(("rule", "carried"), [("feedback", "B delta^(l+1)"), ("silent", "e^2")])
+@pytest.mark.parametrize(("rule", "carried"), [("feedback", "B delta^3"), ("silent", "e^2")])
 def test_other_learning_rules_stand_in_bp2(rule: str, carried: str) -> None:
     text = explained(f"learning_rule={rule}", plugins=[Unformulated()])
     assert f"delta^2 = ({carried}) * sigma_2'(z^2)  (BP2)" in text
     assert "(w^3)^T delta^3" not in text
+    assert "e^l is what it carries to layer l." in text or rule == "feedback"

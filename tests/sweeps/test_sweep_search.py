@@ -273,6 +273,21 @@ def test_a_setting_out_of_range_is_told(settings: dict[str, Any], message: str) 
         plan(**settings)
 
 
+def test_a_batch_or_a_grid_without_measure_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"batch: 1000000000 is out of range; allowed: 1 to 10"):
+        plan(batch=10**9)
+    for axes in (
+        ["seed=range(1000000000)"],
+        ["a=range(0,1,1e-7)"],
+        [f"{k}=range(200)" for k in "abc"],
+    ):
+        with pytest.raises(
+            ConfigError, match=r"the grid has [\d,]+ points; allowed: at most 1,000"
+        ):
+            plan(sampler="grid").check(space(*axes).axes)
+    plan(sampler="random").check(space("seed=range(1000000000)").axes)
+
+
 def test_a_sampler_says_what_it_cannot_search(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match=r"eta: an interval has no end of values"):
         plan(sampler="grid").check(space(*ETA).axes)

@@ -87,7 +87,7 @@ class SearchSettings:
     def check(self, axes: Axes) -> None:
         """Raise a ConfigError if the sampler cannot search there."""
         for key, axis in axes.items():
-            if self.sampler == "grid" and axis.values() is None:
+            if self.sampler == "grid" and axis.size() is None:
                 raise ConfigError(
                     f"{key}: an interval has no end of values, and hydra.sweeper.sampler=grid "
                     "takes all; give choices or a range, or another sampler"
@@ -98,11 +98,17 @@ class SearchSettings:
                     "or ranges, or another sampler"
                 )
 
+        if self.sampler == "grid" and (points := _points(axes)) > MOST_JOBS:
+            raise ConfigError(
+                f"hydra.sweeper.sampler: the grid has {points:,} points; allowed: at most "
+                f"{MOST_JOBS:,}; search fewer values, or choose another sampler"
+            )
+
     def total(self, axes: Axes) -> int:
         """How many trials the search makes: `n_trials`, but no more than a grid has."""
         if self.sampler != "grid":
             return self.n_trials or N_TRIALS
-        size = math.prod(len(axis.values() or ()) for axis in axes.values())
+        size = _points(axes)
         return min(self.n_trials or size, size)
 
     def generation(self, axes: Axes, first: int) -> BaseSampler:
@@ -112,6 +118,11 @@ class SearchSettings:
     def seed_of(self, first: int) -> int:
         """The seed of that generation's sampler."""
         return int(np.random.SeedSequence((self.seed, first)).generate_state(1)[0])
+
+
+def _points(axes: Axes) -> int:
+    """How many points a grid has."""
+    return math.prod(axis.size() or 0 for axis in axes.values())
 
 
 def _halving(first: int | None, factor: int) -> Halving | None:

@@ -61,6 +61,17 @@ class Axis:
             self.texts[int(self.distribution.to_internal_repr(value))] if self.texts else str(value)
         )
 
+    def size(self) -> int | None:
+        """How many values there are, or None where they have no end."""
+        match self.distribution:
+            case CategoricalDistribution(choices=choices):
+                return len(choices)
+            case IntDistribution(low=low, high=high, step=step):
+                return (high - low) // step + 1
+            case FloatDistribution(low=low, high=high, step=float(step)):
+                return _count(low, high, step) + 1
+        return None
+
     def values(self) -> list[Any] | None:
         """All values, or None where they have no end."""
         match self.distribution:

@@ -8,12 +8,12 @@ bytes. Source: LeCun, Cortes and Burges (1998), The MNIST database, "File format
 from __future__ import annotations
 
 import gzip
+import io
 import math
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
@@ -49,7 +49,7 @@ def read_idx(path: Path, n_axes: int) -> np.ndarray:
         ) from error
 
 
-def _read(path: Path, stream: IO[bytes], n_axes: int) -> np.ndarray:
+def _read(path: Path, stream: io.BufferedIOBase, n_axes: int) -> np.ndarray:
     """The elements; no more is read than the header promises, and a byte to see the end."""
     start = 4 + 4 * n_axes
     header = stream.read(start)
@@ -78,7 +78,7 @@ def corrupt(path: Path, expected: str, found: str) -> DataError:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[IO[bytes]]:
+def _opened(path: Path) -> Iterator[io.BufferedIOBase]:
     """The file, decompressed if its name says that it is compressed."""
     with path.open("rb") as file:
         first = file.read(2)
