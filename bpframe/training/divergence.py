@@ -47,7 +47,7 @@ class Divergence(NamedTuple):
         batch = f", mini-batch {self.step}" if self.step else ""
         return DivergenceError(
             f"training diverged in epoch {self.epoch}{batch}: {self.quantity} is not finite "
-            f"in layer {self.layer}; try a smaller optimiser.eta, or training.dtype=float64",
+            f"in layer {self.layer}; try a smaller optimiser.eta",
             epoch=self.epoch,
             layer=self.layer,
         )

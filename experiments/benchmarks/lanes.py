@@ -73,7 +73,7 @@ def _single(experiment: Experiment, data: Data) -> Callable[[], None]:
     orders = epoch_orders(experiment, range(1, 2), len(data.train))
 
     def run() -> None:
-        jax.device_get(programs.turn(programs.initial, orders)[1])
+        jax.device_get(programs.turn(programs.initial, orders, evaluated=True)[1])
 
     return run
 
@@ -94,7 +94,7 @@ def _lanes(experiment: Experiment, data: Data, lanes: int) -> Callable[[], None]
     active = np.ones(lanes, bool)
 
     def run() -> None:
-        states[0], found = programs.turn(stacked, states[0], active, orders)
+        states[0], found = programs.turn(stacked, states[0], active, orders, evaluated=True)
         by_lane(found)
 
     return run

@@ -125,36 +125,99 @@ class Hinge(Cost):
 
 
 class CrossEntropySigmoid(OutputPair):
-    """delta^L = a - y, and C from z by log-sigmoid. Source: Nielsen (2015), equation 68."""
+    """delta^L = a - y, as (1 - y) sigma(z) - y sigma(-z), which keeps its digits as a nears y.
+
+    C comes from z by log-sigmoid. Source: Nielsen (2015), equations 63 and 66 to 68.
+    """
 
     delta_formula = Formula("a^L - y", "a^L - y")
 
     def delta(self, z: Array, a: Array, y: Array) -> Array:
         """a - y: sigma'(z) has cancelled against the denominator of grad_a C."""
-        del z
-        return a - y
+        return (1 - y) * a - y * jax.nn.sigmoid(-z)
 
     def cost(self, z: Array, a: Array, y: Array) -> Array:
-        """Sum of max(z, 0) - y z + ln(1 + e^-|z|): finite for every finite z."""
+        """Sum of (1 - y) max(z, 0) + y max(-z, 0) + ln(1 + e^-|z|), none of which is negative."""
         del a
-        return jnp.sum(jnp.maximum(z, 0) - y * z + jnp.log1p(jnp.exp(-jnp.abs(z))))
+        certain = (1 - y) * jnp.maximum(z, 0) + y * jnp.maximum(-z, 0)
+        return jnp.sum(certain + jnp.log1p(jnp.exp(-jnp.abs(z))))
 
 
 class LogLikelihoodSoftmax(OutputPair):
-    """delta^L = a - y for sum_j y_j = 1, and C by log-softmax. Source: Nielsen (2015), eq. 82."""
+    """delta^L = a - y for sum_j y_j = 1, and C by log-softmax. Source: Nielsen (2015), eq. 82.
+
+    It is computed as a_j sum_{k != j} y_k - y_j sum_{k != j} a_k, which keeps its digits as a
+    nears y, and is right for targets of any sum.
+    """
 
     delta_formula = Formula("a^L - y", "a^L - y")
 
     def delta(self, z: Array, a: Array, y: Array) -> Array:
         """(sum_j y_j) a - y, which is a - y for targets that sum to 1."""
-        del z
-        return jnp.sum(y) * a - y
+        return a * _all_but_one(y, _largest(y), jnp.sum(y)) - y * _all_but_one(a, _largest(z), 1)
 
     def cost(self, z: Array, a: Array, y: Array) -> Array:
         """-sum_j y_j log_softmax(z)_j."""
         del a
-        shifted = z - jnp.max(z)
-        return jnp.sum(y) * jnp.log(jnp.sum(jnp.exp(shifted))) - jnp.sum(y * shifted)
+        below, log_sum = _below_the_largest(z)
+        return jnp.sum(y * below) + jnp.sum(y) * log_sum
+
+
+class CrossEntropySoftmax(OutputPair):
+    """Cross-entropy of each output of softmax, in terms that stay finite when it saturates.
+
+    With h_k = a_k dC/da_k = (1 - y_k) a_k / (1 - a_k) - y_k the delta is
+    (1 - y_j) a_j - y_j (1 - a_j) - a_j sum_{k != j} h_k. Only the largest output has an h that can
+    be infinite; a_j h is finite, since a_j / (1 - a) is the softmax q_j over all other outputs.
+    """
+
+    delta_formula = Formula(
+        "(1 - y_j) a_j - y_j (1 - a_j) - a_j sum_{k != j} [(1 - y_k) a_k / (1 - a_k) - y_k]",
+        r"(1 - y_j) a_j - y_j (1 - a_j) "
+        r"- a_j \sum_{k \ne j} \left[ (1 - y_k) \frac{a_k}{1 - a_k} - y_k \right]",
+    )
+
+    def delta(self, z: Array, a: Array, y: Array) -> Array:
+        """As in the formula."""
+        top = _largest(z)
+        others = _all_but_one(a, top, 1)
+        h = jnp.where(top, 0, (1 - y) * a / jnp.where(top, 1, others) - y)
+        a_top, y_top = jnp.sum(jnp.where(top, a, 0)), jnp.sum(jnp.where(top, y, 0))
+        q = jax.nn.softmax(jnp.where(top, -jnp.inf, z))
+        of_top = jnp.where(top, 0, (1 - y_top) * a_top * q - y_top * a)
+        return (1 - y) * a - y * others - a * (jnp.sum(h) - h) - of_top
+
+    def cost(self, z: Array, a: Array, y: Array) -> Array:
+        """-sum_j y_j ln a_j + (1 - y_j) ln(1 - a_j), both logarithms from z."""
+        del a
+        top = _largest(z)
+        below, log_sum = _below_the_largest(z)
+        others = jnp.where(top, jnp.min(z), z)
+        second = jnp.max(others)
+        log_others = jnp.log(jnp.sum(jnp.where(top, 0, jnp.exp(others - second))))
+        log_rest_of_top = log_others - (jnp.max(z) - second) - log_sum
+        small = jnp.where(top, 0, jnp.exp(-below - log_sum))
+        log_rest = jnp.where(top, log_rest_of_top, jnp.log1p(-small))
+        return jnp.sum(y * (below + log_sum)) - jnp.sum((1 - y) * log_rest)
+
+
+def _largest(x: Array) -> Array:
+    """True for the largest entry, and for one alone."""
+    return jnp.arange(x.shape[0]) == jnp.argmax(x)
+
+
+def _all_but_one(x: Array, largest: Array, total: Array | int) -> Array:
+    """sum_{k != j} x_k for each j, of entries that are not negative and add up to `total`.
+
+    Beside the largest entry the others are added up; all other sums lose nothing as total - x_j.
+    """
+    return jnp.where(largest, jnp.sum(jnp.where(largest, 0, x)), total - x)
+
+
+def _below_the_largest(z: Array) -> tuple[Array, Array]:
+    """max z - z, and ln sum_k e^(z_k - max z)."""
+    below = jnp.max(z) - z
+    return below, jnp.log1p(jnp.sum(jnp.where(_largest(z), 0, jnp.exp(-below))))
 
 
 def _ratio(numerator: Array, denominator: Array) -> Array:
@@ -178,8 +241,9 @@ def bpframe_costs() -> dict[str, type[Cost]]:
 
 @hookimpl
 def bpframe_output_pairs() -> dict[tuple[str, str], type[OutputPair]]:
-    """The pairs in which sigma'(z^L) drops out of BP1."""
+    """The pairs that are computed from z: all that could overflow, or lose digits."""
     return {
         ("cross_entropy", "sigmoid"): CrossEntropySigmoid,
+        ("cross_entropy", "softmax"): CrossEntropySoftmax,
         ("log_likelihood", "softmax"): LogLikelihoodSoftmax,
     }

@@ -91,6 +91,7 @@ def test_without_classes_there_is_no_accuracy_and_the_cost_decides(tmp_path: Pat
     assert (summary.test_accuracy, summary.best_validation_accuracy) == (None, None)
     assert summary.best_validation_cost == costs.min()
     assert summary.best_epoch == 1 + costs.argmin()
+    assert summary.best_epoch is not None
     since_best = len(costs) - summary.best_epoch
     assert (since_best == 2) == (summary.stopped is not None)
 

@@ -90,8 +90,7 @@ def _opened(path: Path) -> Iterator[io.BufferedIOBase]:
             return
         if first != b"\x1f\x8b":
             raise corrupt(path, "gzip data (1f 8b)", f"{first.hex(' ')} at the start")
-        stream: IO[bytes] = gzip.GzipFile(fileobj=file)  # pyright: ignore[reportAssignmentType]
-        with stream:
+        with gzip.GzipFile(fileobj=file) as stream:
             yield stream
 
 
