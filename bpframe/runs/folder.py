@@ -33,7 +33,7 @@ CONFIG = ".hydra/config.yaml"
 def check_unused(path: Path) -> None:
     """Raise an OutputError if `path` holds a run already, or cannot become a folder."""
     check_can_be_made(path)
-    _refuse(path, METRICS, SUMMARY, PARAMS)
+    _refuse(path, METRICS, SUMMARY, PARAMS, BEST)
     if not (path / LOCK).exists():  # of a run that was cut off before it began; it is taken over
         _refuse(path, ".hydra")
 
@@ -77,10 +77,10 @@ class RunFolder:
         self._metrics = checksum(b"")
         self._has_begun = False
         self._one_of_many = one_of_many
-        _refuse(path, METRICS, SUMMARY, PARAMS)
+        _refuse(path, METRICS, SUMMARY, PARAMS, BEST)
         self._lock = None if one_of_many else _locked(path)
         try:  # again, for a run that has had the folder meanwhile
-            _refuse(path, METRICS, SUMMARY, PARAMS)
+            _refuse(path, METRICS, SUMMARY, PARAMS, BEST)
         except OutputError:
             self.release()
             raise

@@ -18,7 +18,7 @@ from bpframe.errors import (
 )
 from bpframe.runs import provenance
 from bpframe.runs.checkpoint import ACCEPT
-from bpframe.runs.folder import check_whole
+from bpframe.runs.folder import SUMMARY, check_whole
 from bpframe.runs.listeners import Events
 from bpframe.sweeps import ledger
 from bpframe.sweeps.backends import messages
@@ -333,8 +333,8 @@ class Driver:
 
     def _is_done(self, job: Job) -> bool:
         """Whether the job has ended for good and its run folder is whole; if not, it is told."""
-        if not self._has_ended(job):
-            return False
+        if not self._has_ended(job) or not (job.folder / SUMMARY).exists():
+            return False  # somebody has taken it away, so that it is run again
         try:
             check_whole(job.folder, self.rows[job.num].checksum)
         except OutputError as error:

@@ -147,7 +147,10 @@ def test_main_job_prints_plain_lines_and_a_table(
     assert "64-30-10, 3 epochs" in done.stdout
     for row in ("training", "validation", "test"):
         assert re.search(rf"{row} .*\d\.\d{{4}} .*\d\d\.\d\d%", done.stdout)
-    assert re.search(r"best validation accuracy \d\d\.\d\d% in epoch \d; compiled in", lines[-2])
+    assert re.search(
+        r"best validation accuracy \d\d\.\d\d%, best parameters after epoch \d; compiled in",
+        lines[-2],
+    )
     assert lines[-1].startswith("written to ")
 
 
@@ -343,7 +346,8 @@ def test_multirun_of_two_jobs(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     folders = sorted(tmp_path.glob("multirun/*/*/[0-9]"))
     assert [folder.name for folder in folders] == ["0", "1"]
-    assert all(names(folder) == RUN_FILES - {"learning_curves.png"} for folder in folders)
+    files = RUN_FILES - {".lock", "learning_curves.png"}
+    assert all(names(folder) == files for folder in folders)
     overrides = [(folder / ".hydra" / "overrides.yaml").read_text() for folder in folders]
     assert "optimiser.eta=0.1" in overrides[0]
     assert "optimiser.eta=0.5" in overrides[1]

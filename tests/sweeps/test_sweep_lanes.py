@@ -195,7 +195,7 @@ def test_a_lane_that_diverges_is_reported_as_alone(steered: Swept, tmp_path: Pat
     assert row.status == "diverged"
     assert row.error == steered.summary(BAD)["error"] == str(raised.value)
     assert f"training diverged in epoch {row.epochs + 1}" in str(row.error)
-    assert steered.bits(BAD)[2] == (folder / "params.safetensors").read_bytes()
+    assert steered.bits(BAD)[2] == bits(folder)[2]
     assert [entry["status"] for entry in steered.ledger if entry["event"] == "job"] == [
         row.status for row in steered.rows
     ]

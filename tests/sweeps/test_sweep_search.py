@@ -549,7 +549,9 @@ def test_a_full_disk_leaves_the_journal_as_it_was(
 
 def test_what_is_no_journal_is_told(tmp_path: Path) -> None:
     (tmp_path / JOURNAL).write_text("no\n")
-    with pytest.raises(OutputError, match="is no journal of Optuna"):
+    with pytest.raises(
+        OutputError, match=rf"{JOURNAL}: line 1 is damaged; the search cannot go on"
+    ):
         StudyFile(tmp_path / JOURNAL)
 
 

@@ -35,28 +35,29 @@ def test_a_network_that_cannot_fit_is_refused(
         DataCache().acquire(experiment)  # as a sweep does
 
 
-def test_activations_that_cannot_fit_are_refused() -> None:
-    overrides = ["network.hidden=[20000000,20]", "training.batch_size=null"]
+def test_activations_that_cannot_fit_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "machine_bytes", lambda: 25_000_000_000)
+    overrides = ["network.hidden=[10000000,20]", "training.batch_size=null"]
     with pytest.raises(ConfigError) as caught:
         memory.check(bpframe.compose(overrides), SIZES)
     assert str(caught.value).startswith(
-        "training.batch_size: the activations of 1,197 examples in 64-20000000-20-10 take at least "
+        "training.batch_size: the activations of 1,197 examples in 64-10000000-20-10 take at least "
     )
 
 
 @pytest.mark.parametrize(
     ("overrides", "states"),
     [
-        ((), 1),
-        (("optimiser=adam",), 3),
-        (("optimiser=momentum",), 2),
-        (("optimiser=momentum", "training.dtype=float64"), 4),
+        ((), 2),
+        (("optimiser=adam",), 4),
+        (("optimiser=momentum",), 3),
+        (("optimiser=momentum", "training.dtype=float64"), 6),
     ],
 )
 def test_the_estimate_knows_the_optimiser_and_the_dtype(
     overrides: tuple[str, ...], states: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The state before and after a step: the parameters and what the optimiser keeps of each."""
+    """The state before and after a step: last and best parameters, and the optimiser's."""
     experiment = bpframe.compose(["network.hidden=[1000,1000]", *overrides])
     parameters = 1000 * 65 + 1000 * 1001 + 10 * 1001
     needed = 2 * states * 4 * parameters
