@@ -15,6 +15,7 @@ from jax import Array
 
 from bpframe.component import Component, hyperparameter
 from bpframe.data import Data
+from bpframe.errors import ExamplesError
 
 
 class Params(NamedTuple):
@@ -88,6 +89,8 @@ class Cost(Component, ABC):
 
     domain: ClassVar[tuple[float, float]] = (-math.inf, math.inf)
     """The outputs for which C is defined; the output activation's range must lie inside."""
+    targets: ClassVar[tuple[float, float] | None] = None
+    """The targets for which C is defined; None: those that lie in `domain`."""
     needs_distribution: ClassVar[bool] = False
     """Whether C makes sense only for outputs that sum to one."""
     least_at_target: ClassVar[bool] = True
@@ -104,6 +107,17 @@ class Cost(Component, ABC):
     @abstractmethod
     def prime(self, a: Array, y: Array) -> Array:
         """grad_a C, the rate of change of C with the output activations: (n_out,)."""
+
+    def check_targets(self, y: Any, where: str) -> None:
+        """Raise an ExamplesError if C is not defined for y: targets, or class labels as (n,)."""
+        low, high = self.domain if self.targets is None else self.targets
+        least, most = (0.0, 1.0) if y.ndim == 1 else (float(y.min()), float(y.max()))
+        if not (low <= least and most <= high):
+            raise ExamplesError(
+                f"cost: {type(self).__name__} is defined for targets from {low:g} to {high:g}, and "
+                f"{where} has {least:g} to {most:g}; change the targets, or choose a cost that "
+                "takes them, such as quadratic"
+            )
 
 
 class OutputPair(Component, ABC):

@@ -146,11 +146,13 @@ def gradient(
         states: what `carry` needs to know, one entry for each hidden layer.
 
     Raises:
-        DataError: x or y has another shape.
+        DataError: x or y has another shape, or the cost is not defined for y.
 
     """
     check_batch(x.shape, y.shape, network.n_in, network.layers[-1].n)
     pair = as_pair(cost, network.layers[-1].activation)
+    if not isinstance(y, jax.core.Tracer):
+        pair.cost_function.check_targets(y, "y")
 
     def example(x: Array, y: Array) -> tuple[Trace, tuple[Array, ...]]:
         trace = forward(network, params, x)

@@ -12,6 +12,7 @@ from bpframe.component import Component, hyperparameters
 from bpframe.contracts import Activation, ElementwiseActivation, Formula, InitialCondition
 from bpframe.equations import Unpaired
 from bpframe.network import Layer, ModifiedNeurons, PerNeuronActivation
+from bpframe.training.advice import better_cost
 from bpframe.training.experiment import Experiment
 
 WIDTH = 80
@@ -166,6 +167,8 @@ def _output_error(experiment: Experiment, depth: int) -> Iterator[Item]:
         general = _through_jacobian(depth, Formula("grad_a C", r"\nabla_a C"))
     yield Equation(general, "BP1")
     yield from _equation("grad_a C = {}", pair.cost_function.prime_formula)
+    if hint := better_cost(experiment):
+        yield Prose(f"{hint}.")
     if isinstance(pair, Unpaired):
         return
     sums = ", where the targets sum to 1" if pair.cost_function.needs_distribution else ""

@@ -41,7 +41,7 @@ from bpframe.sweeps.errors import FailedJobsError
 from bpframe.sweeps.rows import OBJECTIVES, scalars
 from bpframe.sweeps.session import Command, SweepTask
 from bpframe.sweeps.sweepers import grid
-from bpframe.training import compilation, loading
+from bpframe.training import advice, compilation, loading
 from bpframe.training.experiment import Experiment
 from bpframe.training.programs import scalar_columns
 
@@ -330,6 +330,8 @@ def _show(
     screen = Screen()
     path = str(output_dir.path if isinstance(output_dir, RunFolder) else output_dir)
     compilation.use_cache()
+    if hint := advice.better_cost(experiment):
+        screen.print(hint, highlight=False)
     try:
         with console.progress(screen, experiment.training.epochs) as on_epoch:
             result = run(

@@ -33,17 +33,17 @@ def examples(cost: Any, count: int = 24) -> Iterator[Example]:
     """Outputs inside the cost's domain, with one-hot targets and with soft ones."""
     rng = np.random.default_rng(11)
     low, high = cost.domain
+    (one, other), distribution = _target_ends(cost), cost.needs_distribution
     for index in range(count):
-        if cost.needs_distribution:
+        if distribution:
             a = _softmax(rng.normal(size=N_OUT) * 2)
-            soft = _softmax(rng.normal(size=N_OUT))
         elif np.isfinite(low) and np.isfinite(high):
             a = low + (high - low) * rng.uniform(0.02, 0.98, N_OUT)
-            soft = low + (high - low) * rng.uniform(0.1, 0.9, N_OUT)
         else:
-            a, soft = rng.normal(size=N_OUT) * 2, rng.uniform(0.1, 0.9, N_OUT)
-            a = np.clip(a, low + 0.01, high - 0.01)
-        yield Example(a, soft if index % 2 else np.eye(N_OUT)[index // 2 % N_OUT])
+            a = np.clip(rng.normal(size=N_OUT) * 2, low + 0.01, high - 0.01)
+        soft = _softmax(rng.normal(size=N_OUT)) if distribution else rng.uniform(0.1, 0.9, N_OUT)
+        y = soft if index % 2 else np.eye(N_OUT)[index // 2 % N_OUT]
+        yield Example(a, one + (other - one) * y)
 
 
 def probe(component: type[Any]) -> Any:
@@ -67,6 +67,31 @@ def gives_a_scalar_and_a_gradient(subject: Subject) -> None:
                 value, gradient = shape_of(cost, *arrays), shape_of(cost.prime, *arrays)
                 expect_array(value, (), dtype, "C", given=given, method="__call__")
                 expect_array(gradient, (N_OUT,), dtype, "grad_a C", given=given)
+
+
+def declares_what_it_is_defined_for(subject: Subject) -> None:
+    """`targets` lie in `domain` where a = y is best, and `decision_boundary` between outputs."""
+    cost = subject.default
+    low, high = cost.domain
+    targets, boundary = cost.targets, cost.decision_boundary
+    expect(
+        targets is None or targets[0] < targets[1],
+        "`targets` is no range: the first is not below the second",
+        found=targets,
+    )
+    expect(
+        targets is None or not cost.least_at_target or (low <= targets[0] and targets[1] <= high),
+        "no output can equal all targets, so that a = y cannot be best; narrow `targets`, or set "
+        "least_at_target = False",
+        found=f"targets {targets}",
+        expected=f"inside the domain {cost.domain}",
+    )
+    expect(
+        boundary is None or low < boundary < high,
+        "`decision_boundary` is not among the outputs, so that every answer is the same",
+        found=boundary,
+        expected=f"None, or a number inside the domain {cost.domain}",
+    )
 
 
 def gradient_equals_autodiff(subject: Subject) -> None:
@@ -136,7 +161,8 @@ def is_never_nan(subject: Subject) -> None:
     """Finite at the target, and no NaN at the edge of the domain or far away, in every dtype."""
     low, high = subject.default.domain
     edges = [low if np.isfinite(low) else -1e4, high if np.isfinite(high) else 1e4]
-    targets = np.eye(N_OUT)
+    one, other = _target_ends(subject.default)
+    targets = one + (other - one) * np.eye(N_OUT)
     outputs = [np.roll(np.repeat(edges, N_OUT // 2), shift) for shift in range(N_OUT)]
     if subject.component.needs_distribution:
         outputs = list(targets)
@@ -285,6 +311,14 @@ def _differences(cost: Any, a: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, n
     return slope, even
 
 
+def _target_ends(cost: Any) -> tuple[float, float]:
+    """The ends of what a cost takes as targets; 0 and 1 where it takes them and more."""
+    low, high = cost.domain if cost.targets is None else cost.targets
+    if np.isfinite(low) and np.isfinite(high):
+        return low, high
+    return min(max(0.0, low), high - 1), max(min(1.0, high), low + 1)
+
+
 def _contains(domain: tuple[float, float], values: np.ndarray) -> bool:
     return bool(np.all((domain[0] <= values) & (values <= domain[1])))
 
@@ -305,6 +339,7 @@ def _shown(a: np.ndarray, y: np.ndarray) -> str:
 CHECKS = (
     *components.PURE,
     Check("shapes and dtypes", gives_a_scalar_and_a_gradient, "prime"),
+    Check("targets and boundary", declares_what_it_is_defined_for, "targets"),
     Check("gradient equals autodiff", gradient_equals_autodiff, "prime"),
     Check("gradient equals differences", gradient_equals_differences, "prime"),
     Check(

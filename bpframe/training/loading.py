@@ -79,6 +79,8 @@ def check(experiment: Experiment, data: Data) -> None:
         raise ConfigError(
             f"training.batch_size: {m} is out of range; allowed: 1 to {n}, the training set"
         )
+    for split, examples in data._asdict().items():
+        experiment.cost.cost_function.check_targets(examples.y, f"the {split} set")
     memory.check(experiment, [len(examples) for examples in data])
     _check_metrics(experiment, data)
     initial_state.exact(experiment)

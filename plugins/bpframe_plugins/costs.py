@@ -107,6 +107,7 @@ class Huber(Cost):
 class Hinge(Cost):
     """C = sum_j max(0, 1 - t_j a_j), t_j = 2 y_j - 1. Source: Cortes and Vapnik (1995)."""
 
+    targets = (0.0, 1.0)
     least_at_target = False  # for y = 0 it falls on to a = -1
     decision_boundary = 0.0
     formula = Formula(

@@ -352,6 +352,18 @@ class MeanInTheCost(sound.Distance):
         return 0.5 * jnp.mean((a - y) ** 2)
 
 
+class TargetsOutOfReach(sound.PoissonDeviance):
+    """Targets beside what any output can be, and a = y said to be best."""
+
+    targets = (-1.0, 30.0)
+
+
+class BoundaryBesideTheOutputs(sound.PoissonDeviance):
+    """A decision boundary that every output lies above."""
+
+    decision_boundary = 0.0
+
+
 class SignOfTheGradient(sound.Distance):
     """y - a in place of a - y."""
 
@@ -1034,6 +1046,8 @@ COMPONENTS: dict[type[Any], str] = {
     NoDefault: "can be made",
     IntOrFloat: "a new value does not retrace",
     MeanInTheCost: "gradient equals autodiff",
+    TargetsOutOfReach: "targets and boundary",
+    BoundaryBesideTheOutputs: "targets and boundary",
     SignOfTheGradient: "gradient equals autodiff",
     TauTheOtherWay: "gradient equals autodiff",
     DetachedWeight: "gradient equals differences",

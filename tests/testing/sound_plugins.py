@@ -307,6 +307,8 @@ class EpsilonInsensitive(Cost):
 class Alignment(Cost):
     """-<a, y>: it falls for ever, so it is not least at the target."""
 
+    targets = (-1.0, 1.0)
+    decision_boundary = 0.0
     least_at_target = False
 
     def __call__(self, a: Array, y: Array) -> Array:

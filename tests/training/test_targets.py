@@ -1,0 +1,121 @@
+"""Targets are checked against what the cost is defined for, wherever data come from."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import test_cli
+
+import bpframe
+from bpframe import BpframeError, Examples, equations
+
+X = np.array([[1.0], [2.0], [3.0], [4.0]])
+
+
+def refusal(y, *overrides):
+    """The message with which these targets are refused."""
+    experiment = bpframe.compose(
+        [
+            "data=inline",
+            "data.x=[[1],[2],[3],[4]]",
+            f"data.y={np.asarray(y).tolist()}",
+            "training.batch_size=2",
+            "training.epochs=1",
+            *overrides,
+        ]
+    )
+    with pytest.raises(BpframeError) as raised:
+        bpframe.run(experiment)
+    return str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("cost", "y", "found"),
+    [
+        ("cross_entropy", [[10], [20], [30], [40]], "10 to 40"),
+        ("cross_entropy", [[0], [1], [-0.001], [1]], "-0.001 to 1"),
+        ("hinge", [[-1], [1], [-1], [1]], "-1 to 1"),
+    ],
+)
+def test_targets_outside_of_the_cost_are_refused(cost, y, found):
+    """In a run, in a run with data of one's own, and by `bpframe.gradient`."""
+    message = refusal(y, f"cost={cost}")
+    name = {"cross_entropy": "CrossEntropy", "hinge": "Hinge"}[cost]
+    assert message == (
+        f"cost: {name} is defined for targets from 0 to 1, and the train set has {found}; change "
+        "the targets, or choose a cost that takes them, such as quadratic"
+    )
+
+    experiment = bpframe.compose(
+        ["data=inline", f"cost={cost}", "data.x=[[1]]", "data.y=[[1]]", "training.batch_size=1"]
+    )
+    one = Examples(X[:1], np.array([[1.0]]), 1)
+    own = bpframe.Data(one, Examples(X, np.array(y, float), 1), one)
+    with pytest.raises(BpframeError, match=f"the validation set has {found}"):
+        bpframe.run(experiment, data=own)
+
+    params = (bpframe.Params(jnp.ones((1, 1)), jnp.zeros(1)),)
+    network = bpframe.Network(1, (experiment.network.layers[-1],))
+    with pytest.raises(BpframeError, match=f"and y has {found}"):
+        equations.gradient(network, experiment.cost, params, jnp.asarray(X), jnp.asarray(y))
+
+
+def test_distributions_are_the_targets_of_log_likelihood():
+    message = refusal(
+        [[0.5, 0.5], [2, 0], [1, 0], [0, 1]],
+        "cost=log_likelihood",
+        "network.output_activation=softmax",
+    )
+    assert (
+        "LogLikelihood is defined for targets from 0 to 1, and the train set has 0 to 2" in message
+    )
+
+
+@pytest.mark.parametrize("cost", ["quadratic", "absolute", "huber"])
+def test_costs_of_regression_take_any_target(cost):
+    experiment = bpframe.compose(
+        [
+            "data=inline",
+            "data.x=[[1],[2]]",
+            "data.y=[[-1e3],[1e3]]",
+            f"cost={cost}",
+            "network.output_activation=linear",
+            "optimiser.eta=1e-4",
+            "training.batch_size=2",
+            "training.epochs=1",
+        ]
+    )
+    assert np.isfinite(bpframe.run(experiment).summary.test_cost)
+
+
+def test_the_gradient_may_be_traced():
+    """What has no values yet is not checked."""
+    experiment = bpframe.compose(["data=xor", "network.hidden=[2]"])
+    network, pair = experiment.network, experiment.cost
+    params = tuple(
+        bpframe.Params(jnp.ones((n, m)), jnp.zeros(n))
+        for m, n in zip(network.sizes[:-1], network.sizes[1:], strict=True)
+    )
+    m, n = network.sizes[0], network.sizes[-1]
+    found = jax.jit(equations.gradient)(
+        network, pair, params, jnp.ones((3, m)), jnp.full((3, n), 7.0)
+    )
+    assert found.deltas[-1].shape == (3, n)
+
+
+main = test_cli.main
+QUICK = ("data.train_size=20", "network.hidden=[2]", "training.epochs=1")
+HINT = (
+    "Softmax gives outputs that sum to one, and CrossEntropy judges each of them by itself; "
+    "cost=log_likelihood suits them better, with delta^L = a^L - y"
+)
+
+
+@pytest.mark.parametrize(("cost", "times"), [("cross_entropy", 1), ("log_likelihood", 0)])
+def test_a_better_suited_cost_is_named(main: test_cli.Main, cost, times):
+    """In a run, once in a sweep, and by `explain`."""
+    overrides = (f"cost={cost}", "network.output_activation=softmax", *QUICK)
+    for words in (overrides, ("-m", *overrides, "optimiser.eta=0.1,0.2"), ("explain", *overrides)):
+        ended = main(*words)
+        assert (ended.status, ended.err) == (0, "")
+        assert " ".join(ended.out.split()).count(HINT) == times
