@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.core import Tracer
 
 from bpframe.contracts import Activation, Cost, OutputPair, Params, Trace
 from bpframe.data import check_batch
@@ -151,7 +152,7 @@ def gradient(
     """
     check_batch(x.shape, y.shape, network.n_in, network.layers[-1].n)
     pair = as_pair(cost, network.layers[-1].activation)
-    if not isinstance(y, jax.core.Tracer):
+    if not isinstance(y, Tracer):
         pair.cost_function.check_targets(y, "y")
 
     def example(x: Array, y: Array) -> tuple[Trace, tuple[Array, ...]]:

@@ -259,7 +259,7 @@ def _multirun(args: Namespace, registry: Registry, resumed: Resumed | None = Non
 
 
 def _hydra(args: Namespace, registry: Registry) -> None:
-    with registry.explaining(), composition.translated():
+    with registry.explaining(), composition.translated(), schemas.own_launcher():
         hydra_internals.run_hydra(
             args=args,
             args_parser=_parser(),

@@ -57,7 +57,8 @@ def initialised(config_path: Path | None = None, config_dir: str | None = None) 
                     anchor=SearchPathQuery(provider="schema"),
                 )
             hydra_internals.create_hydra("bpframe", search_path)
-        yield
+        with schemas.own_launcher():
+            yield
     finally:
         GlobalHydra.instance().hydra = before
 

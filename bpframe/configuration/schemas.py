@@ -5,9 +5,12 @@ from __future__ import annotations
 import dataclasses
 import functools
 import typing
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from hydra.conf import HydraConf
 from hydra.core.config_store import ConfigNode, ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -166,6 +169,26 @@ def store(registry: Registry) -> Registry:
             node = _schema_class(registry.offers[group][name].component, name)
             config_store.store(group=group, name=name, node=node, provider=_PROVIDER)
     return registry
+
+
+@contextmanager
+def own_launcher() -> Iterator[None]:
+    """Hydra's own config with the launcher and the sweeper of bpframe, as long as this lasts.
+
+    As the defaults of a primary config they could be overridden by no experiment.
+    """
+    mine = {"launcher": "vmap", "sweeper": "grid"}
+    before = ConfigStore.instance().load("hydra/config.yaml")
+    defaults = [
+        {group: mine.get(group, choice) for group, choice in entry.items()}
+        for entry in before.node.defaults
+    ]
+    own = HydraConf(defaults=defaults)
+    ConfigStore.instance().store(group="hydra", name="config", node=own, provider=before.provider)
+    try:
+        yield
+    finally:
+        ConfigStore.instance().repo["hydra"]["config.yaml"] = before
 
 
 def _with_schemas(registry: Registry) -> Registry:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import test_cli
 import yaml
+from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
@@ -81,3 +82,31 @@ def test_a_config_of_ones_own_is_a_sweep(main: Main, tmp_path: Path) -> None:
     assert wrong.status == 1
     assert "optimiser.etta" in wrong.err
     assert len(wrong.err.strip().splitlines()) == 1
+
+
+SEARCH = """# @package _global_
+defaults:
+  - override /hydra/sweeper: search
+  - override /hydra/launcher: basic
+hydra:
+  sweeper:
+    n_trials: 3
+"""
+
+
+def test_an_experiment_chooses_its_sweeper_and_its_launcher(tmp_path: Path) -> None:
+    """With keys of that sweeper; afterwards, and in other programs, all is as it was."""
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "own.yaml").write_text(SEARCH)
+    before = ConfigStore.instance().load("hydra/config.yaml").node.defaults
+    schemas.store(host.load_registry())
+    with composition.initialised(config_dir=str(tmp_path)):
+        choices = composition.compose_config([]).hydra.runtime.choices
+        assert (choices["hydra/sweeper"], choices["hydra/launcher"]) == ("grid", "vmap")
+        cfg = composition.compose_config(["+experiment=own"], mode=RunMode.MULTIRUN)
+        choices = cfg.hydra.runtime.choices
+        assert (choices["hydra/sweeper"], choices["hydra/launcher"]) == ("search", "basic")
+        assert cfg.hydra.sweeper.n_trials == 3
+        given = composition.compose_config(["+experiment=own", "hydra/launcher=vmap"])
+        assert given.hydra.runtime.choices["hydra/launcher"] == "vmap"
+    assert ConfigStore.instance().load("hydra/config.yaml").node.defaults == before

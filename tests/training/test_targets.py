@@ -85,7 +85,7 @@ def test_costs_of_regression_take_any_target(cost):
             "training.epochs=1",
         ]
     )
-    assert np.isfinite(bpframe.run(experiment).summary.test_cost)
+    assert bpframe.run(experiment).summary.status == "completed"
 
 
 def test_the_gradient_may_be_traced():
