@@ -167,19 +167,19 @@ class LogLikelihoodSoftmax(OutputPair):
 class CrossEntropySoftmax(OutputPair):
     """Cross-entropy of each output of softmax, in terms that stay finite when it saturates.
 
-    With h_k = a_k dC/da_k = (1 - y_k) a_k / (1 - a_k) - y_k the delta is
-    (1 - y_j) a_j - y_j (1 - a_j) - a_j sum_{k != j} h_k. Only the largest output has an h that can
-    be infinite; a_j h is finite, since a_j / (1 - a) is the softmax q_j over all other outputs.
+    With h_k = a_k dC/da_k = (1 - y_k) a_k / (1 - a_k) - y_k the delta is h_j - a_j sum_k h_k. It is
+    computed as (1 - y_j) a_j - y_j (1 - a_j) - a_j sum_{k != j} h_k: only the largest output has an
+    h that can be infinite, and a_j h is finite, since a_j / (1 - a) is the softmax q_j over all
+    other outputs.
     """
 
     delta_formula = Formula(
-        "(1 - y_j) a_j - y_j (1 - a_j) - a_j sum_{k != j} [(1 - y_k) a_k / (1 - a_k) - y_k]",
-        r"(1 - y_j) a_j - y_j (1 - a_j) "
-        r"- a_j \sum_{k \ne j} \left[ (1 - y_k) \frac{a_k}{1 - a_k} - y_k \right]",
+        "h - a^L sum_k h_k, h = (1 - y) a^L / (1 - a^L) - y",
+        r"h - a^L \sum_k h_k,\ h = (1 - y) \frac{a^L}{1 - a^L} - y",
     )
 
     def delta(self, z: Array, a: Array, y: Array) -> Array:
-        """As in the formula."""
+        """h_j - a_j sum_k h_k."""
         top = _largest(z)
         others = _all_but_one(a, top, 1)
         h = jnp.where(top, 0, (1 - y) * a / jnp.where(top, 1, others) - y)
