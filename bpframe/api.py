@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from bpframe.configuration import assembly, composition, schemas
+from bpframe.configuration import assembly, composition, disassembly, schemas
 from bpframe.configuration.plugin_settings import plugin_settings
 from bpframe.data import Data
-from bpframe.errors import ConfigError
+from bpframe.errors import ConfigError, OutputWarning
 from bpframe.plugin_host import host
 from bpframe.plugin_host.events import PluginEvents
 from bpframe.runs import loop
@@ -60,7 +61,7 @@ def run(
 
     Args:
         experiment: what to run, as `compose` assembles it.
-        output_dir: the run folder to write; nothing is written without one.
+        output_dir: the run folder to write, as `bpframe` writes it; nothing is written without.
         data: the data to use instead of loading the experiment's.
         on_epoch: called with the record of each epoch.
         plugins: modules or objects with event hooks, besides the installed plugins.
@@ -74,5 +75,15 @@ def run(
         PluginError: one of `plugins` breaks its contract.
 
     """
+    plugins = tuple(plugins)
+    config: dict[str, str] = {}
+    if output_dir is not None:
+        try:
+            config = disassembly.config_files(experiment, plugins, has_own_data=data is not None)
+        except ConfigError as error:
+            text = f"{output_dir}: is written without a configuration, so that bpframe resume "
+            warnings.warn(f"{text}cannot go on with it: {error}", OutputWarning, stacklevel=2)
     events = PluginEvents(host.load_registry(plugins))
-    return loop.run(experiment, output_dir, data=data, on_epoch=on_epoch, events=events)
+    return loop.run(
+        experiment, output_dir, data=data, on_epoch=on_epoch, events=events, config=config
+    )

@@ -224,7 +224,7 @@ def _layer_nodes(cfg: DictConfig, n_out: int) -> list[tuple[str, int, Any]]:
 
 def _check_short_way_unused(cfg: DictConfig) -> None:
     """Refuse layers that are given in both ways, wherever each stands."""
-    defaults = _network_defaults()
+    defaults = network_defaults()
     for key in ("hidden", "activation", "output_activation"):
         if cfg[key] != defaults[key]:
             raise ConfigError(
@@ -234,7 +234,7 @@ def _check_short_way_unused(cfg: DictConfig) -> None:
 
 
 @functools.cache
-def _network_defaults() -> DictConfig:
+def network_defaults() -> DictConfig:
     """The node `network` of bpframe's own config."""
     defaults = OmegaConf.load(schemas.directory() / "config.yaml").network
     assert isinstance(defaults, DictConfig)

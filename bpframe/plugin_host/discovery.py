@@ -77,6 +77,13 @@ def in_files(paths: Iterable[str]) -> Iterator[Found]:
                 )
 
 
+def files_of(modules: Iterable[str]) -> list[str]:
+    """The plugins that are files or folders among some modules, by their names in sys.modules."""
+    names = {name.partition(".")[0] for name in modules}
+    files = [Path(str(sys.modules[name].__file__)) for name in names if name.startswith(_PREFIX)]
+    return sorted(str(file.parent if file.name == "__init__.py" else file) for file in files)
+
+
 def _plugins_at(path: Path) -> Iterator[Path]:
     if path.is_file() or (path / "__init__.py").is_file():
         yield path

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -102,14 +103,20 @@ class RunFolder:
             self.write(METRICS, _lines(records))
         return self
 
-    def begin(self) -> None:
+    def begin(self, config: Mapping[str, str] = MappingProxyType({})) -> None:
         """Make metrics.jsonl, unless the run goes on: from now on there is a run in the folder.
+
+        Before that `config`, the files in .hydra by name, unless Hydra has written them.
 
         Raises:
             OutputError: it cannot be written.
 
         """
         with writing(self.path):
+            if config:
+                (self.path / CONFIG).parent.mkdir()
+            for name, text in config.items():
+                write_whole((self.path / CONFIG).with_name(name), text.encode())
             (self.path / METRICS).touch(exist_ok=self._has_begun)
 
     def release(self) -> None:

@@ -9,6 +9,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import jax
@@ -32,6 +33,8 @@ from bpframe.training.precision import precision
 from bpframe.training.programs import Programs
 from bpframe.training.step import State
 
+NOTHING: Mapping[str, str] = MappingProxyType({})
+
 
 def run(
     experiment: Experiment,
@@ -42,6 +45,7 @@ def run(
     events: Events | None = None,
     plots: bool = True,
     checkpointing: Checkpointing = DEFAULT,
+    config: Mapping[str, str] = NOTHING,
 ) -> RunResult:
     """Train, and evaluate on the test set at the end.
 
@@ -54,6 +58,7 @@ def run(
         events: who is told what happens.
         plots: whether to draw the learning curves.
         checkpointing: when checkpoints are written into the run folder.
+        config: what to write into .hydra, by name, where Hydra has not.
 
     Raises:
         BpframeError: see `bpframe.run`.
@@ -62,7 +67,7 @@ def run(
     found = _checked(experiment, data, checkpointing)
     folder = RunFolder(Path(output_dir)) if isinstance(output_dir, str | Path) else output_dir
     told = _Told(on_epoch, events or NoEvents(), plots)
-    return _trained(experiment, found, folder, told, checkpointing)
+    return _trained(experiment, found, folder, told, checkpointing, config=config)
 
 
 def resume(
@@ -137,6 +142,7 @@ def _trained(
     told: _Told,
     checkpointing: Checkpointing,
     start: Checkpoint | None = None,
+    config: Mapping[str, str] = NOTHING,
 ) -> RunResult:
     device = devices.on_device(experiment.training.device)
     with precision(experiment.training.dtype), device:
@@ -148,7 +154,7 @@ def _trained(
                 folder.release()
             raise
         if folder:
-            folder.begin()
+            folder.begin(config)
         epoch = start.epoch if start else 0
         info = RunInfo(experiment, folder.path if folder else None, programs.n_train)
         recorder = Recorder(

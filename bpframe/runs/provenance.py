@@ -29,7 +29,7 @@ def versions(experiment: Experiment) -> dict[str, str]:
     """
     found = {package: importlib.metadata.version(package) for package in _PACKAGES}
     found["python"] = platform.python_version()
-    modules = {type(component).__module__ for component in _components(experiment)}
+    modules = {type(component).__module__ for component in components(experiment)}
     others = sorted(name for name in modules if name.partition(".")[0] not in _OWN)
     if others:
         distributions = importlib.metadata.packages_distributions()
@@ -47,7 +47,7 @@ def plugin_code(experiment: Experiment) -> dict[str, str]:
 
     Of files as they are now: to be called before they may have changed.
     """
-    modules = {type(component).__module__ for component in _components(experiment)}
+    modules = {type(component).__module__ for component in components(experiment)}
     names = sorted({name.partition(".")[0] for name in modules} - {"bpframe"})
     return {f"the code of {name}": _code(name) for name in names}
 
@@ -102,11 +102,11 @@ def _arrays(arrays: Iterable[np.ndarray]) -> str:
     return found
 
 
-def _components(component: Component) -> Iterator[Component]:
+def components(component: Component) -> Iterator[Component]:
     """A component and all that it holds."""
     yield component
     for field in dataclasses.fields(component):
         value = getattr(component, field.name)
         for part in value if isinstance(value, tuple) else (value,):
             if isinstance(part, Component):
-                yield from _components(part)
+                yield from components(part)

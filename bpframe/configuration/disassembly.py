@@ -1,0 +1,133 @@
+"""From an Experiment back to the config that describes it, for runs that begin in Python."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from bpframe.component import Component
+from bpframe.configuration import assembly, schemas
+from bpframe.errors import BpframeError, ConfigError
+from bpframe.network import Network, PerNeuronActivation
+from bpframe.plugin_host import discovery, host
+from bpframe.plugin_host.registry import Registry
+from bpframe.runs.checkpoint import DEFAULT
+from bpframe.runs.provenance import components
+from bpframe.training.best import Criterion, rises
+from bpframe.training.experiment import Experiment
+
+GIVEN = "given to bpframe.run"
+"""Stands for the name of a data set whose examples were given in Python."""
+
+
+def config_files(
+    experiment: Experiment, plugins: Iterable[object], *, has_own_data: bool
+) -> dict[str, str]:
+    """What Hydra would have written for a run of this experiment, by the names of the files.
+
+    Raises:
+        ConfigError: no config describes the experiment, for a part of it is offered by no plugin.
+
+    """
+    paths = discovery.files_of(type(part).__module__ for part in components(experiment))
+    config = _config(experiment, host.load_registry(plugins, paths=paths), paths)
+    if has_own_data:
+        config["data"] = {"name": GIVEN}
+    begun = {"hydra": {"runtime": {"cwd": str(Path.cwd())}}}
+    return {
+        "config.yaml": OmegaConf.to_yaml(OmegaConf.create(config)),
+        "hydra.yaml": OmegaConf.to_yaml(OmegaConf.create(begun)),
+        "overrides.yaml": "[]\n",
+    }
+
+
+def _config(experiment: Experiment, registry: Registry, paths: Sequence[str]) -> dict[str, Any]:
+    """The config that `assembly.assemble` makes this experiment of."""
+    parts = {group: getattr(experiment, group) for group in schemas.GROUPS}
+    parts["cost"] = experiment.cost.cost_function
+    training = _fields(experiment.training)
+    shared_order = training.pop("shared_order")
+    config = {
+        "seed": int(experiment.seed),
+        **{group: _node(part, group, registry) for group, part in parts.items()},
+        "network": _network(experiment.network, registry),
+        "metrics": [_node(each.metric, "metric", registry) for each in experiment.metrics],
+        "training": training,
+        "checkpoint": DEFAULT._asdict(),
+        "plots": None,
+        "sweep": {"shared_order": shared_order, **_objective(experiment.best)},
+        "plugins": {"path": list(paths), "prefer": []},
+    }
+    try:
+        again = assembly.assemble(OmegaConf.create(config), registry)
+    except BpframeError as error:
+        raise ConfigError(f"no configuration describes the experiment: {error}") from error
+    for field in dataclasses.fields(Experiment):
+        if repr(getattr(again, field.name)) != repr(getattr(experiment, field.name)):
+            raise ConfigError(
+                f"no configuration describes the experiment: its {field.name} is not what bpframe "
+                "assembles"
+            )
+    return config
+
+
+def _node(part: Component, kind: str, registry: Registry) -> dict[str, Any]:
+    offers = registry.offers[kind].items()
+    name = next((name for name, offer in offers if offer.component is type(part)), None)
+    if name is None:
+        raise ConfigError(
+            f"no configuration describes the experiment: {type(part).__name__} is offered by no "
+            f"plugin as {kind}"
+        )
+    return {"name": name, **_fields(part)}
+
+
+def _fields(part: Component) -> dict[str, Any]:
+    return {field.name: _plain(getattr(part, field.name)) for field in dataclasses.fields(part)}
+
+
+def _plain(value: Any) -> Any:
+    """A value as YAML knows it: lists for tuples, Python's numbers for those of arrays."""
+    if isinstance(value, tuple):
+        return [_plain(part) for part in value]
+    return value.item() if hasattr(value, "item") else value
+
+
+def _network(network: Network, registry: Registry) -> dict[str, Any]:
+    modified = [
+        {
+            "layer": number,
+            "neuron": neuron,
+            "activation": _node(group.activation, "activation", registry),
+        }
+        for number, layer in enumerate(network.layers, start=2)
+        if isinstance(layer.activation, PerNeuronActivation)
+        for group in layer.activation.modified
+        for neuron in group.neurons
+    ]
+    bases = [
+        layer.activation.base
+        if isinstance(layer.activation, PerNeuronActivation)
+        else layer.activation
+        for layer in network.layers
+    ]
+    layers = [
+        {"n": layer.n, "activation": _node(base, "activation", registry)}
+        for layer, base in zip(network.layers, bases, strict=True)
+    ]
+    defaults = {str(key): value for key, value in assembly.network_defaults().items()}
+    return {**defaults, "layers": layers, "modified_neurons": modified}
+
+
+def _objective(best: Criterion) -> dict[str, Any]:
+    column = best.column
+    return {
+        "objective": f"best_{column}" if column.startswith("validation_") else column,
+        "direction": None
+        if best.maximise == rises(column)
+        else ("maximise" if best.maximise else "minimise"),
+    }
