@@ -3,6 +3,7 @@
 # pyright: reportPrivateUsage=false
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from bpframe.errors import OutputError, OutputWarning
 from bpframe.runs import provenance
 from bpframe.sweeps.lanes import group
 from bpframe.sweeps.lanes.chunk import Chunk
+from bpframe.sweeps.lanes.halving import Halving
 
 pytestmark = pytest.mark.optimised
 logging_stays = test_sweep_lanes.logging_stays
@@ -67,6 +69,34 @@ def test_a_chunk_goes_on_from_its_checkpoint(
     cut = sweep(tmp_path / "cut", STATIC, *jobs, resumes=True)
     assert [epochs[-1] for epochs in trained][:1] == [5], "from the checkpoint after epoch 4"
     for num in range(len(jobs)):
+        assert cut.bits(num) == whole.bits(num)
+    assert not (tmp_path / "cut" / ".checkpoints").exists()
+
+
+HALVED = [
+    [f"optimiser.eta={eta}", f"seed={seed}"] for eta in (0.01, 0.1, 0.3) for seed in (0, 1, 2)
+]
+
+
+@pytest.mark.parametrize("most", [None, 4], ids=["one chunk", "several chunks"])
+@pytest.mark.slow
+def test_halving_goes_on_from_its_checkpoints(
+    most: int | None, tmp_path: Path, cut_off: Callable[[int], list[range]]
+) -> None:
+    """Cut off in every turn, and resumed. Slow: compiles optimised programs of two sweeps."""
+    halving = Halving(first=2, factor=2)
+    static = (*SMALL, "training.epochs=5", "checkpoint.epochs=1", "optimiser=adam")
+    trained = cut_off(99)
+    whole = sweep(tmp_path / "whole", static, *HALVED, most=most, halving=halving)
+    turns = list(trained)
+    for resumed in range(len(turns)):
+        trained = cut_off(1)
+        with contextlib.suppress(KeyboardInterrupt):
+            cut = sweep(
+                tmp_path / "cut", static, *HALVED, most=most, resumes=resumed > 0, halving=halving
+            )
+        assert trained == [turns[resumed]], "each turn is made once"
+    for num in range(len(HALVED)):
         assert cut.bits(num) == whole.bits(num)
     assert not (tmp_path / "cut" / ".checkpoints").exists()
 

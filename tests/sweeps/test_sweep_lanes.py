@@ -26,6 +26,7 @@ from bpframe.configuration import composition, schemas
 from bpframe.plugin_host import host
 from bpframe.sweeps.errors import FailedJobsError
 from bpframe.sweeps.lanes import partition
+from bpframe.sweeps.lanes.halving import Halving
 from bpframe.sweeps.lanes.programs import layout
 from bpframe.sweeps.rows import Row
 from bpframe.sweeps.session import Command, SweepTask
@@ -93,6 +94,7 @@ def sweep(
     resumes: bool = False,
     accepts_changes: bool = False,
     plugins: Sequence[object] = (),
+    halving: Halving | None = None,
 ) -> Swept:
     """Run a sweep in this process: a job for each of `swept`, with `static` besides."""
     batch = [[*static, *overrides] for overrides in swept]
@@ -110,7 +112,7 @@ def sweep(
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None
         try:
-            rows = task.sweep(master, hydra.config_loader, most=most).run(batch, 0)
+            rows = task.sweep(master, hydra.config_loader, most=most).run(batch, 0, halving=halving)
         finally:
             with contextlib.suppress(FailedJobsError):
                 task.close()

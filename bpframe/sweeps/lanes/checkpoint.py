@@ -64,8 +64,22 @@ class ChunkCheckpoints:
         """Whether a checkpoint is due after this epoch."""
         return self._settings.is_due(epoch - self._epoch, time.monotonic() - self._time)
 
-    def write(self, found: SavedChunk) -> None:
-        """Write a checkpoint in place of the one before; training goes on where that fails."""
+    def follow(self, before: Sequence[ChunkCheckpoints]) -> None:
+        """Count from the oldest of the checkpoints before: those of chunks that became this one."""
+        self._epoch = min(one._epoch for one in before)
+        self._time = min(one._time for one in before)
+
+    def covers(self, wanted: Container[int]) -> bool:
+        """Whether there is a good checkpoint, with all jobs of the chunk that are wanted."""
+        if not any(job.num in wanted for job in self._jobs):
+            return True
+        return self._lanes(wanted) is not None
+
+    def write(self, found: SavedChunk) -> bool:
+        """Write a checkpoint in place of the one before; False where that fails.
+
+        Training goes on then.
+        """
         leaves = [host(leaf) for leaf in jax.tree.leaves(found.states)]
         arrays = {f"state_{number}": leaf for number, leaf in enumerate(leaves)}
         lanes = []
@@ -95,13 +109,34 @@ class ChunkCheckpoints:
                 text = f"{self._path}: no checkpoint after epoch {found.epoch}: {error.strerror}"
                 warnings.warn(text, OutputWarning, stacklevel=2)
             self._has_warned = True
-        self._epoch, self._time = found.epoch, time.monotonic()
+            return False
+        finally:
+            self._epoch, self._time = found.epoch, time.monotonic()
+        return True
+
+    def remove(self) -> None:
+        """Remove the checkpoint, if there is one."""
+        self._path.unlink(missing_ok=True)
 
     def read(self, wanted: Container[int], template: Any) -> SavedChunk | None:
         """The checkpoint, if there is a good one of all jobs that are wanted.
 
         `template` has the structure, shapes and dtypes of the states of one lane after another.
         """
+        if (found := self._lanes(wanted)) is None:
+            return None
+        epoch, lanes, arrays = found
+        leaves, structure = jax.tree.flatten(template)
+        saved = [arrays[f"state_{number}"] for number in range(len(leaves))]
+        if [leaf.shape for leaf in leaves] != [leaf.shape for leaf in saved]:
+            return None
+        pairs = zip(leaves, saved, strict=True)
+        states = jax.tree.unflatten(structure, [like(info, leaf) for info, leaf in pairs])
+        self._epoch = epoch
+        return SavedChunk(epoch, lanes, states)
+
+    def _lanes(self, wanted: Container[int]) -> tuple[int, dict[int, SavedLane], Any] | None:
+        """The epoch, the lanes and the arrays of the checkpoint, if it has all that is wanted."""
         if not self._path.exists():
             return None
         try:
@@ -110,17 +145,11 @@ class ChunkCheckpoints:
             warnings.warn(f"{error}; its jobs begin again", OutputWarning, stacklevel=2)
             return None
         lanes = {lane["num"]: _lane(lane, arrays) for lane in meta["lanes"]}
-        leaves, structure = jax.tree.flatten(template)
-        saved = [arrays[f"state_{number}"] for number in range(len(leaves))]
-        fits = [leaf.shape for leaf in leaves] == [leaf.shape for leaf in saved]
         own = [lanes.get(job.num) for job in self._jobs if job.num in wanted]
         # A lane that has failed is to be tried again, and its state is not one to go on from.
-        if not fits or not all(own) or any(_has_failed(lane) for lane in own):
+        if not all(own) or any(_has_failed(lane) for lane in own):
             return None
-        pairs = zip(leaves, saved, strict=True)
-        states = jax.tree.unflatten(structure, [like(info, leaf) for info, leaf in pairs])
-        self._epoch = meta["epoch"]
-        return SavedChunk(meta["epoch"], lanes, states)
+        return meta["epoch"], lanes, arrays
 
 
 def path_of(jobs: Sequence[Job], layout: Layout) -> Path:

@@ -55,10 +55,10 @@ class Chunk:
         events: Callable[[], Events],
         versions: dict[str, str],
         wanted: Container[int],
-        checkpoints: ChunkCheckpoints | None = None,
     ) -> None:
         self.jobs = tuple(jobs)
-        self._checkpoints = checkpoints
+        self.checkpoints = ChunkCheckpoints(jobs, programs.layout)
+        self.checkpoint: Callable[[], object] = self.write_checkpoint
         self._programs = programs
         self._lanes = [
             _Lane(job, place, programs, events(), versions)
@@ -70,6 +70,11 @@ class Chunk:
         self._parked: Any = None
         self._epoch = 0
         self._flushed = time.monotonic()
+
+    @property
+    def nums(self) -> list[int]:
+        """The numbers of its jobs."""
+        return [job.num for job in self.jobs]
 
     @property
     def active(self) -> list[Job]:
@@ -108,26 +113,34 @@ class Chunk:
             try:
                 check()
             except InterruptionError:
-                self._checkpoint()
+                self.checkpoint()
                 raise
             active, before = len(self.active), self._epoch
             training = self._programs.experiment.training
             end = min(training.next_evaluated(before), last)
             self._epoch = min(end, before + self._programs.most)
             self._train(range(before + 1, self._epoch + 1), evaluated=self._epoch == end)
-            if self._checkpoints and self._checkpoints.is_due(self._epoch):
-                self._checkpoint()
+            if self.is_checkpoint_due:
+                self.checkpoint()
             progress(active * (self._epoch - before), self._epoch)
 
     def _saved(self) -> SavedChunk | None:
         """The chunk as its checkpoint has it, if there is one."""
         wanted = {lane.job.num for lane in self._lanes}
-        return self._checkpoints and self._checkpoints.read(wanted, self._programs.states)
+        return self.checkpoints.read(wanted, self._programs.states)
 
-    def _checkpoint(self) -> None:
-        if self._checkpoints and self._epoch:
-            lanes = {lane.job.num: lane.saved for lane in self._lanes}
-            self._checkpoints.write(SavedChunk(self._epoch, lanes, by_lane(self._states)))
+    @property
+    def is_checkpoint_due(self) -> bool:
+        """Whether a checkpoint is due now."""
+        return self.checkpoints.is_due(self._epoch)
+
+    def write_checkpoint(self) -> bool:
+        """Write a checkpoint; whether the chunk now has one that is its state."""
+        if not self._epoch:
+            return False
+        lanes = {lane.job.num: lane.saved for lane in self._lanes}
+        states = self._parked if self._states is None else by_lane(self._states)
+        return self.checkpoints.write(SavedChunk(self._epoch, lanes, states))
 
     def end(self, status: str, error: str | None, nums: Container[int] | None = None) -> None:
         """End the jobs that are still active, or those of `nums`, with this status."""
@@ -186,6 +199,7 @@ class Chunk:
         ]
         self._parked = jax.tree.map(lambda *rows: np.stack(rows), *states)
         self._epoch = max(chunk._epoch for chunk in chunks)
+        self.checkpoints.follow([chunk.checkpoints for chunk in chunks])
         lanes = {lane.job.num: lane for chunk in chunks for lane in chunk._lanes}
         for place, job in enumerate(self.jobs):
             if job.num in lanes:

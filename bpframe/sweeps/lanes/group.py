@@ -12,7 +12,6 @@ from bpframe.runs.interruption import InterruptionError
 from bpframe.runs.listeners import Events
 from bpframe.runs.provenance import origin, plugin_code, versions
 from bpframe.sweeps.hydra.jobs import Job
-from bpframe.sweeps.lanes.checkpoint import ChunkCheckpoints
 from bpframe.sweeps.lanes.chunk import Chunk, Progress
 from bpframe.sweeps.lanes.data import DataCache, LaneData
 from bpframe.sweeps.lanes.partition import devices_of
@@ -87,8 +86,7 @@ class Group:
 
         """
         with self.computing():
-            checkpoints = ChunkCheckpoints(jobs, layout)
-            chunk = self.chunk(jobs, layout, events, wanted, checkpoints)
+            chunk = self.chunk(jobs, layout, events, wanted)
             with writing_what_is_done([chunk], done):
                 chunk.start()
                 chunk.advance(self.experiment.training.epochs, check, progress)
@@ -99,11 +97,9 @@ class Group:
         layout: Layout,
         events: Callable[[], Events],
         wanted: Container[int],
-        checkpoints: ChunkCheckpoints | None = None,
     ) -> Chunk:
         """A chunk, not yet started."""
-        told = versions(self.experiment)
-        return Chunk(jobs, self.trace(layout), events, told, wanted, checkpoints)
+        return Chunk(jobs, self.trace(layout), events, versions(self.experiment), wanted)
 
     def compiled(self, layout: Layout) -> LanePrograms:
         """The programs of a chunk."""
