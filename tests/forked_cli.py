@@ -89,6 +89,12 @@ def fails_as_told(
         assert "Error" not in last
 
 
+def share(writes: int, stride: int, fault: str) -> range:
+    """Every so many of the writes, from another one on for each fault: the faults share them."""
+    faults = (faulty_disk.KILL, *faulty_disk.ERRORS)
+    return range(1 + faults.index(fault) * stride // len(faults), writes + 1, stride)
+
+
 def lost_at(
     points: Iterable[int], folder: Path, attempt: Callable[[Path, int], None]
 ) -> dict[int, str]:
