@@ -40,7 +40,7 @@ def installed() -> Iterator[Found]:
     # Each look at a name or a version parses the whole metadata again.
     metadata = {dist: dist.metadata for dist in {point.dist for point in points} if dist}
     names = {dist: found["Name"] for dist, found in metadata.items()}
-    unique = {(names.get(point.dist, "?"), point.name): point for point in points}
+    unique = {(names[point.dist] if point.dist else "?", point.name): point for point in points}
     for (distribution, name), point in sorted(unique.items()):
         version = metadata[point.dist]["Version"] if point.dist else None
         yield Found(f"{distribution}:{name}", point.value, point.load, distribution, version)

@@ -140,7 +140,7 @@ def killed(start: Start, home: Path, seconds: float, rng: random.Random) -> bool
 def test_a_sweep_killed_at_random_moments_ends_with_the_results_of_an_undisturbed_one(
     start: Start, undisturbed: Undisturbed, tmp_path: Path
 ) -> None:
-    """Slow: a dozen processes. A sweep that ends between two kills is followed by another one."""
+    """Slow: some ten processes. A sweep that ends between two kills is followed by another one."""
     rng = random.Random(5)
     kills = sweeps = 0
     while kills < KILLS:
