@@ -35,6 +35,10 @@ finally:
         with open("writes", "w") as file:
             file.write(str(disk.count))
 """
+PRELOADED = [
+    *("bpframe.commands.train", "bpframe_plugins.optimisers", "faulty_disk"),
+    *("matplotlib.figure", "matplotlib.backends.backend_agg"),
+]
 Start = Callable[..., BaseProcess]
 
 
@@ -42,7 +46,7 @@ Start = Callable[..., BaseProcess]
 def start(tmp_path_factory: pytest.TempPathFactory) -> Start:
     """Starts the command in a folder; what is killed is not the imports."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["bpframe.commands.train", "matplotlib.figure", "faulty_disk"])
+    context.set_forkserver_preload(PRELOADED)
     needed = environment(tmp_path_factory.mktemp("home"))
     with pytest.MonkeyPatch.context() as patch:
         for name in os.environ.keys() - needed.keys():
@@ -87,6 +91,12 @@ def fails_as_told(
         assert status == 1, error
         assert re.fullmatch(rf"bpframe: {re.escape(str(folder))}\S*: .*{reason}.*", last), error
         assert "Error" not in last
+
+
+def share(writes: int, stride: int, fault: str) -> range:
+    """Every so many of the writes, from another one on for each fault: the faults share them."""
+    faults = (faulty_disk.KILL, *faulty_disk.ERRORS)
+    return range(1 + faults.index(fault) * stride // len(faults), writes + 1, stride)
 
 
 def lost_at(

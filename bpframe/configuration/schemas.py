@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from hydra.core.config_store import ConfigNode, ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from bpframe.configuration import hydra_internals
 from bpframe.errors import PluginError
 from bpframe.plugin_host.registry import ACTIVE, KINDS, PAIRS, Registry
 from bpframe.runs.checkpoint import DEFAULT
@@ -162,12 +163,14 @@ def store(registry: Registry) -> Registry:
     """
     registry = _with_schemas(registry)
     config_store = ConfigStore.instance()
-    _remove_ours(config_store.repo)
-    config_store.store(name="bpframe_schema", node=Config, provider=_PROVIDER)
+    hydra_internals.share(config_store)
+    wanted: dict[tuple[str | None, str], type[Any]] = {(None, "bpframe_schema"): Config}
     for group in GROUPS:
         for name in registry.names(group):
-            node = _schema_class(registry.offers[group][name].component, name)
-            config_store.store(group=group, name=name, node=node, provider=_PROVIDER)
+            wanted[group, name] = _schema_class(registry.offers[group][name].component, name)
+    for group, name in wanted.keys() - _keep(wanted, config_store.repo):
+        node = wanted[group, name]
+        config_store.store(group=group, name=name, node=node, provider=_PROVIDER)
     return registry
 
 
@@ -245,10 +248,18 @@ def _hashable(value: Any) -> Any:
     return tuple(map(_hashable, value)) if isinstance(value, list) else value
 
 
-def _remove_ours(repo: dict[str, Any]) -> None:
-    for key in list(repo):
-        if isinstance(repo[key], ConfigNode):
-            if repo[key].provider == _PROVIDER:
+def _keep(
+    wanted: Mapping[tuple[str | None, str], type[Any]], repo: dict[str, Any]
+) -> set[tuple[str | None, str]]:
+    """Remove our nodes from a ConfigStore, but for those that are as wanted; which these are."""
+    kept: set[tuple[str | None, str]] = set()
+    for key, found in list(repo.items()):
+        if not isinstance(found, ConfigNode):
+            kept |= _keep(wanted, found)
+        elif found.provider == _PROVIDER:
+            name = found.group, key.removesuffix(".yaml")
+            if OmegaConf.get_type(found.node) is wanted.get(name):
+                kept.add(name)
+            else:
                 del repo[key]
-        else:
-            _remove_ours(repo[key])
+    return kept

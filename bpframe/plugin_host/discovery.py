@@ -37,9 +37,12 @@ class Found(NamedTuple):
 def installed() -> Iterator[Found]:
     """The entry points of the group `bpframe`, each once."""
     points = importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)
-    unique = {(point.dist.name if point.dist else "?", point.name): point for point in points}
+    # Each look at a name or a version parses the whole metadata again.
+    metadata = {dist: dist.metadata for dist in {point.dist for point in points} if dist}
+    names = {dist: found["Name"] for dist, found in metadata.items()}
+    unique = {(names[point.dist] if point.dist else "?", point.name): point for point in points}
     for (distribution, name), point in sorted(unique.items()):
-        version = point.dist.version if point.dist else None
+        version = metadata[point.dist]["Version"] if point.dist else None
         yield Found(f"{distribution}:{name}", point.value, point.load, distribution, version)
 
 

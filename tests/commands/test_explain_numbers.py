@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -52,6 +53,7 @@ def cases() -> Iterator[tuple[str, ...]]:
     yield "cost=cross_entropy", "network.output_activation=softmax"
 
 
+@functools.cache
 def composed(overrides: tuple[str, ...]) -> bpframe.Experiment:
     hidden = () if "network.hidden=[]" in overrides else ("network.hidden=[5,4]",)
     return bpframe.compose([*DATA, *hidden, *overrides, "training.dtype=float64"])

@@ -132,6 +132,49 @@ def test_every_documented_key(overrides: tuple[str, ...], path: str, expected: A
     assert at(bpframe.compose(overrides), path) == expected
 
 
+def test_a_config_that_is_changed_leaves_the_next_as_it_was() -> None:
+    schemas.store(load_registry())
+    with composition.initialised():
+        first, expected = (composition.compose_config(["data=xor"]) for _ in range(2))
+        first.data.name = first.optimiser.eta = first.training.epochs = 7
+        first.metrics.append("accuracy")
+        again = composition.compose_config(["data=xor"])
+    assert OmegaConf.to_yaml(again) == OmegaConf.to_yaml(expected) != OmegaConf.to_yaml(first)
+
+
+class Slow(optimisers.Sgd):
+    """Sgd with another default."""
+
+    eta: float = hyperparameter(default=0.25, gt=0)
+
+
+class Paced(optimisers.Sgd):
+    """Sgd with a field more."""
+
+    pace: float = hyperparameter(default=1.0)
+
+
+class Offering:
+    """A plugin with an optimiser called `mine`."""
+
+    def __init__(self, optimiser: type[optimisers.Sgd]) -> None:
+        self.optimiser = optimiser
+
+    @hookimpl
+    def bpframe_optimisers(self) -> dict[str, Any]:
+        return {"mine": self.optimiser}
+
+
+def test_a_schema_is_that_of_the_plugins_that_are_there() -> None:
+    """None stays of those that were there before."""
+    for optimiser in (Slow, Paced, Slow):
+        found = bpframe.compose(["optimiser=mine"], plugins=[Offering(optimiser)])
+        assert found.optimiser == optimiser()
+    assert "unknown 'mine'" in refused("optimiser=mine")
+    fast = refused("optimiser=mine", "optimiser.pace=2", plugins=[Offering(Slow)])
+    assert "unknown 'pace'" in fast
+
+
 def test_layers_one_by_one() -> None:
     layers = "[{n: 30, activation: {name: leaky_relu, slope: 0.1}}, {n: 10, activation: softmax}]"
     experiment = bpframe.compose([f"network.layers={layers}", "cost=log_likelihood"])

@@ -12,10 +12,10 @@ import faulty_disk
 import forked_cli
 import pytest
 from faulty_disk import KILL
-from forked_cli import Start, fails_as_told, finish, lost_at, told, writes
+from forked_cli import Start, fails_as_told, finish, lost_at, share, told, writes
 
-# CI has a share: every so many writes. For all of them set it to 1.
-STRIDE = int(os.environ.get("BPFRAME_TEST_WRITES", "6"))
+# CI has a share: every so many writes, others for each fault. For all of them set it to 1.
+STRIDE = int(os.environ.get("BPFRAME_TEST_WRITES", "12"))
 RUN = (
     *("data.train_size=20", "network.hidden=[3]", "training.epochs=4", "checkpoint.epochs=1"),
     *("optimiser=momentum", "hydra.run.dir=run"),
@@ -78,4 +78,4 @@ def test_a_fault_at_any_write_loses_nothing(
         # A run that was complete is neither drawn again, nor has it another checkpoint.
         assert_whole(home / "run", undisturbed.folder, FILES - LAST)
 
-    assert not lost_at(range(1, undisturbed.writes + 1, STRIDE), tmp_path, fails)
+    assert not lost_at(share(undisturbed.writes, STRIDE, fault), tmp_path, fails)

@@ -89,6 +89,7 @@ def test_halving_goes_on_from_its_checkpoints(
     trained = cut_off(99)
     whole = sweep(tmp_path / "whole", static, *HALVED, most=most, halving=halving)
     turns = list(trained)
+    cut = None
     for resumed in range(len(turns)):
         trained = cut_off(1)
         with contextlib.suppress(KeyboardInterrupt):
@@ -96,6 +97,7 @@ def test_halving_goes_on_from_its_checkpoints(
                 tmp_path / "cut", static, *HALVED, most=most, resumes=resumed > 0, halving=halving
             )
         assert trained == [turns[resumed]], "each turn is made once"
+    assert cut
     for num in range(len(HALVED)):
         assert cut.bits(num) == whole.bits(num)
     assert not (tmp_path / "cut" / ".checkpoints").exists()

@@ -12,12 +12,12 @@ import faulty_disk
 import forked_cli
 import pytest
 from faulty_disk import KILL
-from forked_cli import Start, fails_as_told, finish, lost_at, told, writes
+from forked_cli import Start, fails_as_told, finish, lost_at, share, told, writes
 
 from bpframe.sweeps import ledger
 
-# CI has a share: every so many writes. For all of them set it to 1.
-STRIDE = int(os.environ.get("BPFRAME_TEST_WRITES", "30"))
+# CI has a share: every so many writes, others for each fault. For all of them set it to 1.
+STRIDE = int(os.environ.get("BPFRAME_TEST_WRITES", "60"))
 JOBS = 4
 SWEEP = (
     *("-m", "data.train_size=20", "network.hidden=[3]", "training.epochs=2", "checkpoint.epochs=1"),
@@ -89,4 +89,4 @@ def test_a_fault_at_any_write_loses_nothing(
         assert finish(start, home, *again) == (0, "")
         assert_whole(folder, undisturbed.folder)
 
-    assert not lost_at(range(1, undisturbed.writes + 1, STRIDE), tmp_path, fails)
+    assert not lost_at(share(undisturbed.writes, STRIDE, fault), tmp_path, fails)

@@ -27,7 +27,7 @@ from bpframe.sweeps import ledger
 
 JOBS = 16
 # CI has a share of them. For an hour of kills set it to 1000, and run this file with -m slow.
-KILLS = int(os.environ.get("BPFRAME_TEST_KILLS", "12"))
+KILLS = int(os.environ.get("BPFRAME_TEST_KILLS", "6"))
 SWEPT = (
     *("-m", "data.train_size=20", "network.hidden=[3]", "training.epochs=2"),
     *("network.activation=sigmoid,tanh", "seed=0,1,2,3", "optimiser.eta=0.1,0.2"),
@@ -140,7 +140,7 @@ def killed(start: Start, home: Path, seconds: float, rng: random.Random) -> bool
 def test_a_sweep_killed_at_random_moments_ends_with_the_results_of_an_undisturbed_one(
     start: Start, undisturbed: Undisturbed, tmp_path: Path
 ) -> None:
-    """Slow: a dozen processes. A sweep that ends between two kills is followed by another one."""
+    """Slow: some ten processes. A sweep that ends between two kills is followed by another one."""
     rng = random.Random(5)
     kills = sweeps = 0
     while kills < KILLS:
