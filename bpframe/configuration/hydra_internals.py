@@ -21,7 +21,6 @@ from bpframe.errors import BpframeError
 if TYPE_CHECKING:
     from hydra._internal.callbacks import Callbacks
     from hydra.core.config_search_path import ConfigSearchPath
-    from hydra.core.config_store import ConfigStore
     from hydra.core.override_parser.types import Override
     from hydra.core.utils import JobReturn
     from hydra.plugins.launcher import Launcher
@@ -38,7 +37,6 @@ __all__ = [
     "returned",
     "run_hydra",
     "search_path",
-    "share",
     "value_text",
     "yaml_dumper",
 ]
@@ -83,14 +81,6 @@ def create_hydra(task_name: str, path: ConfigSearchPath) -> None:
 
         create = Hydra.create_main_hydra2
     create(task_name=task_name, config_search_path=path)
-
-
-def share(store: ConfigStore) -> None:
-    """Have Hydra compose with the ConfigStore itself in place of a copy, a third of its time.
-
-    Each node that it takes out is copied all the same.
-    """
-    store.__deepcopy__ = lambda _: store  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def callbacks(cfg: DictConfig | None = None) -> Callbacks:

@@ -15,7 +15,6 @@ from hydra.core.config_store import ConfigNode, ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from bpframe.configuration import hydra_internals
 from bpframe.errors import PluginError
 from bpframe.plugin_host.registry import ACTIVE, KINDS, PAIRS, Registry
 from bpframe.runs.checkpoint import DEFAULT
@@ -163,7 +162,8 @@ def store(registry: Registry) -> Registry:
     """
     registry = _with_schemas(registry)
     config_store = ConfigStore.instance()
-    hydra_internals.share(config_store)
+    # Hydra copies it whole to compose, a third of the time, and again each node that it takes out.
+    config_store.__deepcopy__ = lambda _: config_store  # pyright: ignore[reportAttributeAccessIssue]
     wanted: dict[tuple[str | None, str], type[Any]] = {(None, "bpframe_schema"): Config}
     for group in GROUPS:
         for name in registry.names(group):
