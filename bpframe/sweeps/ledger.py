@@ -14,7 +14,7 @@ from typing import IO, Any
 from filelock import FileLock
 
 from bpframe.errors import OutputError
-from bpframe.files import is_partial, open_own, write_whole
+from bpframe.files import is_partial, open_own, remove_partials, write_whole
 from bpframe.runs.checksums import opened_lines, sealed_line, whole
 from bpframe.runs.folder import check_can_be_made
 from bpframe.runs.locks import LOCK, locked
@@ -73,6 +73,7 @@ class Ledger:
         ledger = cls(folder)
         ledger._lock = _locked(folder)
         try:
+            remove_partials(folder)  # a report of this very moment would have to be made again
             ledger._open()
         except OSError as error:
             ledger.close()

@@ -24,36 +24,31 @@ SWEEP = (
     *("seed=0,1,2,3", "hydra.launcher.lanes=2", "plots=true", "hydra.sweep.dir=sweep"),
 )  # two chunks
 SEARCH = (
-    *("-m", "hydra/sweeper=search", "data.train_size=20", "network.hidden=[3]", "seed=tag(any,0)"),
+    *("-m", "hydra/sweeper=search", "data.train_size=20", "network.hidden=[3]"),
     *("training.epochs=4", "checkpoint.epochs=1", "optimiser.eta=interval(0.1,1)"),
     *("hydra.sweeper.n_trials=4", "hydra.sweeper.batch=4", "hydra.sweeper.halving.first=1"),
     *("hydra.sweeper.halving.factor=2", "hydra.sweep.dir=sweep"),
 )
-FILES = {
-    *("best.yaml", "multirun.yaml", "report.html", "results.csv", "results.jsonl", "results.png"),
-    *(".lock", "sweep.jsonl"),
-}
-JOB_FILES = {
-    *(".hydra", "bpframe.log", "learning_curves.png", "metrics.jsonl", "params.safetensors"),
-    *("best.safetensors", "summary.json"),
-}
-
 start = forked_cli.start
 
 
 class Undisturbed(NamedTuple):
-    """A sweep that nothing happened to, and the number of its writes."""
+    """A sweep that nothing happened to, the command of it, and the number of its writes."""
 
     folder: Path
+    command: tuple[str, ...]
     writes: int
 
 
-@pytest.fixture(scope="module")
-def undisturbed(start: Start, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
-    home = tmp_path_factory.mktemp("undisturbed")
-    assert finish(start, home, *SWEEP) == (0, "")
+@pytest.fixture(scope="module", params=[SWEEP, SEARCH], ids=["grid", "search with halving"])
+def undisturbed(
+    request: pytest.FixtureRequest, start: Start, tmp_path_factory: pytest.TempPathFactory
+) -> Undisturbed:
+    home, command = tmp_path_factory.mktemp("undisturbed"), request.param
+    assert finish(start, home, *command) == (0, "")
     shutil.rmtree(home / "sweep")
-    return Undisturbed(home / "sweep", writes(start, home, SWEEP, home / "sweep"))
+    folder = home / "sweep"
+    return Undisturbed(folder, command, writes(start, home, command, folder))
 
 
 def rows(folder: Path) -> list[dict[str, Any]]:
@@ -62,17 +57,20 @@ def rows(folder: Path) -> list[dict[str, Any]]:
     return [{key: row[key] for key in row if key not in ("timing", "checksum")} for row in found]
 
 
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
 def assert_whole(folder: Path, undisturbed: Path) -> None:
-    names = {path.name for path in folder.iterdir()}
-    assert names == FILES | {str(num) for num in range(JOBS)}
+    assert names(folder) == names(undisturbed)
     assert rows(folder) == rows(undisturbed)
     assert (folder / "best.yaml").read_bytes() == (undisturbed / "best.yaml").read_bytes()
     for num in range(JOBS):
         job, other = folder / str(num), undisturbed / str(num)
-        assert {path.name for path in job.iterdir()} == JOB_FILES
+        assert names(job) == names(other)
         assert told(job) == told(other)
-        params = "params.safetensors"
-        assert (job / params).read_bytes() == (other / params).read_bytes()
+        for params in ("params.safetensors", "best.safetensors"):
+            assert (job / params).read_bytes() == (other / params).read_bytes()
 
 
 @pytest.mark.slow
@@ -84,8 +82,8 @@ def test_a_fault_at_any_write_loses_nothing(
 
     def fails(home: Path, at: int) -> None:
         folder = home / "sweep"
-        fails_as_told(start, home, SWEEP, (folder, fault, at))
-        again = ("resume", "sweep") if ledger.holds(folder) else SWEEP
+        fails_as_told(start, home, undisturbed.command, (folder, fault, at))
+        again = ("resume", "sweep") if ledger.holds(folder) else undisturbed.command
         assert finish(start, home, *again) == (0, "")
         assert_whole(folder, undisturbed.folder)
 
