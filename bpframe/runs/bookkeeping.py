@@ -33,7 +33,7 @@ from bpframe.training.devices import DeviceExamples
 from bpframe.training.metric_folds import Totals
 from bpframe.training.orders import epoch_orders
 from bpframe.training.step import State
-from bpframe.training.turn import Outcome, Trained
+from bpframe.training.turn import Evaluated, Trained
 
 OnEpoch = Callable[[EpochRecord], None]
 """Called with the record of each evaluated epoch."""
@@ -96,7 +96,7 @@ class Recorder:
     def take(
         self,
         epochs: range,
-        outcome: Outcome | Trained,
+        outcome: Evaluated | Trained,
         seconds: float,
         *,
         sets: Mapping[str, DeviceExamples],
@@ -222,7 +222,7 @@ def _share(totals: Totals, n: int) -> float | None:
 
 
 def epoch_record(
-    epoch: int, outcome: Outcome, *, sizes: Mapping[str, int], seconds: float
+    epoch: int, outcome: Evaluated, *, sizes: Mapping[str, int], seconds: float
 ) -> EpochRecord:
     """The record of an epoch from host values; `sizes` are the examples in each split."""
     return EpochRecord(

@@ -19,7 +19,7 @@ from bpframe.training.orders import padded
 from bpframe.training.portions import longest_portion
 from bpframe.training.precision import precision, wide_dtype
 from bpframe.training.step import State
-from bpframe.training.turn import Outcome, Trained, train, turn
+from bpframe.training.turn import Evaluated, Trained, train, turn
 
 _turn = jax.jit(turn, compiler_options=EPOCH_OPTIONS)
 _train = jax.jit(train, compiler_options=EPOCH_OPTIONS)
@@ -47,7 +47,7 @@ class Programs:
 
     def turn(
         self, state: State, orders: np.ndarray, *, evaluated: bool
-    ) -> tuple[State, Outcome | Trained]:
+    ) -> tuple[State, Evaluated | Trained]:
         """Some epochs in `orders` (epochs, n), whose last is evaluated or not; see `turn`."""
         count = len(orders)
         name = ("turn" if evaluated else "train") if count else "start"

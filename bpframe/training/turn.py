@@ -25,7 +25,7 @@ from bpframe.training.precision import wide_dtype
 from bpframe.training.step import State
 
 
-class Outcome(NamedTuple):
+class Evaluated(NamedTuple):
     """What a turn gives besides the new state.
 
     Attributes:
@@ -68,7 +68,7 @@ def turn(
     orders: Array,
     count: Array,
     sets: Mapping[str, DeviceExamples],
-) -> tuple[State, Outcome]:
+) -> tuple[State, Evaluated]:
     """Train, evaluate, measure and steer.
 
     Args:
@@ -122,4 +122,4 @@ def turn(
             n_validation=n_validation,
         )
         state = state._replace(steering=steered)
-    return state, Outcome(train, validation, columns, finite, stop)
+    return state, Evaluated(train, validation, columns, finite, stop)

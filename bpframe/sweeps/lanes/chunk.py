@@ -29,7 +29,7 @@ from bpframe.training.metric_folds import Totals
 from bpframe.training.orders import epoch_orders
 from bpframe.training.precision import precision
 from bpframe.training.step import State
-from bpframe.training.turn import Outcome, Trained
+from bpframe.training.turn import Evaluated, Trained
 
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 """Errors of the disk itself, with which another job will fare no better."""
@@ -218,7 +218,7 @@ class Chunk:
         )
         self._take(by_lane(outcomes), epochs, started)
 
-    def _take(self, outcomes: Outcome | Trained, epochs: range, started: float) -> None:
+    def _take(self, outcomes: Evaluated | Trained, epochs: range, started: float) -> None:
         """Tell each active lane what a turn gave it; write lines that have waited long enough."""
         lanes = [lane for lane in self._lanes if lane.ending is None]
         seconds = (time.perf_counter() - started) / max(1, len(lanes))
@@ -313,7 +313,7 @@ class _Lane:
     def take(
         self,
         epochs: range,
-        outcome: Outcome | Trained,
+        outcome: Evaluated | Trained,
         seconds: float,
         before: Callable[[], State],
     ) -> None:

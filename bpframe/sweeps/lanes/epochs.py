@@ -17,7 +17,7 @@ from bpframe.training.experiment import Experiment
 from bpframe.training.metric_folds import Totals
 from bpframe.training.precision import wide_dtype
 from bpframe.training.step import State
-from bpframe.training.turn import Outcome, Trained, turn
+from bpframe.training.turn import Evaluated, Trained, turn
 
 
 def over_blocks(program: Callable[..., Any], *trees: Any) -> Any:
@@ -41,8 +41,8 @@ def turns(
     sets: Mapping[str, DeviceExamples],
     *,
     shared: bool,
-    program: Callable[..., tuple[State, Outcome | Trained]] = turn,
-) -> tuple[State, Outcome | Trained]:
+    program: Callable[..., tuple[State, Evaluated | Trained]] = turn,
+) -> tuple[State, Evaluated | Trained]:
     """A turn of each of the lanes of one device, or `train` for its first epochs; see `turn`.
 
     A lane that is not active, or whose values are not finite, keeps the state before.
@@ -51,7 +51,7 @@ def turns(
 
     def lane(
         experiment: Experiment, state: State, active: Array, orders: Array = orders
-    ) -> tuple[State, Outcome | Trained]:
+    ) -> tuple[State, Evaluated | Trained]:
         new, outcome = program(experiment, state, orders, count, sets)
         keep = active & outcome.finite
         return jax.tree.map(lambda old, new: jnp.where(keep, new, old), state, new), outcome
@@ -59,7 +59,7 @@ def turns(
     # A jit of its own, so that it is traced once for its shapes and for its use.
     train = jax.jit(functools.partial(_over_lanes, lane))
 
-    def block(own: tuple[Any, ...]) -> tuple[State, Outcome | Trained]:
+    def block(own: tuple[Any, ...]) -> tuple[State, Evaluated | Trained]:
         nothing = jax.tree.map(
             lambda info: jnp.zeros(info.shape, info.dtype), jax.eval_shape(train, *own)[1]
         )
@@ -68,11 +68,11 @@ def turns(
     return jax.lax.map(block, own)
 
 
-def start(experiments: Experiment, states: State, sets: Mapping[str, DeviceExamples]) -> Outcome:
+def start(experiments: Experiment, states: State, sets: Mapping[str, DeviceExamples]) -> Evaluated:
     """Evaluate the lanes of one device before training: a turn without epochs."""
     no_orders = jnp.zeros((0, sets["train"].x.shape[0]), jnp.int32)
 
-    def lane(experiment: Experiment, state: State) -> Outcome:
+    def lane(experiment: Experiment, state: State) -> Evaluated:
         return turn(experiment, state, no_orders, jnp.zeros((), jnp.int32), sets)[1]
 
     return over_blocks(lane, experiments, states)

@@ -30,7 +30,7 @@ from bpframe.training.orders import padded
 from bpframe.training.portions import longest_portion
 from bpframe.training.precision import precision, wide_dtype
 from bpframe.training.step import State
-from bpframe.training.turn import Outcome, Trained, train, turn
+from bpframe.training.turn import Evaluated, Trained, train, turn
 
 # The parameters of the lanes that a CPU trains side by side: with about so many bytes they stay in
 # a core's cache. Of 784-30-10 (95 KB a lane) 8 lanes at a time took 0.88 of the time that 32 took,
@@ -132,7 +132,7 @@ class LanePrograms:
         """The initial states of the stacked experiments; see `stack_exact` for `exact`."""
         return self._compiled["initial"](experiments, exact)
 
-    def start(self, experiments: Experiment, states: State) -> Outcome:
+    def start(self, experiments: Experiment, states: State) -> Evaluated:
         """Evaluate before training; see `epochs.start`."""
         return self._compiled["start"](experiments, states, self.data.sets)
 
@@ -144,7 +144,7 @@ class LanePrograms:
         orders: np.ndarray,
         *,
         evaluated: bool,
-    ) -> tuple[State, Outcome | Trained]:
+    ) -> tuple[State, Evaluated | Trained]:
         """Train the active lanes for some epochs; the others keep their state, and their outcomes
         mean nothing.
 
