@@ -142,11 +142,14 @@ def assert_as_alone(swept: Swept, num: int, folder: Path, dtype: str = "float32"
         assert summary[name] == expected[name], name
     assert (summary["error"] is None) == (expected["error"] is None)
     assert list(summary) == list(expected)
-    params = load_file(folder / "params.safetensors")
-    assert list(swept.params(num)) == list(params)
-    for name, array in swept.params(num).items():
-        assert array.dtype == params[name].dtype == dtype
-        np.testing.assert_allclose(array, params[name], rtol=50 * near, atol=5 * near, err_msg=name)
+    for file in ("params.safetensors", "best.safetensors"):
+        params, own = load_file(folder / file), load_file(swept.folder / str(num) / file)
+        assert list(own) == list(params)
+        for name, array in own.items():
+            assert array.dtype == params[name].dtype == dtype
+            np.testing.assert_allclose(
+                array, params[name], rtol=50 * near, atol=5 * near, err_msg=f"{file} {name}"
+            )
 
 
 # Lanes whose costs have no bound, so that one can diverge, with all that steers a run. 25 examples

@@ -1,5 +1,7 @@
 """Targets are checked against what the cost is defined for, wherever data come from."""
 
+import json
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -119,3 +121,31 @@ def test_a_better_suited_cost_is_named(main: test_cli.Main, cost, times):
         ended = main(*words)
         assert (ended.status, ended.err) == (0, "")
         assert " ".join(ended.out.split()).count(HINT) == times
+
+
+REGRESSION = (
+    *("data=inline", "data.x=[[1],[2],[3]]", "data.y=[[10],[20],[30]]", "training.batch_size=3"),
+    *("network.hidden=[2]", "network.output_activation=linear", "cost=quadratic"),
+    *("training.epochs=2", "hydra.sweep.dir=sweep"),
+)
+
+
+def test_a_sweep_of_a_regression_is_compared_by_cost(main: test_cli.Main, tmp_path):
+    ended = main("-m", *REGRESSION, "optimiser.eta=0.01,0.001")
+    assert (ended.status, ended.err) == (0, "")
+    assert "targets are no classes: jobs are compared by best_validation_cost" in ended.out
+    lines = (tmp_path / "sweep" / "results.jsonl").read_text().splitlines()
+    metrics = [json.loads(line)["metrics"] for line in lines]
+    assert [found["best_validation_accuracy"] for found in metrics] == [None, None]
+    costs = [found["best_validation_cost"] for found in metrics]
+    best = (tmp_path / "sweep" / "best.yaml").read_text()
+    assert f"eta: {[0.01, 0.001][costs.index(min(costs))]}" in best
+
+
+def test_a_search_of_a_regression_asks_for_the_cost(main: test_cli.Main, tmp_path):
+    search = ("hydra/sweeper=search", "hydra.sweeper.n_trials=2")
+    ended = main("-m", *search, *REGRESSION, "optimiser.eta=interval(0.001,0.01)")
+    assert ended.status == 1
+    assert "2 of 2 jobs cannot be run, and nothing was trained" in ended.err
+    assert "sweep.objective: best_validation_accuracy has no meaning for these data" in ended.err
+    assert ended.err.endswith("set sweep.objective=best_validation_cost\n")
