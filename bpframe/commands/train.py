@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
@@ -22,7 +23,13 @@ from bpframe.commands import console, plugins, sweeps, trust
 from bpframe.commands import resume as resuming
 from bpframe.commands.explanation import explain as explained
 from bpframe.commands.resume import Resumed
-from bpframe.configuration import assembly, composition, hydra_internals, schemas
+from bpframe.configuration import (
+    assembly,
+    composition,
+    hydra_internals,
+    job_logging,
+    schemas,
+)
 from bpframe.configuration.plugin_settings import plugin_settings
 from bpframe.data import Data
 from bpframe.errors import ConfigError, DivergenceError, OutputError, printable, unknown
@@ -172,9 +179,7 @@ def _sweeps(args: Namespace, registry: Registry) -> bool:
     if not _may_set_the_mode(args):
         return False
     with composition.initialised(args.config_path, args.config_dir), registry.explaining():
-        cfg = composition.compose_config(
-            args.overrides, name=args.config_name, mode=RunMode.MULTIRUN
-        )
+        cfg = composition.compose_sweep(args.overrides, name=args.config_name)
     return cfg.hydra.mode is RunMode.MULTIRUN
 
 
@@ -219,9 +224,8 @@ def _multirun(args: Namespace, registry: Registry, resumed: Resumed | None = Non
     path = str(args.config_path) if args.config_path else None
     command = Command(tuple(args.overrides), args.config_name, path, args.config_dir)
     with composition.initialised(args.config_path, args.config_dir), registry.explaining():
-        cfg = composition.compose_config(
-            args.overrides, name=args.config_name, mode=RunMode.MULTIRUN
-        )
+        cfg = composition.compose_sweep(args.overrides, name=args.config_name)
+        _check_logging(cfg)
         if cfg.hydra.runtime.choices["hydra/launcher"] != KEEPS_A_LEDGER:
             _check_sweep_folder(Path(str(cfg.hydra.sweep.dir)).absolute())
         if cfg.hydra.launcher.get("backend") == SUBMITIT:
@@ -278,9 +282,7 @@ def _enter(cfg: DictConfig, output_dir: Path) -> None:
     """
     with open_dict(cfg.hydra):
         cfg.hydra.runtime.output_dir = str(output_dir)
-    logging = OmegaConf.to_container(cfg.hydra.job_logging or OmegaConf.create(), resolve=True)
-    assert isinstance(logging, dict)
-    handlers = (logging.get("handlers") or {}).values()
+    handlers = (_logging(cfg, output_dir).get("handlers") or {}).values()
     paths = [output_dir / str(handler["filename"]) for handler in handlers if "filename" in handler]
     if cfg.hydra.output_subdir is not None:
         own = output_dir / str(cfg.hydra.output_subdir)
@@ -290,6 +292,29 @@ def _enter(cfg: DictConfig, output_dir: Path) -> None:
             check_no_link(path)
         except OSError as error:
             raise OutputError(f"{path}: {error.strerror}") from error
+
+
+def _logging(cfg: DictConfig, output_dir: Path) -> dict[str, Any]:
+    """The node hydra.job_logging of a job, resolved and checked."""
+    with composition.translated():
+        settings: Any = OmegaConf.to_container(cfg.hydra.job_logging, resolve=True)
+    job_logging.check(settings, output_dir)
+    return settings
+
+
+def _check_logging(master: DictConfig) -> None:
+    """Check the node hydra.job_logging of a sweep as far as it is the same for all jobs."""
+    cfg = copy.deepcopy(master)
+    output_dir = Path(str(cfg.hydra.sweep.dir)).absolute() / "0"
+    with open_dict(cfg.hydra):
+        cfg.hydra.job.id, cfg.hydra.job.num = "0", 0
+        cfg.hydra.runtime.output_dir = str(output_dir)
+    before = HydraConfig.instance().cfg
+    HydraConfig.instance().set_config(cfg)
+    try:
+        _logging(cfg, output_dir)
+    finally:
+        HydraConfig.instance().cfg = before
 
 
 def _job(cfg: DictConfig, registry: Registry) -> float | None:
