@@ -171,10 +171,11 @@ def _check_choices(overrides: Sequence[str]) -> None:
         if key in schemas.GROUPS or key.startswith("hydra/"):
             if isinstance(value, dict) and value and "/" not in key:
                 continue  # settings of the component that is chosen
-            if not isinstance(value, str | QuotedString):
+            options = _options(key)
+            if options and not isinstance(value, str | QuotedString):
                 raise ConfigError(
                     f"{override.input_line}: is no name; choose one with {key}=NAME; known: "
-                    f"{', '.join(_options(key))}"
+                    f"{', '.join(options)}"
                 )
         elif value == {} and not key.startswith("hydra."):
             raise ConfigError(f"{override.input_line}: an empty mapping sets nothing; leave it out")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import yaml
 from hydra.core.global_hydra import GlobalHydra
@@ -26,6 +28,12 @@ _NO_MAPPING = re.compile(
     r"(?:Merge error|Invalid type assigned): (?P<type>\w+) is not a subclass of (?P<wanted>\w+)\. "
     r"value: (?P<value>.*)"
 )
+_UNEXPECTED = re.compile(
+    r"^(?:token recognition error at: |(?:no viable alternative|mismatched input|missing \w+|"
+    r"extraneous input)(?: at)?(?: input)? )'(.*?)'(?: expecting .*)?$",
+    re.DOTALL,
+)
+_EVALUATED = re.compile(r"^\w+ while evaluating ")
 _NO_VALUE = re.compile(r"field '.*' is not Optional")
 _NO_LIST = re.compile(r"Invalid value assigned: \w+ is not a ListConfig, list or tuple\.")
 _CONTAINERS = {
@@ -47,14 +55,15 @@ def translated(*, missing_too: bool = True) -> Iterator[None]:
             raise
         raise missing(error) from error
     except OverrideParseException as error:
-        message = _first_line(error)
-        raise ConfigError(f"{error.override}: cannot be read as key=value: {message}") from error
+        raise ConfigError(
+            f"{error.override}: cannot be read as key=value: {_of_the_grammar(error)}"
+        ) from error
     except (HydraException, OmegaConfBaseException) as error:
         raise _config_error(error) from error
     except yaml.YAMLError as error:
         raise ConfigError(unreadable(error)) from error
     except UnicodeDecodeError as error:
-        raise ConfigError(f"a config file is not UTF-8: {error}") from error
+        raise ConfigError(_undecodable(error)) from error
 
 
 def missing(error: MissingConfigException) -> ConfigError:
@@ -69,9 +78,9 @@ def missing(error: MissingConfigException) -> ConfigError:
 def unreadable(error: yaml.YAMLError) -> str:
     """What is wrong with a text that is no YAML: its file, line and column, both from 1."""
     if isinstance(error, yaml.reader.ReaderError):
-        character = error.character
-        code = character if isinstance(character, int) else ord(character)
-        return f"{error.name}: character {error.position + 1} is not allowed: \\x{code:02x}"
+        character = error.character if isinstance(error.character, int) else ord(error.character)
+        place = _place(error.name, error.position)
+        return f"{place}: the character U+{character:04X} is not allowed"
     if not isinstance(error, yaml.MarkedYAMLError):
         return f"is no YAML: {schemas.one_line(str(error))}"
     mark = error.problem_mark or error.context_mark
@@ -80,6 +89,40 @@ def unreadable(error: yaml.YAMLError) -> str:
     where = f" (line {begun.line + 1}, column {begun.column + 1})" if begun else ""
     context = f", {error.context}{where}" if error.context else ""
     return f"{place}: {error.problem}{context}"
+
+
+def _place(name: Any, position: int) -> str:
+    """A file with the line and the column, both from 1, of a character counted from 0."""
+    try:
+        before = Path(str(name)).read_text(encoding="utf-8", errors="replace")[:position]
+    except OSError:
+        return f"{name}, character {position + 1}"
+    return f"{name}, line {before.count(chr(10)) + 1}, column {len(before) - before.rfind(chr(10))}"
+
+
+def _undecodable(error: UnicodeDecodeError) -> str:
+    """The config file that is not UTF-8, and where; Python does not say which it is."""
+    hydra = GlobalHydra.instance().hydra
+    sources = hydra.config_loader.get_sources() if hydra else []
+    for source in sources:
+        folder = Path(source.path)
+        for path in sorted(folder.rglob("*.y*ml")) if source.scheme() == "file" else ():
+            content = path.read_bytes()
+            if content == error.object or error.object in content:
+                line = content[: content.find(error.object) + error.start].count(b"\n") + 1
+                return f"{path}, line {line}: is not UTF-8 ({error.reason})"
+    return f"a config file is not UTF-8: {error.reason}"
+
+
+def _of_the_grammar(error: OverrideParseException) -> str:
+    """Where an override does not follow Hydra's grammar, without the names of its parser."""
+    text = _first_line(error.__context__ or error)
+    if match := _UNEXPECTED.search(text):
+        if "missing EQUAL" in text:
+            return "it has no ="
+        found = "it ends too early" if match[1] == "<EOF>" else f"unexpected {match[1]!r}"
+        return f"{found}; close brackets and quotes, and quote values with such characters"
+    return _EVALUATED.sub("", text)
 
 
 def _config_error(error: Exception) -> ConfigError:
@@ -145,5 +188,5 @@ def _fields(node: DictConfig) -> list[str]:
     return [str(key) for key in node if key not in ("name", "hydra")]
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
