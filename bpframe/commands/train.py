@@ -263,6 +263,9 @@ def _multirun(args: Namespace, registry: Registry, resumed: Resumed | None = Non
 
 
 def _hydra(args: Namespace, registry: Registry) -> None:
+    if args.cfg or args.help or args.info:  # errors in bpframe's words, while its groups are known
+        with composition.initialised(args.config_path, args.config_dir), registry.explaining():
+            composition.compose_config(args.overrides, name=args.config_name)
     with registry.explaining(), composition.translated():
         hydra_internals.run_hydra(
             args=args,

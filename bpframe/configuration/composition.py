@@ -15,7 +15,7 @@ from hydra.core.override_parser.types import Override, QuotedString
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from bpframe.configuration import hydra_internals, schemas
+from bpframe.configuration import hydra_internals, includes, schemas
 from bpframe.configuration.translation import missing, translated
 from bpframe.errors import ConfigError, UnknownNameError
 
@@ -78,7 +78,7 @@ def compose_config(
     """
     hydra = GlobalHydra.instance().hydra
     assert hydra is not None
-    with composing(overrides, name=name):
+    with composing(overrides, name=name or CONFIG_NAME):
         return hydra.compose_config(
             config_name=name or CONFIG_NAME,
             overrides=list(overrides),
@@ -134,7 +134,7 @@ def composing(
 ) -> Iterator[None]:
     """Check what Hydra would not, and turn its errors into a ConfigError of one line.
 
-    `name` is the primary config. See `translated`.
+    With `name`, that of the primary config, what it includes is looked through. See `translated`.
     """
     layers = [
         text
@@ -152,13 +152,17 @@ def composing(
             raise ConfigError(f"{given}: there is no key {key!r}; write {instead}")
     with translated():
         _check_choices(overrides)
+        if name is not None:
+            includes.check(name, overrides)
     try:
         with translated(missing_too=missing_too):
             yield
     except RecursionError as error:
-        raise ConfigError(_circle(name, overrides)) from error
+        raise ConfigError(
+            f"{' '.join(overrides)}: a config includes itself, or values refer to each other"
+        ) from error
     except (ValueError, TypeError) as error:
-        raise ConfigError(f"a defaults list cannot be read: {error}") from error
+        raise ConfigError(f"{' '.join(overrides)}: cannot be composed: {error}") from error
 
 
 def _check_choices(overrides: Sequence[str]) -> None:
@@ -184,20 +188,3 @@ def _check_choices(overrides: Sequence[str]) -> None:
 def _options(group: str) -> list[str]:
     hydra = GlobalHydra.instance().hydra
     return hydra.config_loader.get_group_options(group) if hydra else []
-
-
-def _circle(name: str | None, overrides: Sequence[str]) -> str:
-    """Which config includes itself, of the primary one and those that are chosen besides."""
-    chosen = [text.lstrip("+").partition("=") for text in overrides]
-    for start in (name or CONFIG_NAME, *(f"{group}/{choice}" for group, _, choice in chosen)):
-        paths = [[start]]
-        while paths:
-            path = paths.pop()
-            if path[-1] in path[:-1]:
-                circle = path[path.index(path[-1]) :]
-                return (
-                    f"config {path[-1]!r} includes itself: {' > '.join(circle)}; take it out of "
-                    "one of these defaults lists"
-                )
-            paths += [[*path, part] for part in hydra_internals.included(path[-1])]
-    return "values refer to each other in a circle"

@@ -169,7 +169,7 @@ def _remove_empty_nodes() -> None:
 def _node(overrides: list[str], name: str | None) -> Any:
     hydra = GlobalHydra.instance().hydra
     assert hydra is not None
-    with composition.composing(overrides, name=name, missing_too=False):
+    with composition.composing(overrides, name=name or composition.CONFIG_NAME, missing_too=False):
         cfg = hydra.compose_config(
             config_name=name or composition.CONFIG_NAME,
             overrides=overrides,

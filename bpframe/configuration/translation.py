@@ -34,6 +34,7 @@ _UNEXPECTED = re.compile(
     re.DOTALL,
 )
 _EVALUATED = re.compile(r"^\w+ while evaluating ")
+_NO_DELETION = re.compile(r".* does not support deletion")
 _NO_VALUE = re.compile(r"field '.*' is not Optional")
 _NO_LIST = re.compile(r"Invalid value assigned: \w+ is not a ListConfig, list or tuple\.")
 _CONTAINERS = {
@@ -170,6 +171,8 @@ def _error_of(cause: Exception) -> ConfigError | None:
         return None
     if _NO_VALUE.fullmatch(text):
         text = "null is not allowed"
+    if _NO_DELETION.fullmatch(text):
+        text = "cannot be taken away; set another value"
     if _NO_LIST.fullmatch(text):
         text = f"{cause.value!r} is not a list"
     return ConfigError(f"{key}: {_CONTAINERS.get(text, text)}")

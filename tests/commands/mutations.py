@@ -47,9 +47,9 @@ SOUND = (
     "--cfg job",
     "--cfg job data=xor network.hidden=[3,2] network.activation=tanh",
     "--cfg job data=digits data.train_size=100 training.batch_size=null",
-    "--cfg job data=mnist data.validation=none data.scale=half",
+    "--cfg job data=mnist data.root=there data.train_size=50",
     "--cfg job optimiser=adam optimiser.beta1=0.8 optimiser.eta=0.01 optimiser.epsilon=1e-7",
-    "--cfg job optimiser=momentum optimiser.mu=0.5 regulariser=l2 regulariser.lmbda=5.0",
+    "--cfg job optimiser=momentum optimiser.mu=0.5 regulariser=l2 regulariser.strength=5.0",
     "--cfg job schedule=step schedule.every=3 stopping=no_improvement stopping.patience=5",
     "--cfg job initialiser=he_normal cost=quadratic learning_rule=backprop seed=7",
     "--cfg job checkpoint.seconds=null checkpoint.epochs=2 checkpoint.keep=1 plots=true",
@@ -62,7 +62,7 @@ SOUND = (
     "explain",
     "explain data=xor network.hidden=[3,2] network.activation=tanh",
     "explain --latex cost=quadratic optimiser=adam optimiser.beta2=0.99",
-    "explain regulariser=l1 regulariser.lmbda=0.1 schedule=step schedule.every=3",
+    "explain regulariser=l1 regulariser.strength=0.1 schedule=step schedule.every=3",
     "explain network.activation={name:leaky_relu,slope:0.1} network.output_activation=softmax",
     "explain network.layers=[{n:4,activation:relu},{n:10,activation:sigmoid}]",
     "explain network.modified_neurons=[{layer:2,neuron:3,activation:softplus}]",
@@ -251,7 +251,7 @@ def _parts(texts: Sequence[str]) -> tuple[str, ...]:
     found: list[str] = []
     for text in texts:
         key, _, value = text.lstrip("+~").partition("=")
-        found += [text, key, value.strip("'\""), *re.split(r"[.@/:]", key)]
+        found += [text, key, value.strip("'\""), *re.split(r"[.@/:\s]", key)]
         found += re.findall(r"\w+", value)
     return tuple(dict.fromkeys(part for part in found if part.strip()))
 
@@ -487,7 +487,7 @@ def _is_in(config: Any, key: str, value: Any) -> bool:
 
 def _holds(config: Any, value: Any) -> bool:
     """Whether a config says what was given; a mapping may say more."""
-    if isinstance(config, str) and "${" in config:
+    if value == "???" or (isinstance(config, str) and "${" in config):  # nothing, or resolved later
         return True
     if isinstance(value, dict):
         return isinstance(config, dict) and all(
@@ -540,12 +540,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", type=int, help="the number of a case, to see it alone")
+    parser.add_argument(
+        "--sound", action="store_true", help="the lines that are changed, as they are"
+    )
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--show", action="store_true", help="show all, sound ones too")
     args = parser.parse_args(arguments)
-    chosen = [Case(tuple(shlex.split(line))) for line in SOUND if args.only is None]
-    sound = len(chosen)
-    numbered = list(enumerate(chosen, start=-sound)) + list(enumerate(cases(args.count, args.seed)))
+    numbered = list(enumerate(cases(args.count, args.seed)))
+    if args.sound:
+        numbered = [(-1 - n, Case(tuple(shlex.split(line)))) for n, line in enumerate(SOUND)]
     if args.only is not None:
         numbered = [list(enumerate(cases(args.only + 1, args.seed)))[-1]]
     with tempfile.TemporaryDirectory(prefix="mutations-") as place:
