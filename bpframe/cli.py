@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import sys
 import warnings
+from pathlib import Path
 from typing import Any
 
 VERSIONED = ("bpframe", "hydra-core", "jax")
@@ -27,7 +28,8 @@ def main() -> None:
     from bpframe.errors import BpframeError, OutputWarning, PluginWarning, described, printable
 
     def show(message: Any, category: type[Warning], *place: Any, **more: Any) -> None:
-        if issubclass(category, PluginWarning | OutputWarning):
+        is_hydras = category is UserWarning and "hydra" in Path(place[0]).parts
+        if is_hydras or issubclass(category, PluginWarning | OutputWarning):
             text = printable(" ".join(str(message).split()))
             print(f"bpframe: warning: {text}", file=sys.stderr)
         else:

@@ -157,6 +157,10 @@ def composing(
     try:
         with translated(missing_too=missing_too):
             yield
+    except KeyError as error:
+        raise ConfigError(
+            f"hydra.job.env_copy: {error} is not in the environment; set it, or leave it out"
+        ) from error
     except RecursionError as error:
         raise ConfigError(
             f"{' '.join(overrides)}: a config includes itself, or values refer to each other"

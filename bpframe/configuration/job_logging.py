@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,18 @@ def check(settings: Mapping[str, Any] | None, folder: Path) -> None:
         cause = error.__cause__ or error
         reason = f": {cause}" if isinstance(cause, ValueError | KeyError | TypeError) else ""
         raise ConfigError(f"{_NODE}: {error}{reason if cause is not error else ''}") from error
+
+
+def check_verbose(setting: Any) -> None:
+    """Refuse a value of hydra.verbose that names no loggers.
+
+    Raises:
+        ConfigError: it is neither a truth value nor the name of a logger, nor a list of names.
+
+    """
+    names = list(setting) if isinstance(setting, Sequence) else [setting]
+    if not isinstance(setting, bool | str) and not all(isinstance(name, str) for name in names):
+        raise ConfigError(f"hydra.verbose: {setting} is not true, false or names of loggers")
 
 
 def _mappings(given: Any, part: str) -> dict[str, dict[str, Any]]:

@@ -157,6 +157,8 @@ def _error_of(cause: Exception) -> ConfigError | None:
             return ConfigError(
                 f"{key}: write a field beside its name, {where}={{name: NAME, {field}: VALUE}}"
             )
+        if str(key).startswith("hydra.") and not _fields(parent):
+            return ConfigError(f"{key}: is not there to be set; add it with +{key}=VALUE")
         if name not in _fields(parent):
             return unknown(str(key), name, _groups(name) or _fields(parent))
     if not isinstance(cause, OmegaConfBaseException):
