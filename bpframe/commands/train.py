@@ -216,10 +216,10 @@ def _single(args: Namespace, registry: Registry) -> None:
             output_dir = Path(os.path.abspath(str(cfg.hydra.run.dir)))
         folder.check_unused(output_dir)
         _enter(cfg, output_dir)
+        callbacks = _callbacks(cfg)
         taken = RunFolder(output_dir)  # before Hydra writes into it
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None
-        callbacks = _callbacks(cfg)
         callbacks.on_run_start(config=cfg, config_name=args.config_name)
         with folder.writing(output_dir):
             job = run_job(

@@ -53,6 +53,8 @@ def _follow(path: list[str], done: set[str]) -> None:
         return
     try:
         parts = hydra_internals.included(last)
+    except UnicodeDecodeError:
+        raise
     except (ValueError, TypeError, AssertionError) as error:
         reason = _NO_ENTRY.sub("an entry is neither a name nor {group: name}", str(error))
         raise ConfigError(f"config {last!r}: its defaults list cannot be read: {reason}") from error

@@ -16,6 +16,7 @@ import json
 import os
 import random
 import re
+import resource
 import shlex
 import shutil
 import signal
@@ -28,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 LIMIT_S = 30
+"""How long a command may compute; it may take four times as long on a machine with other work."""
 LONGEST = 2500
 """The most characters of an error."""
 
@@ -324,13 +326,14 @@ def prepare(home: Path) -> None:
         assert ended.status == 0, ended
 
 
-def run(arguments: Sequence[str], home: Path, limit_s: float = LIMIT_S) -> Ended:
+def run(arguments: Sequence[str], home: Path, limit_s: int = LIMIT_S) -> Ended:
     """What `python -m bpframe` does with the arguments, in a fork of this process."""
     out, err = (home.with_name(f"{home.name}.{name}") for name in ("out", "err"))
     child = os.fork()
     if child == 0:
+        resource.setrlimit(resource.RLIMIT_CPU, (limit_s, limit_s))
         _become(arguments, home, out, err)
-    end = time.monotonic() + limit_s
+    end = time.monotonic() + 4 * limit_s
     found, status = os.waitpid(child, os.WNOHANG)
     while not found and time.monotonic() < end:
         time.sleep(0.004)
@@ -369,6 +372,8 @@ def judge(case: Case, ended: Ended, home: Path) -> list[str]:
     if ended.status is None:
         return ["hangs"]
     faults = []
+    if ended.status in (-signal.SIGXCPU, -signal.SIGKILL):
+        return ["hangs"]
     if ended.status not in (0, 1):
         faults.append(f"ends with status {ended.status}")
     lines = [line for line in ended.err.splitlines() if not line.startswith("bpframe: warning: ")]
@@ -407,6 +412,7 @@ def _changed_lines(case: Case) -> list[str]:
     changed = [line for line in after if line not in before]
     changed += [line for line in before if line not in after]
     changed += [line for line, count in Counter(after).items() if count > 1]
+    changed += [line for line in after if line.strip()][-1:]  # where a file is cut, it has no value
     return [line.strip(" -").replace(":", "=", 1) for line in changed]
 
 
