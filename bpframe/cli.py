@@ -6,10 +6,13 @@ import importlib.metadata
 import os
 import sys
 import warnings
+from pathlib import Path
 from typing import Any
 
 VERSIONED = ("bpframe", "hydra-core", "jax")
 FULL_ERROR = "HYDRA_FULL_ERROR"
+LONGEST = 2000
+"""The most characters of a line of an error; it may quote what was given, of any length."""
 
 
 def main() -> None:
@@ -27,7 +30,8 @@ def main() -> None:
     from bpframe.errors import BpframeError, OutputWarning, PluginWarning, described, printable
 
     def show(message: Any, category: type[Warning], *place: Any, **more: Any) -> None:
-        if issubclass(category, PluginWarning | OutputWarning):
+        is_hydras = category is UserWarning and "hydra" in Path(place[0]).parts
+        if is_hydras or issubclass(category, PluginWarning | OutputWarning):
             text = printable(" ".join(str(message).split()))
             print(f"bpframe: warning: {text}", file=sys.stderr)
         else:
@@ -77,8 +81,15 @@ def _is_meant(error: SystemExit) -> bool:
 def _fail(message: str, status: int = 1) -> None:
     from bpframe.errors import printable
 
-    print(f"bpframe: {printable(message)}", file=sys.stderr)
+    lines = [_shortened(line) for line in printable(message).split("\n")]
+    print("bpframe:", "\n".join(lines), file=sys.stderr)
     sys.exit(status)
+
+
+def _shortened(line: str) -> str:
+    """A line that a screen can hold, without the middle of what is longer."""
+    left = len(line) - LONGEST
+    return f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}" if left > 0 else line
 
 
 def _dispatch(arguments: list[str]) -> None:

@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 import os
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobStatus, configure_log, run_job
+from hydra.errors import HydraException
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
 from bpframe.commands import console, plugins, sweeps, trust
 from bpframe.commands import resume as resuming
 from bpframe.commands.explanation import explain as explained
 from bpframe.commands.resume import Resumed
-from bpframe.configuration import assembly, composition, hydra_internals, schemas
+from bpframe.configuration import (
+    assembly,
+    composition,
+    hydra_internals,
+    job_logging,
+    schemas,
+)
 from bpframe.configuration.plugin_settings import plugin_settings
 from bpframe.data import Data
 from bpframe.errors import ConfigError, DivergenceError, OutputError, printable, unknown
@@ -59,10 +68,9 @@ def train(arguments: list[str]) -> None:
     if args.multirun or _may_set_the_mode(args):
         args.overrides = grid.in_step(args.overrides)
     registry = _registry(args, trust.note)
-    other = (args.help, args.hydra_help, args.cfg, args.info, args.shell_completion)
     if args.shell_completion:
         _leave_subcommand_out()
-    if any(other) or args.experimental_rerun:
+    if any((args.help, args.hydra_help, args.cfg, args.info, args.shell_completion)):
         _hydra(args, registry)
     elif args.multirun or _sweeps(args, registry):
         _multirun(args, registry)
@@ -75,6 +83,14 @@ def explain(arguments: list[str]) -> None:
     parser = _parser()
     parser.add_argument("--latex", action="store_true")
     args = _parsed(parser, arguments)
+    if args.help:
+        print(parser.format_help())
+        return
+    for name in ("run", "multirun", "cfg", "info", "hydra_help", "shell_completion", "resolve"):
+        if getattr(args, name):
+            raise ConfigError(
+                f"command line: --{name.replace('_', '-')} does not go with explain; leave it out"
+            )
     registry = _registry(args, trust.note)
     with composition.initialised(args.config_path, args.config_dir), registry.explaining():
         cfg = composition.compose_config(args.overrides, name=args.config_name)
@@ -136,12 +152,18 @@ def _parser() -> ArgumentParser:
 
 def _parsed(parser: ArgumentParser, arguments: list[str]) -> Namespace:
     args = parser.parse_args(arguments)
+    if args.experimental_rerun:
+        raise ConfigError(
+            "--experimental-rerun: is not for runs of bpframe; run one again with --config-path "
+            "RUN/.hydra, or go on with bpframe resume RUN"
+        )
+    if args.config_name == "":
+        raise ConfigError("--config-name: '' is no name of a config")
     # Hydra reads a relative --config-path from the program's own folder; users mean theirs.
     args.config_path = Path(args.config_path).absolute() if args.config_path else None
-    if args.config_dir:
-        extra = Path(args.config_dir).absolute()
-        if not extra.is_dir():
-            raise ConfigError(f"--config-dir: {extra} is not a folder")
+    for option, given in (("path", args.config_path), ("dir", args.config_dir)):
+        if given and not Path(given).is_dir():
+            raise ConfigError(f"--config-{option}: {Path(given).absolute()} is not a folder")
     return args
 
 
@@ -172,9 +194,7 @@ def _sweeps(args: Namespace, registry: Registry) -> bool:
     if not _may_set_the_mode(args):
         return False
     with composition.initialised(args.config_path, args.config_dir), registry.explaining():
-        cfg = composition.compose_config(
-            args.overrides, name=args.config_name, mode=RunMode.MULTIRUN
-        )
+        cfg = composition.compose_sweep(args.overrides, name=args.config_name)
     return cfg.hydra.mode is RunMode.MULTIRUN
 
 
@@ -192,13 +212,14 @@ def _single(args: Namespace, registry: Registry) -> None:
             cfg = composition.compose_config(args.overrides, name=args.config_name)
             experiment = assembly.assemble(cfg, registry)
         data = loading.load(experiment)
-        output_dir = Path(str(cfg.hydra.run.dir)).absolute()
+        with composition.translated():
+            output_dir = Path(os.path.abspath(str(cfg.hydra.run.dir)))
         folder.check_unused(output_dir)
         _enter(cfg, output_dir)
+        callbacks = _callbacks(cfg)
         taken = RunFolder(output_dir)  # before Hydra writes into it
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None
-        callbacks = hydra_internals.callbacks(cfg)
         callbacks.on_run_start(config=cfg, config_name=args.config_name)
         with folder.writing(output_dir):
             job = run_job(
@@ -219,17 +240,18 @@ def _multirun(args: Namespace, registry: Registry, resumed: Resumed | None = Non
     path = str(args.config_path) if args.config_path else None
     command = Command(tuple(args.overrides), args.config_name, path, args.config_dir)
     with composition.initialised(args.config_path, args.config_dir), registry.explaining():
-        cfg = composition.compose_config(
-            args.overrides, name=args.config_name, mode=RunMode.MULTIRUN
-        )
+        cfg = composition.compose_sweep(args.overrides, name=args.config_name)
+        with composition.translated():
+            sweep_dir = Path(str(cfg.hydra.sweep.dir)).absolute()
+        _check_logging(cfg, sweep_dir)
         if cfg.hydra.runtime.choices["hydra/launcher"] != KEEPS_A_LEDGER:
-            _check_sweep_folder(Path(str(cfg.hydra.sweep.dir)).absolute())
+            _check_sweep_folder(sweep_dir)
         if cfg.hydra.launcher.get("backend") == SUBMITIT:
             trusting = resumed.trusting if resumed else trust.note
-            trusting(trust.results_of(Path(str(cfg.hydra.sweep.dir))))
+            trusting(trust.results_of(sweep_dir))
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None
-        callbacks = hydra_internals.callbacks(cfg)
+        callbacks = _callbacks(cfg)
         callbacks.on_multirun_start(config=cfg, config_name=args.config_name)
         task = SweepTask(
             lambda cfg: _job(cfg, registry),
@@ -240,11 +262,14 @@ def _multirun(args: Namespace, registry: Registry, resumed: Resumed | None = Non
             accepts_changes=resumed is not None and resumed.accepts_changes,
         )
         with composition.translated():
-            sweeper = Plugins.instance().instantiate_sweeper(
-                config=cfg,
-                hydra_context=HydraContext(config_loader=hydra.config_loader, callbacks=callbacks),
-                task_function=task,
-            )
+            try:
+                sweeper = Plugins.instance().instantiate_sweeper(
+                    config=cfg,
+                    hydra_context=HydraContext(hydra.config_loader, callbacks),
+                    task_function=task,
+                )
+            except RuntimeError as error:  # of Hydra: _target_ is no plugin
+                raise ConfigError(f"hydra.sweeper and hydra.launcher: {error}") from error
             try:
                 # As they were given: each job resolves its interpolations for itself.
                 given = OmegaConf.to_container(cfg.hydra.overrides.task, resolve=False)
@@ -258,8 +283,28 @@ def _multirun(args: Namespace, registry: Registry, resumed: Resumed | None = Non
         callbacks.on_multirun_end(config=cfg, config_name=args.config_name)
 
 
+def _callbacks(cfg: DictConfig) -> hydra_internals.Callbacks:
+    """The callbacks of hydra.callbacks."""
+    try:
+        return hydra_internals.callbacks(cfg)
+    except (HydraException, OmegaConfBaseException) as error:
+        reason = str(error).partition(", set env var")[0]
+        raise ConfigError(f"hydra.callbacks: {reason}") from error
+
+
 def _hydra(args: Namespace, registry: Registry) -> None:
-    with registry.explaining(), composition.translated(), schemas.own_launcher():
+    if args.cfg or args.help or args.info:  # errors in bpframe's words, while its groups are known
+        with composition.initialised(args.config_path, args.config_dir), registry.explaining():
+            cfg = composition.compose_config(args.overrides, name=args.config_name)
+        package = args.package or "_global_"
+        if package != "_global_" and OmegaConf.select(cfg, package) is None:
+            raise ConfigError(f"--package: {package!r} is not in the config")
+    with (
+        registry.explaining(),
+        composition.translated(),
+        schemas.hydra_defaults(),
+        _command_line(),
+    ):
         hydra_internals.run_hydra(
             args=args,
             args_parser=_parser(),
@@ -267,6 +312,15 @@ def _hydra(args: Namespace, registry: Registry) -> None:
             config_path=str(args.config_path or schemas.directory()),
             config_name=args.config_name or composition.CONFIG_NAME,
         )
+
+
+@contextlib.contextmanager
+def _command_line() -> Iterator[None]:
+    """Hydra's own options do not go together, or what they are given is not known."""
+    try:
+        yield
+    except ValueError as error:
+        raise ConfigError(f"command line: {error}; see bpframe --help") from error
 
 
 def _enter(cfg: DictConfig, output_dir: Path) -> None:
@@ -278,18 +332,45 @@ def _enter(cfg: DictConfig, output_dir: Path) -> None:
     """
     with open_dict(cfg.hydra):
         cfg.hydra.runtime.output_dir = str(output_dir)
-    logging = OmegaConf.to_container(cfg.hydra.job_logging or OmegaConf.create(), resolve=True)
-    assert isinstance(logging, dict)
-    handlers = (logging.get("handlers") or {}).values()
+    handlers = (_logging(cfg, output_dir).get("handlers") or {}).values()
     paths = [output_dir / str(handler["filename"]) for handler in handlers if "filename" in handler]
     if cfg.hydra.output_subdir is not None:
-        own = output_dir / str(cfg.hydra.output_subdir)
+        own = Path(os.path.normpath(output_dir / str(cfg.hydra.output_subdir)))
+        if output_dir not in own.parents:
+            raise ConfigError(
+                f"hydra.output_subdir: {str(cfg.hydra.output_subdir)!r} is not strictly inside the "
+                f"run folder {output_dir}; give a name of its own"
+            )
         paths += [own, *(own / f"{name}.yaml" for name in ("config", "hydra", "overrides"))]
     for path in paths:
         try:
             check_no_link(path)
         except OSError as error:
             raise OutputError(f"{path}: {error.strerror}") from error
+
+
+def _logging(cfg: DictConfig, output_dir: Path) -> dict[str, Any]:
+    """The node hydra.job_logging of a job, resolved and checked."""
+    with composition.translated():
+        settings: Any = OmegaConf.to_container(cfg.hydra.job_logging, resolve=True)
+    job_logging.check(settings, output_dir)
+    job_logging.check_verbose(cfg.hydra.verbose)
+    return settings
+
+
+def _check_logging(master: DictConfig, sweep_dir: Path) -> None:
+    """Check the node hydra.job_logging of a sweep as far as it is the same for all jobs."""
+    cfg = copy.deepcopy(master)
+    output_dir = sweep_dir / "0"
+    with open_dict(cfg.hydra):
+        cfg.hydra.job.id, cfg.hydra.job.num = "0", 0
+        cfg.hydra.runtime.output_dir = str(output_dir)
+    before = HydraConfig.instance().cfg
+    HydraConfig.instance().set_config(cfg)
+    try:
+        _logging(cfg, output_dir)
+    finally:
+        HydraConfig.instance().cfg = before
 
 
 def _job(cfg: DictConfig, registry: Registry) -> float | None:

@@ -67,9 +67,14 @@ def _check_keys(cfg: DictConfig) -> None:
     for key in cfg:
         if key not in known | {"hydra"}:
             raise unknown(str(key), key, known)
-    for key in sorted(known):
-        if key not in cfg or OmegaConf.is_missing(cfg, key):
-            raise ConfigError(f"{key}: is required; set {key}=...")
+    missing = [key for key in sorted(known) if key not in cfg or OmegaConf.is_missing(cfg, key)]
+    if len(missing) == 1:
+        raise ConfigError(f"{missing[0]}: is required; set {missing[0]}=...")
+    if missing:
+        raise ConfigError(
+            f"{', '.join(missing)}: are required; let the defaults list of the primary config "
+            "begin with config, which sets them"
+        )
 
 
 _SETTINGS = {

@@ -10,23 +10,28 @@ from pathlib import Path
 from hydra import version
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, QuotedString
 from hydra.types import RunMode
 from omegaconf import DictConfig
-from omegaconf.errors import (
-    ConfigAttributeError,
-    ConfigKeyError,
-    MissingMandatoryValue,
-    OmegaConfBaseException,
-)
 
-from bpframe.configuration import hydra_internals, schemas
-from bpframe.errors import ConfigError, unknown
+from bpframe.configuration import hydra_internals, includes, schemas
+from bpframe.configuration.translation import missing, translated
+from bpframe.errors import ConfigError, UnknownNameError
+
+__all__ = [
+    "compose_config",
+    "compose_sweep",
+    "composing",
+    "initialised",
+    "missing",
+    "quoted",
+    "translated",
+]
 
 CONFIG_NAME = "config"
 VERSION_BASE = "1.3"
 _ELSEWHERE = {"activation": "network.activation=NAME", "metric": "metrics=[NAME]"}
-_OF_AN_ACTIVATION = re.compile(r"(network\.(?:output_)?activation)\.(\w+)")
 _SHORT = ("network.hidden", "network.activation", "network.output_activation")
 
 
@@ -57,7 +62,7 @@ def initialised(config_path: Path | None = None, config_dir: str | None = None) 
                     anchor=SearchPathQuery(provider="schema"),
                 )
             hydra_internals.create_hydra("bpframe", search_path)
-        with schemas.own_launcher():
+        with schemas.hydra_defaults():
             yield
     finally:
         GlobalHydra.instance().hydra = before
@@ -74,13 +79,40 @@ def compose_config(
     """
     hydra = GlobalHydra.instance().hydra
     assert hydra is not None
-    with composing(overrides):
+    with composing(overrides, name=name or CONFIG_NAME):
         return hydra.compose_config(
             config_name=name or CONFIG_NAME,
             overrides=list(overrides),
             run_mode=mode,
             from_shell=False,
         )
+
+
+def compose_sweep(overrides: Sequence[str], *, name: str | None = None) -> DictConfig:
+    """The composed config of a sweep, with all that is not swept; see `compose_config`.
+
+    A component that is swept is none yet, so that its fields are set, and checked, job by job.
+    """
+    try:
+        return compose_config(overrides, name=name, mode=RunMode.MULTIRUN)
+    except UnknownNameError as error:
+        group = error.path.partition(".")[0]
+        rest = [text for text in overrides if not text.lstrip("+~").startswith(f"{group}.")]
+        if group not in schemas.GROUPS or len(rest) == len(overrides):
+            raise
+        cfg = compose_sweep(rest, name=name)
+        params = cfg.hydra.sweeper.get("params") or {}
+        given = [o for o in _parsed(overrides) if o.key_or_group == group]
+        if group not in params and not any(o.is_sweep_override() for o in given):
+            raise
+    cfg.hydra.overrides.task = [
+        str(o.input_line) for o in _parsed(overrides) if not o.is_hydra_override()
+    ]
+    return cfg
+
+
+def _parsed(overrides: Sequence[str]) -> list[Override]:
+    return OverridesParser.create().parse_overrides(list(overrides))
 
 
 def quoted(text: str) -> str:
@@ -98,8 +130,13 @@ def _escaped(backslashes: str, quote: str) -> str:
 
 
 @contextmanager
-def composing(overrides: Sequence[str]) -> Iterator[None]:
-    """Check what Hydra would not, and turn its errors into a ConfigError of one line."""
+def composing(
+    overrides: Sequence[str], *, name: str | None = None, missing_too: bool = True
+) -> Iterator[None]:
+    """Check what Hydra would not, and turn its errors into a ConfigError of one line.
+
+    With `name`, that of the primary config, what it includes is looked through. See `translated`.
+    """
     layers = [
         text
         for text in overrides
@@ -114,70 +151,45 @@ def composing(overrides: Sequence[str]) -> Iterator[None]:
     for key, instead in _ELSEWHERE.items():
         if given := next((text for text in overrides if text.split("=")[0] == key), None):
             raise ConfigError(f"{given}: there is no key {key!r}; write {instead}")
+    with translated():
+        _check_choices(overrides)
+        if name is not None:
+            includes.check(name, overrides)
     try:
-        with translated():
+        with translated(missing_too=missing_too):
             yield
-    except (ValueError, TypeError) as error:
-        # Hydra says so, without the name, when a group is given something that is not one.
-        groups = [text for text in overrides if text.partition("=")[0] in schemas.GROUPS]
+    except KeyError as error:
         raise ConfigError(
-            f"{' '.join(groups or overrides)}: cannot be composed ({error}); a group takes a name, "
-            "such as optimiser=sgd"
+            f"hydra.job.env_copy: {error} is not in the environment; set it, or leave it out"
         ) from error
+    except RecursionError as error:
+        raise ConfigError(
+            f"{' '.join(overrides)}: a config includes itself, or values refer to each other"
+        ) from error
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"{' '.join(overrides)}: cannot be composed: {error}") from error
 
 
-@contextmanager
-def translated(*, missing_too: bool = True) -> Iterator[None]:
-    """Turn the errors of Hydra and OmegaConf into a ConfigError of one line.
-
-    Without `missing_too` the error for a config that does not exist stays as it is.
-    """
-    try:
-        yield
-    except MissingConfigException as error:
-        if not missing_too:
-            raise
-        raise missing(error) from error
-    except OverrideParseException as error:
-        message = _first_line(error)
-        raise ConfigError(f"{error.override}: cannot be read as key=value: {message}") from error
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(_message(error)) from error
-
-
-def missing(error: MissingConfigException) -> ConfigError:
-    """The error for a config that does not exist."""
-    wanted = error.missing_cfg_file or ""
-    group, _, name = wanted.rpartition("/")
-    if group and (error.options or group in schemas.GROUPS):
-        return unknown(group, name, error.options or ())
-    return ConfigError(f"config {wanted!r} is not in the config path: {_first_line(error)}")
+def _check_choices(overrides: Sequence[str]) -> None:
+    """Refuse what Hydra takes for the choice of a group, or takes and ignores."""
+    for override in _parsed(overrides):
+        key = override.key_or_group
+        if override.is_sweep_override() or override.is_delete():
+            continue
+        value = override.value()
+        if key in schemas.GROUPS or key.startswith("hydra/"):
+            if isinstance(value, dict) and value and "/" not in key:
+                continue  # settings of the component that is chosen
+            options = _options(key)
+            if options and not isinstance(value, str | QuotedString):
+                raise ConfigError(
+                    f"{override.input_line}: is no name; choose one with {key}=NAME; known: "
+                    f"{', '.join(options)}"
+                )
+        elif value == {} and not key.startswith("hydra."):
+            raise ConfigError(f"{override.input_line}: an empty mapping sets nothing; leave it out")
 
 
-def _message(error: Exception) -> str:
-    """The message of the error at the root, with the key and what is known instead of it."""
-    cause = error
-    while cause.__cause__ is not None:
-        cause = cause.__cause__  # pyright: ignore[reportAssignmentType]
-    key, parent = getattr(cause, "full_key", None), getattr(cause, "parent_node", None)
-    if isinstance(cause, MissingMandatoryValue):
-        return f"{key}: is required; set {key}=..."
-    if isinstance(parent, DictConfig) and isinstance(cause, ConfigKeyError | ConfigAttributeError):
-        name = str(getattr(cause, "key", key))
-        if match := _OF_AN_ACTIVATION.fullmatch(str(key)):
-            where, field = match.groups()
-            return f"{key}: write a field beside its name, {where}={{name: NAME, {field}: VALUE}}"
-        if name not in _fields(parent):
-            return str(unknown(str(key), name, _fields(parent)))
-    if key and isinstance(cause, OmegaConfBaseException):
-        return f"{key}: {_first_line(cause)}"
-    return schemas.one_line(str(error))
-
-
-def _fields(node: DictConfig) -> list[str]:
-    """The keys that a user may set: a component's name is chosen by its group."""
-    return [str(key) for key in node if key not in ("name", "hydra")]
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+def _options(group: str) -> list[str]:
+    hydra = GlobalHydra.instance().hydra
+    return hydra.config_loader.get_group_options(group) if hydra else []

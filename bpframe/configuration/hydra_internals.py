@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, Node, OmegaConf
 
 from bpframe.errors import BpframeError
@@ -30,7 +31,9 @@ __all__ = [
     "argument_parser",
     "basic_launcher",
     "callbacks",
+    "configure_logging",
     "create_hydra",
+    "included",
     "node_at",
     "override_dirname",
     "raw_value",
@@ -81,6 +84,36 @@ def create_hydra(task_name: str, path: ConfigSearchPath) -> None:
 
         create = Hydra.create_main_hydra2
     create(task_name=task_name, config_search_path=path)
+
+
+def configure_logging(settings: dict[str, Any]) -> None:
+    """Put a logging configuration in force, by Hydra's rules for what it may call."""
+    with _private():
+        from hydra._internal.logging_config import configure_logging as configure
+    configure(settings)
+
+
+def included(path: str) -> list[str]:
+    """The paths of the configs in the defaults list of a config; none if there is no such config.
+
+    Of the Hydra in `GlobalHydra`.
+    """
+    hydra = GlobalHydra.instance().hydra
+    assert hydra is not None
+    with _private():
+        load = hydra.config_loader.repository.load_config  # pyright: ignore[reportAttributeAccessIssue]
+    found = load(path)
+    paths: list[str] = []
+    for default in (found.defaults_list or []) if found else []:
+        if default.is_self() or default.is_override():
+            continue
+        with _private():
+            default.update_parent(path.rpartition("/")[0], "")
+            several = isinstance(getattr(default, "value", None), list)
+            names = default.get_options() if several else [default.get_name()]
+            group = default.get_group_path()
+        paths += [f"{group}/{name}".lstrip("/") for name in names if name]
+    return paths
 
 
 def callbacks(cfg: DictConfig | None = None) -> Callbacks:

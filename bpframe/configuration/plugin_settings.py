@@ -169,14 +169,11 @@ def _remove_empty_nodes() -> None:
 def _node(overrides: list[str], name: str | None) -> Any:
     hydra = GlobalHydra.instance().hydra
     assert hydra is not None
-    try:
-        with translated(missing_too=False):
-            cfg = hydra.compose_config(
-                config_name=name or composition.CONFIG_NAME,
-                overrides=overrides,
-                run_mode=RunMode.RUN,
-                from_shell=False,
-            )
-            return cfg[_NODE]
-    except (ValueError, TypeError) as error:
-        raise ConfigError(f"{' '.join(overrides)}: cannot be composed ({error})") from error
+    with composition.composing(overrides, name=name or composition.CONFIG_NAME, missing_too=False):
+        cfg = hydra.compose_config(
+            config_name=name or composition.CONFIG_NAME,
+            overrides=overrides,
+            run_mode=RunMode.RUN,
+            from_shell=False,
+        )
+        return cfg[_NODE]

@@ -175,23 +175,28 @@ def store(registry: Registry) -> Registry:
 
 
 @contextmanager
-def own_launcher() -> Iterator[None]:
-    """Hydra's own config with the launcher and the sweeper of bpframe, as long as this lasts.
+def hydra_defaults() -> Iterator[None]:
+    """Hydra's own config with bpframe's launcher, sweeper and logging, as long as this lasts.
 
     As the defaults of a primary config they could be overridden by no experiment.
     """
-    mine = {"launcher": "vmap", "sweeper": "grid"}
+    mine = {"launcher": "vmap", "sweeper": "grid", "job_logging": "bpframe"}
     before = ConfigStore.instance().load("hydra/config.yaml")
+    # Hydra's default, but for the console: what the terminal shows bpframe says itself.
+    logging = {"defaults": ["default", "_self_"], "root": {"handlers": ["file"]}}
     defaults = [
         {group: mine.get(group, choice) for group, choice in entry.items()}
         for entry in before.node.defaults
     ]
     own = HydraConf(defaults=defaults)
-    ConfigStore.instance().store(group="hydra", name="config", node=own, provider=before.provider)
+    store, provider = ConfigStore.instance(), before.provider
+    store.store(group="hydra", name="config", node=own, provider=provider)
+    store.store(group="hydra/job_logging", name="bpframe", node=logging, provider=provider)
     try:
         yield
     finally:
-        ConfigStore.instance().repo["hydra"]["config.yaml"] = before
+        store.repo["hydra"]["config.yaml"] = before
+        store.repo["hydra"]["job_logging"].pop("bpframe.yaml", None)
 
 
 def _with_schemas(registry: Registry) -> Registry:

@@ -317,11 +317,11 @@ BAD: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
     (("training.evaluate_train=maybe",), ("training.evaluate_train:", "'maybe'")),
     (("seed=a",), ("seed:", "'a'", "Integer")),
     (("data.train_size=few",), ("data.train_size:", "'few'", "Integer")),
-    (("network.hidden=30",), ("network.hidden:", "int")),
+    (("network.hidden=30",), ("network.hidden: 30 is not a list",)),
     (("network.hidden=[a]",), ("network.hidden[0]:", "'a'")),
-    (("network.layers=3",), ("network.layers:", "int")),
+    (("network.layers=3",), ("network.layers: 3 is not a list",)),
     (("network.layers=[3]",), ("network.layers[0]:", "3")),
-    (("network.modified_neurons=3",), ("network.modified_neurons:", "int")),
+    (("network.modified_neurons=3",), ("network.modified_neurons: 3 is not a list",)),
     (("network.activation=3",), ("network.activation: 3 is not an activation", "{name: NAME")),
     (
         ("network.activation=elu", "network.activation.alpha=2"),
@@ -350,7 +350,7 @@ BAD: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
     (("training=null",), ("training:",)),
     (("cost=log_likelihood",), ("log_likelihood needs outputs that sum to one", "sigmoid")),
     (("cost.name=quadratic",), ("cost.name: cannot be set", "cost=quadratic")),
-    (("optimiser=null",), ("optimiser=null: cannot be composed", "optimiser=sgd")),
+    (("optimiser=null",), ("optimiser=null: is no name; choose one with optimiser=NAME", "sgd")),
     (("optimiser=3",), ("optimiser",)),
     (("optimiser=[1]",), ("optimiser",)),
     # values out of range

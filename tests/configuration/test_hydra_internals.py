@@ -42,6 +42,14 @@ USES: dict[str, tuple[str, Callable[[], object]]] = {
         "hydra._internal.hydra:Hydra.create_main_hydra2",
         lambda: hydra_internals.create_hydra("x", hydra_internals.search_path(Path())),
     ),
+    "configure_logging": (
+        "hydra._internal.logging_config:configure_logging",
+        lambda: hydra_internals.configure_logging({"version": 1}),
+    ),
+    "included": (
+        "hydra._internal.config_repository:ConfigRepository.load_config",
+        lambda: included_in("config"),
+    ),
     "callbacks": ("hydra._internal.callbacks:Callbacks", hydra_internals.callbacks),
     "basic_launcher": (
         "hydra._internal.core_plugins.basic_launcher:BasicLauncher",
@@ -69,6 +77,17 @@ USES: dict[str, tuple[str, Callable[[], object]]] = {
     ),
     "yaml_dumper": ("omegaconf._utils:get_omega_conf_dumper", hydra_internals.yaml_dumper),
 }
+
+
+def included_in(path: str) -> list[str]:
+    with composition.initialised():
+        return hydra_internals.included(path)
+
+
+def test_a_config_includes_those_of_its_defaults_list() -> None:
+    assert {"bpframe_schema", "data/digits", "optimiser/sgd"} <= {*included_in("config")}
+    assert included_in("hydra/job_logging/bpframe") == ["hydra/job_logging/default"]
+    assert included_in("nothing") == []
 
 
 def parsed(*texts: str) -> list[Any]:

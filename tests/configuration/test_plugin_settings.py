@@ -243,7 +243,7 @@ def test_wrong_settings_are_one_line(main: Main, tmp_path: Path, override: str, 
     [
         ("plugins: {path: plugins}", "plugins.path"),
         ("plugins: {path: [{a: 1}]}", "plugins.path"),
-        ("plugins: 3", "int is not a subclass of PluginsConfig"),
+        ("plugins: 3", "plugins: 3 is not a mapping"),
         ("plugins: {paths: [plugins]}", "paths"),
     ],
 )

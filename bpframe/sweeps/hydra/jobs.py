@@ -25,7 +25,7 @@ from hydra.core.override_parser.types import Override, OverrideType, ValueType
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from bpframe.component import check_fields
-from bpframe.configuration import assembly, composition, hydra_internals, schemas
+from bpframe.configuration import assembly, composition, hydra_internals, job_logging, schemas
 from bpframe.plugin_host.registry import Registry
 from bpframe.training.experiment import Experiment
 
@@ -157,6 +157,7 @@ class _Template:
             cfg.hydra.runtime.output_dir = str(folder)
         HydraConfig.instance().cfg = cfg  # pyright: ignore[reportAttributeAccessIssue]
         self._logging = _container(cfg.hydra.job_logging, resolve=True)
+        job_logging.check(self._logging, folder)
         self._bases: dict[str, Experiment] = {}
         self._components: dict[str, Any] = {}
 

@@ -18,10 +18,11 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.sweeper import Sweeper
 from omegaconf import OmegaConf
 
+from bpframe.configuration import composition
 from bpframe.configuration.hydra_internals import returned
-from bpframe.errors import ConfigError
+from bpframe.errors import BpframeError, ConfigError
 from bpframe.screen import Screen
-from bpframe.sweeps.errors import FailedJobsError
+from bpframe.sweeps.errors import BadJobsError, FailedJobsError
 from bpframe.sweeps.ledger import MULTIRUN
 from bpframe.sweeps.terminal import show_failures
 
@@ -106,6 +107,8 @@ def combinations(overrides: Sequence[Override]) -> list[list[str]]:
                 f"{override.input_line}: has no end of values; give a list of them, or search with "
                 "hydra/sweeper=search"
             )
+        if not values:
+            raise ConfigError(f"{override.input_line}: has no value; give at least one")
         tags = getattr(override.value(), "tags", set())
         axis = frozenset(tags) if STEP in tags else place
         axes.setdefault(axis, []).append((key, values))
@@ -160,13 +163,33 @@ def sweep(sweeper: Sweeper, arguments: Sequence[str], params: Mapping[str, str])
     batch = combinations(list(last.values()))
     if getattr(sweeper.launcher, "checks_jobs", False):
         return [sweeper.launcher.launch(batch, initial_job_idx=0)]
+    check_composed(sweeper, batch, 0)
     folder = Path(str(sweeper.config.hydra.sweep.dir))
     folder.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(sweeper.config, folder / MULTIRUN)
-    sweeper.validate_batch_is_legal(batch)
     jobs = sweeper.launcher.launch(batch, initial_job_idx=0)
     _check(jobs)
     return [jobs]
+
+
+def check_composed(sweeper: Sweeper, batch: Sequence[Sequence[str]], first: int) -> None:
+    """Raise a BadJobsError if jobs numbered from `first` cannot be composed, each with why.
+
+    For launchers that compose a job only when its turn has come.
+    """
+    assert sweeper.hydra_context
+    assert sweeper.config
+    errors: dict[int, str] = {}
+    for num, overrides in enumerate(batch, start=first):
+        try:
+            with composition.composing(overrides):
+                sweeper.hydra_context.config_loader.load_sweep_config(
+                    sweeper.config, list(overrides)
+                )
+        except BpframeError as error:
+            errors[num] = str(error)
+    if errors:
+        raise BadJobsError(errors, batch, first)
 
 
 def _check(jobs: Sequence[JobReturn]) -> None:

@@ -30,7 +30,7 @@ from bpframe.sweeps.lanes.halving import Halving
 from bpframe.sweeps.objective import Objective, chosen
 from bpframe.sweeps.rows import COMPLETED, DIVERGED, FAILED, PRUNED, Row
 from bpframe.sweeps.session import Sweep, SweepTask
-from bpframe.sweeps.sweepers.grid import in_step
+from bpframe.sweeps.sweepers.grid import check_composed, in_step
 from bpframe.sweeps.terminal import say, show_failures
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class SequentialRuns:
         """See Runs."""
         sweeper = self._sweeper
         assert sweeper.launcher
-        sweeper.validate_batch_is_legal(batch)
+        check_composed(sweeper, batch, first)
         if not self.holds_folder():
             self._folder.mkdir(parents=True, exist_ok=True)
             OmegaConf.save(sweeper.config, self._folder / ledger.MULTIRUN)

@@ -48,7 +48,7 @@ class GridSweeperConf:
     """hydra/sweeper=grid. All combinations; see bpframe.sweeps.sweepers.grid."""
 
     _target_: str = "hydra_plugins.bpframe.GridSweeper"
-    params: dict[str, str] | None = None
+    params: dict[str, str] | None = field(default_factory=dict)
 
 
 @dataclass
@@ -75,7 +75,7 @@ class SearchSweeperConf:
     batch: int = 16
     seed: int = 0
     halving: HalvingConf = field(default_factory=HalvingConf)
-    params: dict[str, str] | None = None
+    params: dict[str, str] | None = field(default_factory=dict)
 
 
 for _group, _name, _node in (
