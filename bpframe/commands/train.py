@@ -353,8 +353,8 @@ def _logging(cfg: DictConfig, output_dir: Path) -> dict[str, Any]:
     """The node hydra.job_logging of a job, resolved and checked."""
     with composition.translated():
         settings: Any = OmegaConf.to_container(cfg.hydra.job_logging, resolve=True)
+        job_logging.check_verbose(cfg.hydra.verbose)
     job_logging.check(settings, output_dir)
-    job_logging.check_verbose(cfg.hydra.verbose)
     return settings
 
 

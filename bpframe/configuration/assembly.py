@@ -29,9 +29,9 @@ def assemble(cfg: DictConfig, registry: Registry) -> Experiment:
             cannot go together.
 
     """
-    _check_keys(cfg)
-    _check_settings(cfg)
     with composition.translated():
+        _check_keys(cfg)
+        _check_settings(cfg)
         parts = {group: component(cfg[group], group, registry) for group in schemas.GROUPS}
         network, output_name = _network(cfg.network, parts["data"], registry)
         training = Training(
@@ -221,6 +221,8 @@ def _layer_nodes(cfg: DictConfig, n_out: int) -> list[tuple[str, int, Any]]:
             raise ConfigError("network.layers: is empty; give at least the output layer")
         return nodes
     for index, n in enumerate(cfg.hidden):
+        if not isinstance(n, int):
+            raise ConfigError(f"network.hidden[{index}]: {n} is not a number of neurons")
         if n < 1:
             raise ConfigError(f"network.hidden[{index}]: {n} is out of range; allowed: >= 1")
     hidden = [("network.activation", n, cfg.activation) for n in cfg.hidden]

@@ -166,8 +166,11 @@ def composing(
         raise ConfigError(
             f"{' '.join(overrides)}: a config includes itself, or values refer to each other"
         ) from error
-    except (ValueError, TypeError) as error:
-        raise ConfigError(f"{' '.join(overrides)}: cannot be composed: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"{' '.join(overrides)}: {error.strerror}") from error
+    except (ValueError, TypeError, AssertionError) as error:
+        reason = f": {error}" if str(error) else ""
+        raise ConfigError(f"{' '.join(overrides)}: cannot be composed{reason}") from error
 
 
 def _check_choices(overrides: Sequence[str]) -> None:

@@ -57,6 +57,7 @@ def _follow(path: list[str], done: set[str]) -> None:
         raise
     except (ValueError, TypeError, AssertionError) as error:
         reason = _NO_ENTRY.sub("an entry is neither a name nor {group: name}", str(error))
+        reason = reason.replace("NoneType", "null")
         raise ConfigError(f"config {last!r}: its defaults list cannot be read: {reason}") from error
     for part in parts:
         _follow([*path, part], done)

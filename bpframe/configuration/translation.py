@@ -35,6 +35,7 @@ _UNEXPECTED = re.compile(
 )
 _EVALUATED = re.compile(r"^\w+ while evaluating ")
 _NO_DELETION = re.compile(r".* does not support deletion")
+_RESOLVING = re.compile(r"^\w+ raised while resolving interpolation: ")
 _NO_VALUE = re.compile(r"field '.*' is not Optional")
 _NO_LIST = re.compile(r"Invalid value assigned: \w+ is not a ListConfig, list or tuple\.")
 _CONTAINERS = {
@@ -134,7 +135,7 @@ def _config_error(error: Exception) -> ConfigError:
             place = f"config {match['name']!r}: "
         # Hydra raises its error of a file without `from`.
         following = cause.__cause__ or (cause.__context__ if match else None)
-        if not isinstance(following, Exception):
+        if not isinstance(following, HydraException | OmegaConfBaseException):
             break
         cause = following
     found = _error_of(cause)
@@ -171,6 +172,7 @@ def _error_of(cause: Exception) -> ConfigError | None:
         return ConfigError(f"{wanted}: {match['value']} is not a mapping{fields}")
     if not key:
         return None
+    text = _RESOLVING.sub("", text)
     if _NO_VALUE.fullmatch(text):
         text = "null is not allowed"
     if _NO_DELETION.fullmatch(text):

@@ -47,7 +47,11 @@ LINES: list[tuple[tuple[str, ...], str]] = [
     (("--config-path", "nothing"), "nothing is not a folder"),
     (("--config-name", ""), "--config-name: '' is no name"),
     (("--cfg", "job", "--info", "all"), "command line: Only one of"),
-    (("--resolve",), ""),
+    (("explain", "seed=${oc.env:X}"), "seed: \"Environment variable 'X' not found\""),
+    ((*RUN, "hydra.verbose=${oc.env:X}"), "hydra.verbose: \"Environment variable 'X' not found\""),
+    (("network.hidden=[{n:4}]",), "network.hidden[0]: "),
+    (("regulariser=${hydra:a}",), "interpolation '${hydra:a}'"),
+    (("--cfg", "job", f"+experiment={'x' * 9000}"), "xx: File name too long"),
     (("--cfg", "job", "--package", "nothing"), "--package: 'nothing' is not in the config"),
     (("--cfg", "job", "hydra/callbacks=foo"), "hydra/callbacks: unknown 'hydra/callbacks'"),
     (("explain", "--cfg", "job"), "--cfg does not go with explain"),
@@ -58,7 +62,6 @@ LINES: list[tuple[tuple[str, ...], str]] = [
         for value in ("[[1]]", "[a,b]", "{}", "3", "null")
     ),
 ]
-LINES = [(arguments, part) for arguments, part in LINES if part]
 
 
 def files() -> set[Path]:
@@ -96,6 +99,7 @@ FILES = [
     (f"{HEAD}nothing: 3\n", "config 'own': nothing: unknown 'nothing'; known: checkpoint,"),
     ("defaults: [own, config, _self_]\n", "config 'own' includes itself: own > own; take it out"),
     ("defaults: [other, _self_]\n", "config 'own' includes itself: own > other > own"),
+    ("defaults:\n", "config 'own': its defaults list cannot be read: "),
     ("defaults: 3\n", "config 'own': its defaults list cannot be read: "),
     ("defaults: [config, [a]]\n", "an entry is neither a name nor {group: name}"),
     ("", "checkpoint, cost, data"),
