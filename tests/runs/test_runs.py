@@ -571,7 +571,7 @@ def test_an_error_while_reporting_leaves_a_whole_folder(tmp_path):
         bpframe.run(bpframe.compose(["training.epochs=3"]), tmp_path, on_epoch=report)
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert (summary["status"], summary["epochs"]) == ("failed", 1)
-    assert {path.name for path in tmp_path.iterdir()} == FILES
+    assert {path.name for path in tmp_path.iterdir()} == FILES | {".hydra"}
 
 
 def test_given_data_are_checked_like_those_that_are_loaded(tmp_path: Path) -> None:
