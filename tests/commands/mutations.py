@@ -260,7 +260,7 @@ def _parts(texts: Sequence[str]) -> tuple[str, ...]:
 
 def _mutated_file(rng: random.Random) -> Case:
     """A config file with one change."""
-    lines: list[str] = STUDY.splitlines(keepends=True)
+    lines = [*map(str, STUDY.splitlines(keepends=True))]
     place = rng.choice([number for number, line in enumerate(lines) if line.strip()])
     line = lines[place]
     head, colon, tail = line.rstrip("\n").partition(":")
@@ -376,7 +376,7 @@ def judge(case: Case, ended: Ended, home: Path) -> list[str]:
         return ["hangs"]
     if ended.status not in (0, 1):
         faults.append(f"ends with status {ended.status}")
-    lines: list[str] = [line for line in ended.err.splitlines() if not line.startswith("bpframe: warning: ")]
+    lines = [line for line in ended.err.splitlines() if not line.startswith("bpframe: warning: ")]
     if "Traceback" in ended.err + ended.out:
         faults.append("shows a traceback")
     if half := _half_written(home):
