@@ -36,6 +36,7 @@ from .network import Layer as Layer
 from .network import Network as Network
 from .plugin_host.hookspecs import API_VERSION as API_VERSION
 from .plugin_host.hookspecs import hookimpl as hookimpl
+from .runs.checkpoint import Checkpointing as Checkpointing
 from .runs.listeners import Listener as Listener
 from .runs.records import EpochRecord as EpochRecord
 from .runs.records import RunInfo as RunInfo

@@ -14,8 +14,11 @@ from bpframe.plugin_host import host
 from bpframe.plugin_host.events import PluginEvents
 from bpframe.runs import loop
 from bpframe.runs.bookkeeping import OnEpoch
+from bpframe.runs.checkpoint import DEFAULT, Checkpointing
 from bpframe.runs.records import RunResult
 from bpframe.training.experiment import Experiment
+
+_OF_RUNS = ("checkpoint.", "checkpoint=", "plots=")
 
 
 def compose(
@@ -42,6 +45,12 @@ def compose(
     extra = str(config_dir) if config_dir is not None else None
     if extra is not None and not Path(extra).is_dir():
         raise ConfigError(f"config_dir: {Path(extra).absolute()} is not a folder")
+    for text in overrides:
+        if text.lstrip("+~").startswith(_OF_RUNS):
+            raise ConfigError(
+                f"{text}: is no part of an experiment; give it to bpframe.run, as checkpointing "
+                "or plots"
+            )
     paths, prefer = plugin_settings(overrides, name=config_name, config_dir=extra)
     registry = schemas.store(host.load_registry(plugins, paths=paths, prefer=prefer))
     host.warn_of_faults(registry)
@@ -56,6 +65,8 @@ def run(
     data: Data | None = None,
     on_epoch: OnEpoch | None = None,
     plugins: Iterable[object] = (),
+    checkpointing: Checkpointing = DEFAULT,
+    plots: bool = True,
 ) -> RunResult:
     """Train, and evaluate on the test set at the end.
 
@@ -65,6 +76,8 @@ def run(
         data: the data to use instead of loading the experiment's.
         on_epoch: called with the record of each epoch.
         plugins: modules or objects with event hooks, besides the installed plugins.
+        checkpointing: when checkpoints are written into `output_dir`, as the node `checkpoint`.
+        plots: whether to draw the learning curves into `output_dir`.
 
     Raises:
         ConfigError: the experiment does not fit its data.
@@ -79,11 +92,20 @@ def run(
     config: dict[str, str] = {}
     if output_dir is not None:
         try:
-            config = disassembly.config_files(experiment, plugins, has_own_data=data is not None)
+            config = disassembly.config_files(
+                experiment, plugins, checkpointing, plots=plots, has_own_data=data is not None
+            )
         except ConfigError as error:
             text = f"{output_dir}: is written without a configuration, so that bpframe resume "
             warnings.warn(f"{text}cannot go on with it: {error}", OutputWarning, stacklevel=2)
     events = PluginEvents(host.load_registry(plugins))
     return loop.run(
-        experiment, output_dir, data=data, on_epoch=on_epoch, events=events, config=config
+        experiment,
+        output_dir,
+        data=data,
+        on_epoch=on_epoch,
+        events=events,
+        plots=plots,
+        checkpointing=checkpointing,
+        config=config,
     )

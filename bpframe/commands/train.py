@@ -39,9 +39,9 @@ from bpframe.files import check_no_link
 from bpframe.plugin_host import host
 from bpframe.plugin_host.events import PluginEvents
 from bpframe.plugin_host.registry import Registry
-from bpframe.runs import folder, loop
+from bpframe.runs import checkpoint, folder, loop
 from bpframe.runs.checkpoint import Checkpointing
-from bpframe.runs.folder import RunFolder
+from bpframe.runs.folder import RunFolder, last_epoch, read_summary
 from bpframe.runs.records import RunResult
 from bpframe.screen import Screen
 from bpframe.sweeps import objective
@@ -125,6 +125,10 @@ def resume(arguments: list[str]) -> None:
     data = loading.load(experiment)
     task = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
     resuming.note(found, OmegaConf.to_yaml(task))
+    ended = read_summary(found.folder) or {"status": None}
+    if ended["status"] != "completed" and checkpoint.latest(found.folder) is None:
+        epochs = last_epoch(found.folder)
+        print(f"{found.folder}: has no checkpoint; its {epochs} epochs are trained again")
     go_on = functools.partial(loop.resume, accept_changes=found.accepts_changes)
     _show(go_on, cfg, experiment, data, registry, found.folder, plots=cfg.plots is not False)
 
@@ -411,8 +415,8 @@ def _show(
     screen = Screen()
     path = str(output_dir.path if isinstance(output_dir, RunFolder) else output_dir)
     compilation.use_cache()
-    if hint := advice.better_cost(experiment):
-        screen.print(hint, highlight=False)
+    for hint in advice.hints(experiment, data):
+        screen.print(hint, highlight=False, soft_wrap=True)
     try:
         with console.progress(screen, experiment.training.epochs) as on_epoch:
             result = run(

@@ -12,6 +12,7 @@ from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, QuotedString
+from hydra.errors import MissingConfigException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
@@ -166,6 +167,8 @@ def composing(
         raise ConfigError(
             f"{' '.join(overrides)}: a config includes itself, or values refer to each other"
         ) from error
+    except MissingConfigException:  # an OSError, with words of its own
+        raise
     except OSError as error:
         raise ConfigError(f"{' '.join(overrides)}: {error.strerror}") from error
     except (ValueError, TypeError, AssertionError) as error:

@@ -15,7 +15,7 @@ from bpframe.errors import BpframeError, ConfigError
 from bpframe.network import Network, PerNeuronActivation
 from bpframe.plugin_host import discovery, host
 from bpframe.plugin_host.registry import Registry
-from bpframe.runs.checkpoint import DEFAULT
+from bpframe.runs.checkpoint import DEFAULT, Checkpointing
 from bpframe.runs.provenance import components
 from bpframe.training.best import Criterion, rises
 from bpframe.training.experiment import Experiment
@@ -25,7 +25,12 @@ GIVEN = "given to bpframe.run"
 
 
 def config_files(
-    experiment: Experiment, plugins: Iterable[object], *, has_own_data: bool
+    experiment: Experiment,
+    plugins: Iterable[object],
+    checkpointing: Checkpointing,
+    *,
+    plots: bool,
+    has_own_data: bool,
 ) -> dict[str, str]:
     """What Hydra would have written for a run of this experiment, by the names of the files.
 
@@ -35,6 +40,7 @@ def config_files(
     """
     paths = discovery.files_of(type(part).__module__ for part in components(experiment))
     config = _config(experiment, host.load_registry(plugins, paths=paths), paths)
+    config |= {"checkpoint": checkpointing._asdict(), "plots": None if plots else False}
     if has_own_data:
         config["data"] = {"name": GIVEN}
     begun = {"hydra": {"runtime": {"cwd": str(Path.cwd())}}}

@@ -189,6 +189,18 @@ def _lines(records: Sequence[EpochRecord]) -> bytes:
     )
 
 
+def last_epoch(path: Path) -> int:
+    """The last epoch in the metrics.jsonl of a run; 0 if it has none."""
+    try:
+        lines = (path / METRICS).read_bytes().splitlines(keepends=True)
+    except OSError as error:
+        raise OutputError(f"{path / METRICS}: cannot be read: {error.strerror}") from error
+    for line in reversed(lines):
+        with contextlib.suppress(ValueError, TypeError, KeyError):
+            return int(json.loads(line)["epoch"])
+    return 0
+
+
 def read_summary(path: Path) -> dict[str, Any] | None:
     """The summary of the run in a folder; None if it has none.
 

@@ -20,7 +20,7 @@ from bpframe.errors import ConfigError, OutputError, OutputWarning, PluginError,
 from bpframe.runs import checkpoint, provenance
 from bpframe.runs.bookkeeping import Ending, OnEpoch, Recorder
 from bpframe.runs.checkpoint import DEFAULT, Checkpoint, Checkpointing, Checkpoints
-from bpframe.runs.folder import RunFolder, read_summary
+from bpframe.runs.folder import RunFolder, last_epoch, read_summary
 from bpframe.runs.interruption import Interruption, InterruptionError
 from bpframe.runs.listeners import Events, NoEvents
 from bpframe.runs.provenance import versions
@@ -111,6 +111,11 @@ def resume(
                 f"training.epochs: {experiment.training.epochs} is out of range; the checkpoint of "
                 f"{path} is of epoch {start.epoch}"
             )
+    elif (recorded := last_epoch(path)) > experiment.training.epochs:
+        raise ConfigError(
+            f"training.epochs: {experiment.training.epochs} is out of range; {path} has no "
+            f"checkpoint, and its records of {recorded} epochs would be lost"
+        )
     folder = RunFolder.reopened(path, start.records if start else ())
     told = _Told(on_epoch, events or NoEvents(), plots)
     return _trained(experiment, found, folder, told, checkpointing, start)

@@ -40,7 +40,6 @@ from bpframe.sweeps.objective import Objective, chosen, for_regression
 from bpframe.sweeps.plan import GroupPlan, Unit, batch_entry, origin_entry, planned_groups
 from bpframe.sweeps.progress import SweepProgress
 from bpframe.sweeps.rows import FINISHED, OBJECTIVES, Row
-from bpframe.training.advice import better_cost
 
 Check = Callable[[], None]
 
@@ -219,9 +218,10 @@ class Driver:
         jobs = list(plan.jobs.values())
         experiment, backend = jobs[0].experiment, self._backend
         group = Group(backend.checked(experiment), self._data)
-        if (hint := better_cost(experiment)) and hint not in self._hints:
-            self._hints.add(hint)
-            self._progress.say(hint)
+        for hint in group.hints:
+            if hint not in self._hints:
+                self._progress.say(hint)
+        self._hints.update(group.hints)
         if self.objective and not group.has_classes:
             fitting = for_regression(self.objective, is_fixed=self.is_objective_fixed)
             if fitting != self.objective:

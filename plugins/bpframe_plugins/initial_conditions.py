@@ -42,17 +42,15 @@ class FromFile(InitialCondition):
                 "params.safetensors of a run"
             )
         try:
-            arrays = read_params(path)
+            params = read_params(path)
         except DataError as error:
             raise DataError(f"initialiser.path: {error}") from error
-        names = [[f"layer_{n}.{part}" for part in "wb"] for n in range(2, len(sizes) + 1)]
-        expected = {name for layer in names for name in layer}
-        if arrays.keys() != expected:
+        if len(params) != len(sizes) - 1:
             raise DataError(
-                f"initialiser.path: {path} holds {', '.join(sorted(arrays)) or 'nothing'}; the "
-                f"network needs {', '.join(sorted(expected))}"
+                f"initialiser.path: {path} holds the layers 2 to {len(params) + 1}; the network "
+                f"needs 2 to {len(sizes)}"
             )
-        return tuple(Params(*(_exact(arrays[name]) for name in layer)) for layer in names)
+        return tuple(Params(*map(_exact, map(np.asarray, layer))) for layer in params)
 
 
 class Constant(InitialCondition):

@@ -110,6 +110,27 @@ def test_without_a_checkpoint_a_run_begins_again(tmp_path: Path) -> None:
     assert_same(tmp_path / "cut", tmp_path / "whole")
 
 
+def test_without_a_checkpoint_no_recorded_epoch_is_dropped(tmp_path: Path) -> None:
+    bpframe.run(composed("training.epochs=3"), tmp_path / "run")
+    (tmp_path / "run" / "summary.json").unlink()
+    with pytest.raises(ConfigError, match="and its records of 3 epochs would be lost"):
+        loop.resume(composed("training.epochs=2"), tmp_path / "run")
+    assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 3
+
+
+def test_python_sets_when_and_compose_does_not(tmp_path: Path) -> None:
+    experiment = composed("training.epochs=2")
+    bpframe.run(experiment, tmp_path / "run", checkpointing=Checkpointing(epochs=1), plots=False)
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    assert "checkpoint-00000002.npz" in names
+    assert "learning_curves.png" not in names
+    config = (tmp_path / "run" / ".hydra" / "config.yaml").read_text()
+    assert "epochs: 1\n  keep: 1\nplots: false" in config
+    for text in ("checkpoint.seconds=1", "+checkpoint.x=1", "plots=false"):
+        with pytest.raises(ConfigError, match="is no part of an experiment; give it to bpframe"):
+            composed(text)
+
+
 def test_a_run_of_a_second_has_no_checkpoint(tmp_path: Path) -> None:
     loop.run(composed(), tmp_path / "run")
     assert not list((tmp_path / "run").glob("checkpoint-*"))

@@ -89,7 +89,7 @@ def test_what_the_summary_has_a_checksum_of(run: Path, name: str) -> None:
 @pytest.mark.slow
 def test_parameters_that_are_read_again(run: Path) -> None:
     path = run / folder.PARAMS
-    assert set(bpframe.read_params(path)) == {"layer_2.w", "layer_2.b", "layer_3.w", "layer_3.b"}
+    assert [w.shape for w, _ in bpframe.read_params(path)] == [(3, 2), (1, 3)]
     assert not any(readings(path, lambda: bpframe.read_params(path)))
     with pytest.raises(DataError, match="nowhere: cannot be read: No such file"):
         bpframe.read_params(run / "nowhere")

@@ -17,6 +17,7 @@ from bpframe.sweeps.lanes.data import DataCache, LaneData
 from bpframe.sweeps.lanes.partition import devices_of
 from bpframe.sweeps.lanes.programs import LanePrograms, Layout
 from bpframe.sweeps.rows import FAILED, INTERRUPTED, Row
+from bpframe.training.advice import hints
 from bpframe.training.experiment import Experiment
 from bpframe.training.precision import precision
 
@@ -43,6 +44,7 @@ class Group:
         self._is_released = False
         data = cache.acquire(experiment)
         self.has_classes = data.train.middle is not None
+        self.hints = tuple(hints(experiment, data))
         self.sizes = {split: len(examples) for split, examples in data._asdict().items()}
         self._programs: dict[Layout, LanePrograms] = {}
 
