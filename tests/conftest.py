@@ -1,5 +1,6 @@
 """Every test runs in float64, with strict promotion, and with rank promotion as an error."""
 
+import importlib
 import os
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,12 @@ def compilation_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _imported() -> None:
+    """What takes more than a second to import on a busy machine, of which users are told."""
+    importlib.import_module("bpframe_plugins.optimisers")
 
 
 @pytest.hookimpl(tryfirst=True)
