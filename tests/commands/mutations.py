@@ -260,7 +260,7 @@ def _parts(texts: Sequence[str]) -> tuple[str, ...]:
 
 def _mutated_file(rng: random.Random) -> Case:
     """A config file with one change."""
-    lines: list[str] = STUDY.splitlines(keepends=True)
+    lines = [str(line) for line in STUDY.splitlines(keepends=True)]
     place = rng.choice([number for number, line in enumerate(lines) if line.strip()])
     line = lines[place]
     head, colon, tail = line.rstrip("\n").partition(":")
