@@ -152,12 +152,11 @@ def composing(
     for key, instead in _ELSEWHERE.items():
         if given := next((text for text in overrides if text.split("=")[0] == key), None):
             raise ConfigError(f"{given}: there is no key {key!r}; write {instead}")
-    with translated():
-        _check_choices(overrides)
-        if name is not None:
-            includes.check(name, overrides)
     try:
         with translated(missing_too=missing_too):
+            _check_choices(overrides)
+            if name is not None:
+                includes.check(name, overrides)
             yield
     except KeyError as error:
         raise ConfigError(
@@ -167,12 +166,13 @@ def composing(
         raise ConfigError(
             f"{' '.join(overrides)}: a config includes itself, or values refer to each other"
         ) from error
-    except MissingConfigException:  # an OSError, with words of its own
+    except MissingConfigException:  # an OSError too; without `missing_too` it stays as it is
         raise
     except OSError as error:
         raise ConfigError(f"{' '.join(overrides)}: {error.strerror}") from error
     except (ValueError, TypeError, AssertionError) as error:
-        reason = f": {error}" if str(error) else ""
+        told = str(error) and not isinstance(error, AssertionError)  # an assertion says nothing
+        reason = f": {error}" if told else ""
         raise ConfigError(f"{' '.join(overrides)}: cannot be composed{reason}") from error
 
 

@@ -75,7 +75,7 @@ def _check_file(filename: str, key: str, folder: Path) -> None:
     """Refuse a file that cannot be made: in a folder that is not there, or with no name for one."""
     path = Path(filename)
     try:
-        path.is_symlink()  # long names, and those with a null byte
+        Path(path.anchor, path.name).is_symlink()  # long names, and those with a null byte
         if path.parent != folder and not path.parent.is_dir():
             raise ConfigError(
                 f"{key}: {filename} is in a folder that does not exist; make it, or choose a "
