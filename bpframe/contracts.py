@@ -113,10 +113,11 @@ class Cost(Component, ABC):
         low, high = self.domain if self.targets is None else self.targets
         least, most = (0.0, 1.0) if y.ndim == 1 else (float(y.min()), float(y.max()))
         if not (low <= least and most <= high):
+            change = "write 0 for -1" if (least, most, low) == (-1, 1, 0) else "change the targets"
             raise ExamplesError(
                 f"cost: {type(self).__name__} is defined for targets from {low:g} to {high:g}, and "
-                f"{where} has {least:g} to {most:g}; change the targets, or choose a cost that "
-                "takes them, such as quadratic"
+                f"{where} has {least:g} to {most:g}; {change}, or choose a cost that takes them, "
+                "such as quadratic"
             )
 
 

@@ -19,7 +19,6 @@ from bpframe.runs.checkpoint import Checkpoint, Checkpointing
 from bpframe.training import loading
 
 pytestmark = [
-    pytest.mark.optimised,
     # A process that is killed closes nothing either.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),

@@ -17,7 +17,6 @@ from bpframe.sweeps.lanes import group
 from bpframe.sweeps.lanes.chunk import Chunk
 from bpframe.sweeps.lanes.halving import Halving
 
-pytestmark = pytest.mark.optimised
 logging_stays = test_sweep_lanes.logging_stays
 
 STATIC = (
@@ -58,7 +57,7 @@ def cut_off(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[range]]:
 def test_a_chunk_goes_on_from_its_checkpoint(
     jobs: list[list[str]], tmp_path: Path, cut_off: Callable[[int], list[range]]
 ) -> None:
-    """Slow: compiles optimised programs of two sweeps."""
+    """Slow: compiles programs of two sweeps."""
     whole = sweep(tmp_path / "whole", STATIC, *jobs)
     trained = cut_off(5)
     with pytest.raises(KeyboardInterrupt):
@@ -83,7 +82,7 @@ HALVED = [
 def test_halving_goes_on_from_its_checkpoints(
     most: int | None, tmp_path: Path, cut_off: Callable[[int], list[range]]
 ) -> None:
-    """Cut off in every turn, and resumed. Slow: compiles optimised programs of two sweeps."""
+    """Cut off in every turn, and resumed. Slow: compiles programs of two sweeps."""
     halving = Halving(first=2, factor=2)
     static = (*SMALL, "training.epochs=5", "checkpoint.epochs=1", "optimiser=adam")
     trained = cut_off(99)
@@ -107,7 +106,7 @@ def test_halving_goes_on_from_its_checkpoints(
 def test_a_damaged_checkpoint_is_told_and_the_chunk_begins_again(
     tmp_path: Path, cut_off: Callable[[int], list[range]]
 ) -> None:
-    """Slow: compiles optimised programs of two sweeps."""
+    """Slow: compiles programs of two sweeps."""
     whole = sweep(tmp_path / "whole", STATIC, *JOBS)
     cut_off(3)
     with pytest.raises(KeyboardInterrupt):
@@ -126,7 +125,7 @@ def test_a_damaged_checkpoint_is_told_and_the_chunk_begins_again(
 def test_other_data_are_refused_or_accepted_and_told(
     tmp_path: Path, cut_off: Callable[[int], list[range]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Slow: compiles optimised programs of a sweep that goes on twice."""
+    """Slow: compiles programs of a sweep that goes on twice."""
     folder = tmp_path / "cut"
     cut_off(3)
     with pytest.raises(KeyboardInterrupt):

@@ -43,9 +43,10 @@ def test_targets_outside_of_the_cost_are_refused(cost, y, found):
     """In a run, in a run with data of one's own, and by `bpframe.gradient`."""
     message = refusal(y, f"cost={cost}")
     name = {"cross_entropy": "CrossEntropy", "hinge": "Hinge"}[cost]
+    change = "write 0 for -1" if cost == "hinge" else "change the targets"
     assert message == (
-        f"cost: {name} is defined for targets from 0 to 1, and the train set has {found}; change "
-        "the targets, or choose a cost that takes them, such as quadratic"
+        f"cost: {name} is defined for targets from 0 to 1, and the train set has {found}; "
+        f"{change}, or choose a cost that takes them, such as quadratic"
     )
 
     experiment = bpframe.compose(
