@@ -574,6 +574,8 @@ class Launched:
 
     def __init__(self, ends: Sequence[Any]) -> None:
         self.config = OmegaConf.create({"a": 1})
+        loader = SimpleNamespace(load_sweep_config=lambda *_: self.config)
+        self.hydra_context = SimpleNamespace(config_loader=loader)
         self.launcher = self
         self.legal: list[int] = []
         self._ends = ends
