@@ -574,14 +574,11 @@ class Launched:
 
     def __init__(self, ends: Sequence[Any]) -> None:
         self.config = OmegaConf.create({"a": 1})
-        loader = SimpleNamespace(load_sweep_config=lambda *_: self.config)
+        loader = SimpleNamespace(load_sweep_config=lambda _, given: self.composed.append(given))
         self.hydra_context = SimpleNamespace(config_loader=loader)
         self.launcher = self
-        self.legal: list[int] = []
+        self.composed: list[list[str]] = []
         self._ends = ends
-
-    def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
-        self.legal.append(len(batch))
 
     def launch(self, batch: Sequence[Sequence[str]], initial_job_idx: int) -> list[JobReturn]:
         jobs = []
@@ -601,7 +598,7 @@ def test_another_launcher_returns_the_objective(tmp_path: Path) -> None:
     runs = search.SequentialRuns(sweeper, ACCURACY, tmp_path / "s")
     assert not runs.holds_folder()
     rows = [*runs.run([["x=1"]] * 3, 0), *runs.run([["x=2"]] * 2, 3)]
-    assert sweeper.legal == [3, 2]
+    assert sweeper.composed == [*[["x=1"]] * 3, *[["x=2"]] * 2]
     assert runs.holds_folder()
     assert [(row.num, row.status) for row in rows] == [
         *((0, COMPLETED), (1, COMPLETED), (2, DIVERGED), (3, COMPLETED), (4, COMPLETED)),
