@@ -169,7 +169,7 @@ def composing(
     except MissingConfigException:  # an OSError too; without `missing_too` it stays as it is
         raise
     except OSError as error:
-        raise ConfigError(f"{' '.join(overrides)}: {error.strerror}") from error
+        raise ConfigError(f"{error.filename}: {error.strerror}") from error
     except (ValueError, TypeError, AssertionError) as error:
         told = str(error) and not isinstance(error, AssertionError)  # an assertion says nothing
         reason = f": {error}" if told else ""
@@ -183,11 +183,10 @@ def _check_choices(overrides: Sequence[str]) -> None:
         if override.is_sweep_override() or override.is_delete():
             continue
         value = override.value()
-        if key in schemas.GROUPS or key.startswith("hydra/"):
+        if "." not in key and (options := _options(key)):
             if isinstance(value, dict) and value and "/" not in key:
                 continue  # settings of the component that is chosen
-            options = _options(key)
-            if options and not isinstance(value, str | QuotedString):
+            if not isinstance(value, str | QuotedString):
                 raise ConfigError(
                     f"{override.input_line}: is no name; choose one with {key}=NAME; known: "
                     f"{', '.join(options)}"
