@@ -45,17 +45,19 @@ def compose(
     extra = str(config_dir) if config_dir is not None else None
     if extra is not None and not Path(extra).is_dir():
         raise ConfigError(f"config_dir: {Path(extra).absolute()} is not a folder")
+    paths, prefer = plugin_settings(overrides, name=config_name, config_dir=extra)
+    registry = schemas.store(host.load_registry(plugins, paths=paths, prefer=prefer))
+    host.warn_of_faults(registry)
+    with composition.initialised(config_dir=extra), registry.explaining():
+        config = composition.compose_config(overrides, name=config_name)
+        experiment = assembly.assemble(config, registry)
     for text in overrides:
         if text.lstrip("+~").startswith(_OF_RUNS):
             raise ConfigError(
                 f"{text}: is no part of an experiment; give it to bpframe.run, as checkpointing "
                 "or plots"
             )
-    paths, prefer = plugin_settings(overrides, name=config_name, config_dir=extra)
-    registry = schemas.store(host.load_registry(plugins, paths=paths, prefer=prefer))
-    host.warn_of_faults(registry)
-    with composition.initialised(config_dir=extra), registry.explaining():
-        return assembly.assemble(composition.compose_config(overrides, name=config_name), registry)
+    return experiment
 
 
 def run(

@@ -11,6 +11,7 @@ import math
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar, NamedTuple
 
+import numpy as np
 from jax import Array
 
 from bpframe.component import Component, hyperparameter
@@ -108,7 +109,7 @@ class Cost(Component, ABC):
     def prime(self, a: Array, y: Array) -> Array:
         """grad_a C, the rate of change of C with the output activations: (n_out,)."""
 
-    def check_targets(self, y: Any, where: str) -> None:
+    def check_targets(self, y: np.ndarray, where: str) -> None:
         """Raise an ExamplesError if C is not defined for y: targets, or class labels as (n,)."""
         low, high = self.domain if self.targets is None else self.targets
         least, most = (0.0, 1.0) if y.ndim == 1 else (float(y.min()), float(y.max()))

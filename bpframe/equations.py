@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.core import Tracer
 
@@ -153,7 +154,7 @@ def gradient(
     check_batch(x.shape, y.shape, network.n_in, network.layers[-1].n)
     pair = as_pair(cost, network.layers[-1].activation)
     if not isinstance(y, Tracer):
-        pair.cost_function.check_targets(y, "y")
+        pair.cost_function.check_targets(np.asarray(y), "y")
 
     def example(x: Array, y: Array) -> tuple[Trace, tuple[Array, ...]]:
         trace = forward(network, params, x)

@@ -91,7 +91,10 @@ def _broken(tmp_path: Path, name: str) -> Path:
     [
         ("missing", "is missing; set it to the params.safetensors of a run"),
         ("text", "cannot be read"),
-        ("short", "the network needs layer_2.b, layer_2.w, layer_3.b, layer_3.w"),
+        (
+            "short",
+            "holds layer_2.b, layer_2.w, layer_3.w; expected layer_2.w, layer_2.b, layer_3.w",
+        ),
         ("long", "holds layer_2.b, layer_2.w, layer_3.b, layer_3.w, layer_4.w"),
         ("wide", "has parameters of the shapes w (5, 3) b (4,), w (2, 4) b (2,)"),
         ("nan", "has parameters that are not finite"),

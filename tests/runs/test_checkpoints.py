@@ -125,7 +125,7 @@ def test_python_sets_when_and_compose_does_not(tmp_path: Path) -> None:
     assert "learning_curves.png" not in names
     config = (tmp_path / "run" / ".hydra" / "config.yaml").read_text()
     assert "epochs: 1\n  keep: 1\nplots: false" in config
-    for text in ("checkpoint.seconds=1", "+checkpoint.x=1", "plots=false"):
+    for text in ("checkpoint.seconds=1", "plots=false"):
         with pytest.raises(ConfigError, match="is no part of an experiment; give it to bpframe"):
             composed(text)
 
