@@ -18,6 +18,7 @@ import test_sweep_lanes
 from test_sweep_lanes import SMALL, Swept, sweep
 
 from bpframe import ConfigError, OutputError, PluginWarning, hookimpl
+from bpframe.errors import OutputWarning
 from bpframe.runs.interruption import InterruptionError
 from bpframe.sweeps.lanes.chunk import Chunk
 from bpframe.sweeps.lanes.programs import LanePrograms
@@ -56,11 +57,11 @@ def refusing(
     """Let a method fail with so many lanes; the answer undoes it."""
     original = getattr(cls, method)
 
-    def refuse(self: Any, *arguments: Any) -> Any:
+    def refuse(self: Any, *arguments: Any, **more: Any) -> Any:
         programs = self if isinstance(self, LanePrograms) else self._programs
         if programs.layout.lanes > most:
             raise error
-        return original(self, *arguments)
+        return original(self, *arguments, **more)
 
     monkeypatch.setattr(cls, method, refuse)
     return lambda: monkeypatch.setattr(cls, method, original)
@@ -236,7 +237,8 @@ def test_a_resume_repeats_no_finished_job_and_makes_what_was_deleted(
     shutil.rmtree(folder / "2")
     (folder / "1" / "summary.json").write_text("{")
     before = times(folder)
-    resumed = sweep(folder, SMALL, *JOBS, most=2, resumes=True)
+    with pytest.warns(OutputWarning, match=r"1/summary\.json: is damaged; .*; job 1 is run again"):
+        resumed = sweep(folder, SMALL, *JOBS, most=2, resumes=True)
     after = times(folder)
     changed = {
         path.relative_to(folder).parts[0] for path in after if before.get(path) != after[path]
