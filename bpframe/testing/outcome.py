@@ -113,6 +113,7 @@ def described(error: CheckFailedError, component: type[Any] | None, method: str 
 def line_of(component: type[Any] | None, method: str | None) -> str:
     """FILE, line N (Class.method), of the method or, where that is the core's, of the class.
 
+    A method that is no function, as `targets = (0, 1)`, has the line of the class that sets it.
     `method` may be several names with "/" between them; the first that there is counts.
     """
     if component is None:
@@ -121,7 +122,8 @@ def line_of(component: type[Any] | None, method: str | None) -> str:
     for name in (method or "").split("/"):
         owner = next((c for c in component.__mro__ if name in vars(c)), None)
         if owner is not None and owner.__module__.split(".")[0] != "bpframe":
-            target = vars(owner)[name]
+            found = vars(owner)[name]
+            target = found if hasattr(found, "__get__") else owner
             break
     target = target.fget if isinstance(target, property) else target
     try:

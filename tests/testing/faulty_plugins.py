@@ -355,7 +355,7 @@ class MeanInTheCost(sound.Distance):
 class TargetsOutOfReach(sound.PoissonDeviance):
     """Targets beside what any output can be, and a = y said to be best."""
 
-    targets = (-1.0, 30.0)
+    targets = (-1.0, math.inf)
 
 
 class BoundaryBesideTheOutputs(sound.PoissonDeviance):
