@@ -90,23 +90,22 @@ def run(
         PluginError: one of `plugins` breaks its contract.
 
     """
-    plugins = tuple(plugins)
+    registry = host.load_registry(plugins, paths=disassembly.files_of(experiment))
     config: dict[str, str] = {}
     if output_dir is not None:
         try:
             config = disassembly.config_files(
-                experiment, plugins, checkpointing, plots=plots, has_own_data=data is not None
+                experiment, registry, checkpointing, plots=plots, has_own_data=data is not None
             )
         except ConfigError as error:
             text = f"{output_dir}: is written without a configuration, so that bpframe resume "
             warnings.warn(f"{text}cannot go on with it: {error}", OutputWarning, stacklevel=2)
-    events = PluginEvents(host.load_registry(plugins))
     return loop.run(
         experiment,
         output_dir,
         data=data,
         on_epoch=on_epoch,
-        events=events,
+        events=PluginEvents(registry),
         plots=plots,
         checkpointing=checkpointing,
         config=config,

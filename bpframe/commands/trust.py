@@ -19,7 +19,9 @@ import platformdirs
 from bpframe.errors import ConfigError, printable
 from bpframe.files import open_own
 
-_HARMLESS = re.compile(r"hydra(\.(sweep|sweeper|launcher|job\.(name|num|id|chdir)|run|verbose|mode)\b|/)")
+_HARMLESS = re.compile(
+    r"hydra(\.(sweep|sweeper|launcher|job\.(name|num|id|chdir)|run|verbose|mode)\b|/)"
+)
 _HARMFUL = ("_target_", "submitit", "@")
 
 

@@ -9,7 +9,8 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from bpframe.component import check_fields
-from bpframe.configuration import composition, schemas
+from bpframe.configuration import schemas
+from bpframe.configuration.translation import translated
 from bpframe.contracts import Cost, ElementwiseActivation, OutputPair
 from bpframe.equations import Unpaired
 from bpframe.errors import ConfigError, unknown
@@ -29,7 +30,7 @@ def assemble(cfg: DictConfig, registry: Registry) -> Experiment:
             cannot go together.
 
     """
-    with composition.translated():
+    with translated():
         _check_keys(cfg)
         _check_settings(cfg)
         parts = {group: component(cfg[group], group, registry) for group in schemas.GROUPS}
@@ -115,7 +116,7 @@ def _merged(schema: Any, given: Any, path: str) -> DictConfig:
         if OmegaConf.is_missing(given, key):
             raise ConfigError(f"{path}.{key}: is required; set it")
     try:
-        with composition.translated():
+        with translated():
             merged = OmegaConf.merge(typed, OmegaConf.to_container(given, resolve=True))
     except ConfigError as error:
         raise ConfigError(f"{path}.{str(error).removeprefix(path + '.')}") from error

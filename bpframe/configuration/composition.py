@@ -17,18 +17,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from bpframe.configuration import hydra_internals, includes, schemas
-from bpframe.configuration.translation import missing, translated
+from bpframe.configuration.translation import translated
 from bpframe.errors import ConfigError, UnknownNameError
-
-__all__ = [
-    "compose_config",
-    "compose_sweep",
-    "composing",
-    "initialised",
-    "missing",
-    "quoted",
-    "translated",
-]
 
 CONFIG_NAME = "config"
 VERSION_BASE = "1.3"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from bpframe.component import Component
 from bpframe.configuration import assembly, schemas
 from bpframe.errors import BpframeError, ConfigError
 from bpframe.network import Network, PerNeuronActivation
-from bpframe.plugin_host import discovery, host
+from bpframe.plugin_host import discovery
 from bpframe.plugin_host.registry import Registry
 from bpframe.runs.checkpoint import DEFAULT, Checkpointing
 from bpframe.runs.provenance import components
@@ -26,7 +25,7 @@ GIVEN = "given to bpframe.run"
 
 def config_files(
     experiment: Experiment,
-    plugins: Iterable[object],
+    registry: Registry,
     checkpointing: Checkpointing,
     *,
     plots: bool,
@@ -38,8 +37,7 @@ def config_files(
         ConfigError: no config describes the experiment, for a part of it is offered by no plugin.
 
     """
-    paths = discovery.files_of(type(part).__module__ for part in components(experiment))
-    config = _config(experiment, host.load_registry(plugins, paths=paths), paths)
+    config = _config(experiment, registry)
     config |= {"checkpoint": checkpointing._asdict(), "plots": None if plots else False}
     if has_own_data:
         config["data"] = {"name": GIVEN}
@@ -51,7 +49,12 @@ def config_files(
     }
 
 
-def _config(experiment: Experiment, registry: Registry, paths: Sequence[str]) -> dict[str, Any]:
+def files_of(experiment: Experiment) -> list[str]:
+    """The plugins that are files or folders and that parts of the experiment come from."""
+    return discovery.files_of(type(part).__module__ for part in components(experiment))
+
+
+def _config(experiment: Experiment, registry: Registry) -> dict[str, Any]:
     """The config that `assembly.assemble` makes this experiment of."""
     parts = {group: getattr(experiment, group) for group in schemas.GROUPS}
     parts["cost"] = experiment.cost.cost_function
@@ -66,7 +69,7 @@ def _config(experiment: Experiment, registry: Registry, paths: Sequence[str]) ->
         "checkpoint": DEFAULT._asdict(),
         "plots": None,
         "sweep": {"shared_order": shared_order, **_objective(experiment.best)},
-        "plugins": {"path": list(paths), "prefer": []},
+        "plugins": {"path": files_of(experiment), "prefer": []},
     }
     try:
         again = assembly.assemble(OmegaConf.create(config), registry)

@@ -2,17 +2,51 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf, open_dict
+
 from bpframe.configuration import hydra_internals
+from bpframe.configuration.translation import translated
 from bpframe.errors import ConfigError
 
 _NODE = "hydra.job_logging"
 _PARTS = ("formatters", "filters", "handlers", "loggers")
+
+
+def of_job(cfg: DictConfig, folder: Path) -> dict[str, Any]:
+    """The node hydra.job_logging of a job that runs in `folder`, resolved and checked.
+
+    Raises:
+        ConfigError: the job could not log by it.
+
+    """
+    with translated():
+        settings: Any = OmegaConf.to_container(cfg.hydra.job_logging, resolve=True)
+        check_verbose(cfg.hydra.verbose)
+    check(settings, folder)
+    return settings
+
+
+def check_sweep(cfg: DictConfig, folder: Path) -> None:
+    """Check the node of a sweep in `folder` as far as it is the same for all jobs."""
+    cfg = copy.deepcopy(cfg)
+    output_dir = folder / "0"
+    with open_dict(cfg.hydra):
+        cfg.hydra.job.id, cfg.hydra.job.num = "0", 0
+        cfg.hydra.runtime.output_dir = str(output_dir)
+    before = HydraConfig.instance().cfg
+    HydraConfig.instance().set_config(cfg)
+    try:
+        of_job(cfg, output_dir)
+    finally:
+        HydraConfig.instance().cfg = before
 
 
 def check(settings: Mapping[str, Any] | None, folder: Path) -> None:

@@ -23,6 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from bpframe.configuration import composition, schemas
 from bpframe.configuration.composition import initialised, translated
+from bpframe.configuration.translation import missing
 from bpframe.errors import ConfigError
 from bpframe.plugin_host.registry import KINDS, Registry
 
@@ -116,7 +117,7 @@ def _composed(
         with initialised(config_path, config_dir):
             found = [_read(_with_empty_nodes(chosen, name)) for chosen in _choices(overrides)]
     except MissingConfigException as error:
-        raise composition.missing(error) from error
+        raise missing(error) from error
     finally:
         _remove_empty_nodes()
     return PluginSettings(

@@ -1,4 +1,4 @@
-"""Checks for costs and output pairs: gradients, the least value, and saturated outputs."""
+"""Checks for costs: gradients, the least value, and saturated outputs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bpframe.equations import Unpaired
 from bpframe.testing import components
 from bpframe.testing.expect import expect, expect_array, expect_close, expect_finite, expect_no_nan
 from bpframe.testing.outcome import Check
@@ -19,7 +18,6 @@ from bpframe.testing.tracing import run_traced, shape_of
 DTYPES = ("float32", "float64", "bfloat16")
 N_OUT = 4
 STEP = 1e-4
-SATURATED = (1e2, 1e3, 1e4)
 
 
 class Example(NamedTuple):
@@ -36,12 +34,12 @@ def examples(cost: Any, count: int = 24) -> Iterator[Example]:
     (one, other), distribution = _target_ends(cost), cost.needs_distribution
     for index in range(count):
         if distribution:
-            a = _softmax(rng.normal(size=N_OUT) * 2)
+            a = softmax(rng.normal(size=N_OUT) * 2)
         elif np.isfinite(low) and np.isfinite(high):
             a = low + (high - low) * rng.uniform(0.02, 0.98, N_OUT)
         else:
             a = np.clip(rng.normal(size=N_OUT) * 2, low + 0.01, high - 0.01)
-        soft = _softmax(rng.normal(size=N_OUT)) if distribution else rng.uniform(0.1, 0.9, N_OUT)
+        soft = softmax(rng.normal(size=N_OUT)) if distribution else rng.uniform(0.1, 0.9, N_OUT)
         y = soft if index % 2 else np.eye(N_OUT)[index // 2 % N_OUT]
         yield Example(a, one + (other - one) * y)
 
@@ -206,89 +204,6 @@ def vmap_equals_a_loop(subject: Subject) -> None:
             )
 
 
-def pair_probe(n: int) -> Any:
-    """What an output pair computes, for an ordinary example."""
-    z = np.random.default_rng(2).normal(size=n)
-
-    def compute(pair: Any) -> Any:
-        here = jnp.asarray(z, jnp.float64)
-        a, y = pair.activation(here), jnp.asarray(np.eye(n)[1], jnp.float64)
-        return {"delta": pair.delta(here, a, y), "cost": pair.cost(here, a, y)}
-
-    return compute
-
-
-def pair_keeps_shape_and_dtype(subject: Subject) -> None:
-    """delta^L is shaped like z, C is a scalar, and both have the dtype of z."""
-    for pair in subject.instances:
-        for dtype in DTYPES:
-            z, y = jnp.asarray([0.5, -1.0, 2.0], dtype), jnp.asarray([0.0, 1.0, 0.0], dtype)
-            given = f"z, a, y of shape (3,) and dtype {dtype}"
-            delta, value = (shape_of(function, z, z, y) for function in (pair.delta, pair.cost))
-            expect_array(delta, (3,), dtype, "delta", given=given, method="delta")
-            expect_array(value, (), dtype, "C", given=given, method="cost")
-
-
-def pair_delta_is_the_gradient(subject: Subject) -> None:
-    """`delta` is dC/dz of the pair's own cost, by automatic differentiation."""
-    exact = jax.jit(jax.grad(lambda z, pair, y: pair.cost(z, pair.activation(z), y)))
-    for pair in subject.instances:
-        for z, y in _pair_examples():
-            here = jnp.asarray(z)
-            expect_close(
-                pair.delta(here, pair.activation(here), jnp.asarray(y)),
-                run_traced(exact, here, pair, jnp.asarray(y)),
-                "delta is not dC/dz",
-                given=f"z = {_text(z)}, y = {_text(y)}",
-                atol=1e-11,
-            )
-
-
-def pair_equals_its_parts(subject: Subject) -> None:
-    """Away from saturation the pair gives what its cost and its activation give apart."""
-    for pair in subject.instances:
-        apart = Unpaired(pair.cost_function, pair.activation)
-        for z, y in _pair_examples():
-            here, target = jnp.asarray(z), jnp.asarray(y)
-            a = pair.activation(here)
-            given = f"z = {_text(z)}, y = {_text(y)}"
-            for name in ("cost", "delta"):
-                expect_close(
-                    getattr(pair, name)(here, a, target),
-                    getattr(apart, name)(here, a, target),
-                    f"{name} differs from what the cost and the activation give without the pair",
-                    given=given,
-                    rtol=1e-8,
-                    atol=1e-9,
-                    method=name,
-                )
-
-
-def pair_is_finite(subject: Subject) -> None:
-    """delta^L and C are finite for |z| up to 1e4: that is what a pair is for."""
-
-    @jax.jit
-    def both(pair: Any, z: jax.Array, y: jax.Array) -> dict[str, jax.Array]:
-        a = pair.activation(z)
-        return {"cost": pair.cost(z, a, y), "delta": pair.delta(z, a, y)}
-
-    for pair in subject.instances:
-        for dtype in ("float32", "float64"):
-            for size in SATURATED:
-                for z in (np.array([size, -size, 0.0]), np.array([-size, size, size])):
-                    y = jnp.asarray([1.0, 0.0, 0.0], dtype)
-                    given = f"z = {_text(z)}, y = [1 0 0], {dtype}"
-                    for name, found in run_traced(both, pair, jnp.asarray(z, dtype), y).items():
-                        expect_finite(found, f"{name} is not finite", given, name)
-
-
-def _pair_examples() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    rng = np.random.default_rng(4)
-    for index in range(8):
-        z = rng.normal(size=N_OUT) * (1 + index % 4)
-        yield z, _softmax(rng.normal(size=N_OUT)) if index % 2 else np.eye(N_OUT)[index % N_OUT]
-
-
 def _differences(cost: Any, a: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """grad_a C by differences, and where C has no kink between the points that they use.
 
@@ -323,17 +238,17 @@ def _contains(domain: tuple[float, float], values: np.ndarray) -> bool:
     return bool(np.all((domain[0] <= values) & (values <= domain[1])))
 
 
-def _softmax(z: np.ndarray) -> np.ndarray:
+def softmax(z: np.ndarray) -> np.ndarray:
     e = np.exp(z - z.max())
     return e / e.sum()
 
 
-def _text(values: np.ndarray) -> str:
+def text(values: np.ndarray) -> str:
     return np.array2string(np.asarray(values, np.float64), precision=5)
 
 
 def _shown(a: np.ndarray, y: np.ndarray) -> str:
-    return f"a = {_text(a)}, y = {_text(y)}"
+    return f"a = {text(a)}, y = {text(y)}"
 
 
 CHECKS = (
@@ -350,13 +265,5 @@ CHECKS = (
     ),
     Check("never NaN", is_never_nan, "prime"),
     Check("vmap equals a loop", vmap_equals_a_loop),
-    *components.COMPILED,
-)
-PAIR_CHECKS = (
-    *components.PURE,
-    Check("shapes and dtypes", pair_keeps_shape_and_dtype, "delta"),
-    Check("delta is dC/dz", pair_delta_is_the_gradient, "delta"),
-    Check("equals its parts", pair_equals_its_parts, "cost"),
-    Check("finite when saturated", pair_is_finite, "delta"),
     *components.COMPILED,
 )

@@ -24,6 +24,7 @@ from bpframe.testing import (
     learning_rules,
     metrics,
     optimisers,
+    output_pairs,
     plugins,
     regularisers,
     schedules,
@@ -47,7 +48,7 @@ CHECKS: Mapping[str, tuple[Check, ...]] = MappingProxyType(
     {
         "activation": activations.CHECKS,
         "cost": costs.CHECKS,
-        "output_pair": costs.PAIR_CHECKS,
+        "output_pair": output_pairs.CHECKS,
         "optimiser": optimisers.CHECKS,
         "initialiser": initialisers.CHECKS,
         "regulariser": regularisers.CHECKS,
@@ -180,7 +181,7 @@ def _probe(kind: str, component: type[Any], registry: Registry) -> Callable[[Any
     probes: dict[str, Callable[[], Callable[[Any], Any]]] = {
         "activation": lambda: activations.probe(component.min_neurons),
         "cost": lambda: costs.probe(component),
-        "output_pair": lambda: costs.pair_probe(costs.N_OUT),
+        "output_pair": lambda: output_pairs.probe(costs.N_OUT),
         "optimiser": lambda: optimisers.probe,
         "initialiser": lambda: (
             initial_conditions.probe

@@ -17,6 +17,7 @@ from bpframe.configuration.disassembly import config_files
 from bpframe.configuration.primary import primary
 from bpframe.equations import Unpaired
 from bpframe.errors import OutputWarning
+from bpframe.plugin_host.host import load_registry
 from bpframe.runs.checkpoint import DEFAULT, told
 
 main = test_cli.main
@@ -51,7 +52,7 @@ def composed_again(folder: Path, plugins: Sequence[object] = ()) -> bpframe.Expe
 @pytest.mark.parametrize("overrides", EXPERIMENTS, ids=" ".join)
 def test_the_config_describes_the_experiment(overrides: tuple[str, ...], tmp_path: Path) -> None:
     experiment = bpframe.compose(overrides)
-    files = config_files(experiment, (), DEFAULT, plots=True, has_own_data=False)
+    files = config_files(experiment, load_registry(), DEFAULT, plots=True, has_own_data=False)
     (tmp_path / "run" / ".hydra").mkdir(parents=True)
     for name, text in files.items():
         (tmp_path / "run" / ".hydra" / name).write_text(text)

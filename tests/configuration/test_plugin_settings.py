@@ -55,10 +55,10 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> Jobs:
     """The experiments that the commands would train; they are only noted down."""
     noted: Jobs = []
     monkeypatch.setattr(
-        "bpframe.commands.train._show", lambda run, cfg, one, *_, plots: noted.append(one)
+        "bpframe.commands.run.show", lambda run, cfg, one, *_, plots: noted.append(one)
     )
     monkeypatch.setattr(
-        "bpframe.commands.train._job", lambda cfg, registry: noted.append(assemble(cfg, registry))
+        "bpframe.commands.run.job", lambda cfg, registry: noted.append(assemble(cfg, registry))
     )
     return noted
 

@@ -349,7 +349,7 @@ def test_wrong_schedules_are_one_line(overrides: list[str], text: str) -> None:
 def test_schedules_are_swept(main: Main, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     jobs: list[Experiment] = []
     monkeypatch.setattr(
-        "bpframe.commands.train._job", lambda cfg, registry: jobs.append(assemble(cfg, registry))
+        "bpframe.commands.run.job", lambda cfg, registry: jobs.append(assemble(cfg, registry))
     )
     ended = main(
         *("-m", "schedule=step,halve", "schedule.decay=0.25,0.5", "hydra.sweep.dir=sweep"),

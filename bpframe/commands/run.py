@@ -1,0 +1,105 @@
+"""One run from the shell: its folder, what it prints, and the objective of a job."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, open_dict
+
+from bpframe.commands import console
+from bpframe.configuration import assembly, job_logging
+from bpframe.data import Data
+from bpframe.errors import ConfigError, DivergenceError, OutputError, unknown
+from bpframe.files import check_no_link
+from bpframe.plugin_host.events import PluginEvents
+from bpframe.plugin_host.registry import Registry
+from bpframe.runs import loop
+from bpframe.runs.checkpoint import Checkpointing
+from bpframe.runs.folder import RunFolder
+from bpframe.runs.records import RunResult
+from bpframe.screen import Screen
+from bpframe.sweeps import objective
+from bpframe.sweeps.rows import OBJECTIVES, scalars
+from bpframe.training import advice, compilation, loading
+from bpframe.training.experiment import Experiment
+from bpframe.training.programs import scalar_columns
+
+
+def enter(cfg: DictConfig, output_dir: Path) -> None:
+    """Note the run folder in the config; refuse links where Hydra would write into it.
+
+    Raises:
+        OutputError: a log file, or one of Hydra's own, is a link.
+
+    """
+    with open_dict(cfg.hydra):
+        cfg.hydra.runtime.output_dir = str(output_dir)
+    handlers = (job_logging.of_job(cfg, output_dir).get("handlers") or {}).values()
+    paths = [output_dir / str(handler["filename"]) for handler in handlers if "filename" in handler]
+    if cfg.hydra.output_subdir is not None:
+        own = Path(os.path.normpath(output_dir / str(cfg.hydra.output_subdir)))
+        if output_dir not in own.parents:
+            raise ConfigError(
+                f"hydra.output_subdir: {str(cfg.hydra.output_subdir)!r} is not strictly inside the "
+                f"run folder {output_dir}; give a name of its own"
+            )
+        paths += [own, *(own / f"{name}.yaml" for name in ("config", "hydra", "overrides"))]
+    for path in paths:
+        try:
+            check_no_link(path)
+        except OSError as error:
+            raise OutputError(f"{path}: {error.strerror}") from error
+
+
+def job(cfg: DictConfig, registry: Registry) -> float | None:
+    """One job of a multirun that runs its jobs one after another; its objective comes back."""
+    experiment = assembly.assemble(cfg, registry)
+    data = loading.load(experiment)
+    wanted = objective.chosen(cfg.sweep)
+    if data.train.middle is None:
+        wanted = objective.for_regression(wanted, is_fixed=False)
+    name = wanted.name
+    if name not in OBJECTIVES:
+        columns = scalar_columns(experiment, data)
+        if name not in columns:
+            raise unknown("sweep.objective", name, (*OBJECTIVES, *columns))
+    output_dir = Path(HydraConfig.get().runtime.output_dir)  # Hydra has made it
+    result = show(loop.run, cfg, experiment, data, registry, output_dir, plots=cfg.plots is True)
+    return scalars(result.summary.as_dict(), result.history.last())[name]
+
+
+def show(
+    run: Callable[..., RunResult],
+    cfg: DictConfig,
+    experiment: Experiment,
+    data: Data,
+    registry: Registry,
+    output_dir: Path | RunFolder,
+    *,
+    plots: bool,
+) -> RunResult:
+    """Begin a run or go on with it, and show how it goes."""
+    screen = Screen()
+    path = str(output_dir.path if isinstance(output_dir, RunFolder) else output_dir)
+    compilation.use_cache()
+    for hint in advice.hints(experiment, data):
+        screen.print(hint, highlight=False, soft_wrap=True)
+    try:
+        with console.progress(screen, experiment.training.epochs) as on_epoch:
+            result = run(
+                experiment,
+                output_dir,
+                data=data,
+                on_epoch=on_epoch,
+                events=PluginEvents(registry),
+                plots=plots,
+                checkpointing=Checkpointing(**cfg.checkpoint),
+            )
+    except (DivergenceError, KeyboardInterrupt, SystemExit):
+        console.show_folder(screen, path)
+        raise
+    console.show_result(screen, result, path)
+    return result
