@@ -239,11 +239,13 @@ def _contains(domain: tuple[float, float], values: np.ndarray) -> bool:
 
 
 def softmax(z: np.ndarray) -> np.ndarray:
+    """The softmax of z (n,), as an output or a soft target."""
     e = np.exp(z - z.max())
     return e / e.sum()
 
 
 def text(values: np.ndarray) -> str:
+    """Values as a message shows them."""
     return np.array2string(np.asarray(values, np.float64), precision=5)
 
 

@@ -97,6 +97,7 @@ def is_finite(subject: Subject) -> None:
 
 
 def examples() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Weighted inputs z and targets y, both (n,): one-hot and soft ones."""
     rng = np.random.default_rng(4)
     for index in range(8):
         z = rng.normal(size=N_OUT) * (1 + index % 4)
