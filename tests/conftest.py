@@ -23,7 +23,7 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 def _compile_options(*args: Any, env_options_overrides: Any = None, **more: Any) -> Any:
     """JAX's options, and `_SHORTER` in tests that are compiled without most optimisations."""
-    if jax.config.values[_SHORT]:
+    if jax.config.values[_SHORT] and jax.default_backend() == "cpu":
         env_options_overrides = {**_SHORTER, **(env_options_overrides or {})}
     return _jax_options(*args, env_options_overrides=env_options_overrides, **more)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import jax
@@ -10,9 +11,17 @@ import jax.numpy as jnp
 import numpy as np
 
 
-def precision(dtype: str) -> AbstractContextManager[None]:
-    """The context for an experiment of this dtype: 64 bits if, and only if, it asks for them."""
-    return jax.enable_x64(dtype == "float64")
+@contextmanager
+def precision(dtype: str) -> Iterator[None]:
+    """The context for an experiment of this dtype: 64 bits if, and only if, it asks for them.
+
+    Products of float32 are products of float32 everywhere: by default JAX rounds their factors to
+    10 bits (TF32) on GPUs and to 7 (bfloat16) on TPUs. Who wants that sets
+    JAX_DEFAULT_MATMUL_PRECISION.
+    """
+    chosen = jax.config.jax_default_matmul_precision or "highest"  # pyright: ignore
+    with jax.enable_x64(dtype == "float64"), jax.default_matmul_precision(chosen):
+        yield
 
 
 def wide_dtype(dtype: str) -> np.dtype:

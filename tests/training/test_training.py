@@ -197,6 +197,15 @@ def test_the_same_programs_lower_for_other_devices(platform: str, dtype: str) ->
             there = program.lower(lowering_platforms=(platform,)).as_text()
             assert "optimization_barrier" in here or dtype == "bfloat16"
             assert "optimization_barrier" not in there
+            products_there = re.findall(r"stablehlo\.dot_general.*", there)
+            assert products_there
+            assert all("precision = [HIGHEST, HIGHEST]" in line for line in products_there)
+
+
+def test_who_wants_rounded_products_has_them() -> None:
+    with jax.default_matmul_precision("tensorfloat32"), precision("float32"):
+        text = jax.jit(jnp.matmul).trace(jnp.ones((2, 2)), jnp.ones((2, 2))).lower().as_text()
+    assert "HIGHEST" not in text
 
 
 def test_products_work_for_lanes_of_runs() -> None:
