@@ -1,7 +1,7 @@
 """Files of bpframe's own: written whole or not at all, and never through a link in their place.
 
-A run folder may come from someone else. A symbolic link under the name of a file of ours would
-have another file overwritten.
+A run folder may come from someone else. A link under the name of a file of ours, symbolic or hard,
+would have another file overwritten.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import IO, Any
 
 _END = ".partial"
 _LINK = "is a symbolic link, through which nothing is written; remove it"
+_NAMES = "has another name (a hard link), under which it would change too; put a copy in its place"
 _SPECIAL = "is no ordinary file; remove it"
 
 
@@ -71,7 +72,8 @@ def open_own(path: Path, mode: str, *, buffering: int = -1) -> IO[Any]:
     """Open a file of ours to go on with it; text is UTF-8.
 
     Raises:
-        OSError: it cannot be opened, or is a link, a pipe or a device.
+        OSError: it cannot be opened, or is a link, a pipe or a device, or is to be written and has
+            another name.
 
     """
     encoding = None if "b" in mode else "utf-8"
@@ -79,21 +81,31 @@ def open_own(path: Path, mode: str, *, buffering: int = -1) -> IO[Any]:
 
 
 def check_no_link(path: Path) -> None:
-    """Raise an OSError if a path is a symbolic link; for what others open, and for folders."""
+    """Raise an OSError if a path is a link; for what others open, and for folders."""
     if path.is_symlink():
         raise OSError(errno.ELOOP, _LINK, str(path))
+    if path.is_file() and path.stat().st_nlink > 1:
+        raise OSError(errno.EMLINK, _NAMES, str(path))
 
 
 def _opener(name: str, flags: int) -> int:
     flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # not on Windows
+    truncates = flags & os.O_TRUNC
     try:
-        number = os.open(name, flags, 0o666)
+        number = os.open(name, flags & ~os.O_TRUNC, 0o666)
     except OSError as error:
         check_no_link(Path(name))
         if error.errno == errno.ENXIO:  # a pipe that nobody reads
             raise OSError(errno.ENXIO, _SPECIAL, name) from error
         raise
-    if not stat.S_ISREG(os.fstat(number).st_mode):
+    found = os.fstat(number)
+    is_written = flags & (os.O_WRONLY | os.O_RDWR)
+    if not stat.S_ISREG(found.st_mode):
         os.close(number)
         raise OSError(errno.EINVAL, _SPECIAL, name)
+    if is_written and found.st_nlink > 1:
+        os.close(number)
+        raise OSError(errno.EMLINK, _NAMES, name)
+    if truncates:
+        os.ftruncate(number, 0)
     return number

@@ -73,6 +73,8 @@ def test_writers_at_once_leave_one_whole_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("mode", ["r+", "a", "ab", "w"])
 def test_a_link_or_a_pipe_is_not_opened(tmp_path: Path, target: Path, mode: str) -> None:
     link, pipe, dangling = tmp_path / "link", tmp_path / "pipe", tmp_path / "dangling"
+    hard = tmp_path / "hard"
+    hard.hardlink_to(target)
     link.symlink_to(target)
     dangling.symlink_to(tmp_path / "nothing")
     os.mkfifo(pipe)
@@ -80,11 +82,28 @@ def test_a_link_or_a_pipe_is_not_opened(tmp_path: Path, target: Path, mode: str)
         (link, "is a symbolic link"),
         (dangling, "is a symbolic link"),
         (pipe, "is no ordinary file"),
+        (hard, "has another name"),
     ):
         with pytest.raises(OSError, match=told):
             files.open_own(path, mode)
     assert target.read_text() == "precious"
     assert not (tmp_path / "nothing").exists()
+
+
+def test_what_is_opened_to_be_read_may_have_other_names(tmp_path: Path, target: Path) -> None:
+    (tmp_path / "hard").hardlink_to(target)
+    with files.open_own(tmp_path / "hard", "r") as file:
+        assert file.read() == "precious"
+    with pytest.raises(OSError, match="has another name"):
+        files.check_no_link(tmp_path / "hard")
+
+
+def test_a_file_is_emptied_once_it_is_known_to_be_ours(tmp_path: Path) -> None:
+    path = tmp_path / "own"
+    path.write_text("long before")
+    with files.open_own(path, "w") as file:
+        file.write("now")
+    assert path.read_text() == "now"
 
 
 def test_a_run_goes_on_through_no_link(tmp_path: Path, target: Path) -> None:
