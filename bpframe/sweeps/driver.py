@@ -190,6 +190,7 @@ class Driver:
             except Exception as error:
                 errors |= dict.fromkeys(plan.jobs, f"cannot be traced: {described(error)}")
         if errors:
+            self._book.check_unused()  # else the folders of another sweep are the jobs' errors
             raise BadJobsError(errors, batch, first)
         found = [origin_entry(first, plan, group.origin()) for plan, group in traced]
         if is_new and traced:

@@ -80,6 +80,11 @@ class Ledger:
             raise unwritable(folder, error) from error
         return ledger
 
+    def check_unused(self) -> None:
+        """Raise an OutputError if it is not begun, and the folder has come into use meanwhile."""
+        if not self._file:
+            _check_unused(self.folder)
+
     def append(self, entries: Iterable[Entry]) -> None:
         """Add lines; they are on the disk when this returns.
 

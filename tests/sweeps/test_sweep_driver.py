@@ -20,8 +20,10 @@ from test_sweep_lanes import SMALL, Swept, sweep
 from bpframe import ConfigError, OutputError, PluginWarning, hookimpl
 from bpframe.errors import OutputWarning
 from bpframe.runs.interruption import InterruptionError
+from bpframe.sweeps.lanes import partition
 from bpframe.sweeps.lanes.chunk import Chunk
 from bpframe.sweeps.lanes.programs import LanePrograms
+from bpframe.sweeps.ledger import Ledger
 
 logging_stays = test_sweep_lanes.logging_stays
 
@@ -275,6 +277,26 @@ def test_the_ledger_decides_the_chunks_of_a_resume_whatever_lanes_says(
     resumed = sweep(folder, SMALL, *JOBS, most=1, resumes=True)
     assert resumed.bits(0) == undisturbed.bits(0)
     assert events(resumed, "plan") == events(undisturbed, "plan")
+
+
+def test_a_sweep_that_begins_there_meanwhile_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its folders are not said to be what is wrong with the jobs."""
+    folder, original = tmp_path / "sweep", partition.chunks
+
+    def chunks(*arguments: Any) -> Any:
+        other = Ledger.new(folder, {}, {})
+        other.append([])
+        (folder / "1").mkdir()
+        other.close()
+        monkeypatch.setattr(partition, "chunks", original)
+        return original(*arguments)
+
+    monkeypatch.setattr(partition, "chunks", chunks)
+    groups = [["seed=0"], ["seed=0", "network.hidden=[5]"]]
+    with pytest.raises(OutputError, match=r"is not empty; .*, or finish it with bpframe resume"):
+        sweep(folder, SMALL, *groups)
 
 
 def test_a_folder_with_a_sweep_is_refused_for_another(undisturbed: Swept) -> None:
