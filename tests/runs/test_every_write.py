@@ -15,7 +15,7 @@ from faulty_disk import KILL
 from forked_cli import Start, fails_as_told, finish, lost_at, share, told, writes
 
 # CI has a share: every so many writes, others for each fault. For all of them set it to 1.
-STRIDE = int(os.environ.get("BPFRAME_TEST_WRITES", "12"))
+STRIDE = int(os.environ.get("BPFRAME_TEST_WRITES", "24"))
 RUN = (
     *("data.train_size=20", "network.hidden=[3]", "training.epochs=4", "checkpoint.epochs=1"),
     *("optimiser=momentum", "hydra.run.dir=run"),

@@ -17,7 +17,7 @@ from forked_cli import Start, fails_as_told, finish, lost_at, share, told, write
 from bpframe.sweeps import ledger
 
 # CI has a share: every so many writes, others for each fault. For all of them set it to 1.
-STRIDE = int(os.environ.get("BPFRAME_TEST_WRITES", "60"))
+STRIDE = int(os.environ.get("BPFRAME_TEST_WRITES", "120"))
 JOBS = 4
 SWEEP = (
     *("-m", "data.train_size=20", "network.hidden=[3]", "training.epochs=2", "checkpoint.epochs=1"),

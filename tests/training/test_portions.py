@@ -37,11 +37,22 @@ def in_portions(monkeypatch: pytest.MonkeyPatch, epochs: int, n: int = 40, lanes
     monkeypatch.setattr(portions, "ORDER_BYTES", 4 * n * lanes * epochs)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("epochs", [1, 4])
+@pytest.mark.parametrize(
+    ("kind", "epochs"),
+    [
+        ("metrics", 4),
+        *(
+            pytest.param(kind, epochs, marks=pytest.mark.slow)
+            for kind in KINDS
+            for epochs in (1, 4)
+            if (kind, epochs) != ("metrics", 4)
+        ),
+    ],
+)
 def test_portions_change_no_bit(
     kind: str, epochs: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Slow: all but one, as each compiles several programs."""
     experiment = bpframe.compose([*SMALL, RARELY, *KINDS[kind]])
     bpframe.run(experiment, tmp_path / "whole")
     in_portions(monkeypatch, epochs)
