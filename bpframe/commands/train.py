@@ -7,6 +7,7 @@ import functools
 import os
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import MappingProxyType
 
@@ -91,8 +92,8 @@ def resume(words: list[str]) -> None:
     if found.is_sweep:
         command = resuming.sweep(found)
         again = [text for text in command.overrides if not text.startswith("hydra.sweep.dir=")]
-        folder = composition.quoted(str(found.folder))
-        args = arguments.parsed(["--multirun", *again, f"hydra.sweep.dir={folder}"])
+        sweep_dir = composition.quoted(str(found.folder))
+        args = arguments.parsed(["--multirun", *again, f"hydra.sweep.dir={sweep_dir}"])
         args.config_name, args.config_dir = command.config_name, command.config_dir
         args.config_path = Path(command.config_path) if command.config_path else None
         _multirun(args, arguments.registry(args, found.trusting), resumed=found)
@@ -110,7 +111,8 @@ def resume(words: list[str]) -> None:
             experiment = assembly.assemble(cfg, registry)
     run.enter(cfg, found.folder)
     HydraConfig.instance().set_config(cfg)
-    configure_log(cfg.hydra.job_logging, cfg.hydra.verbose)
+    with folder.writing(found.folder):
+        configure_log(cfg.hydra.job_logging, cfg.hydra.verbose)
     data = loading.load(experiment)
     task = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
     resuming.note(found, OmegaConf.to_yaml(task))
@@ -196,8 +198,10 @@ def _multirun(args: Namespace, registry: Registry, resumed: Resumed | None = Non
         with translated():
             sweep_dir = Path(str(cfg.hydra.sweep.dir)).absolute()
         job_logging.check_sweep(cfg, sweep_dir)
+        writing: AbstractContextManager[None] = contextlib.nullcontext()
         if cfg.hydra.runtime.choices["hydra/launcher"] != KEEPS_A_LEDGER:
             _check_sweep_folder(sweep_dir)
+            writing = folder.writing(sweep_dir)
         if cfg.hydra.launcher.get("backend") == SUBMITIT:
             trusting = resumed.trusting if resumed else trust.note
             trusting(trust.results_of(sweep_dir))
@@ -226,7 +230,8 @@ def _multirun(args: Namespace, registry: Registry, resumed: Resumed | None = Non
                 # As they were given: each job resolves its interpolations for itself.
                 given = OmegaConf.to_container(cfg.hydra.overrides.task, resolve=False)
                 assert isinstance(given, list)
-                sweeper.sweep(arguments=[str(text) for text in given])
+                with writing:
+                    sweeper.sweep(arguments=[str(text) for text in given])
             except BaseException:
                 with contextlib.suppress(FailedJobsError):
                     task.close()

@@ -172,10 +172,16 @@ def _locked(path: Path) -> FileLock:
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn an OSError met in the folder of a run into an OutputError, which says how to go on."""
+    """Turn an OSError met in the folder of a run into an OutputError, which says how to go on.
+
+    Where logging is set up, the OSError is the cause of a ValueError.
+    """
     try:
         yield
-    except OSError as error:
+    except (OSError, ValueError) as raised:
+        error = raised.__cause__ if isinstance(raised, ValueError) else raised
+        if not isinstance(error, OSError):
+            raise
         begun = (path / METRICS).exists()
         again = f"run bpframe resume {path}" if begun else "give the command of the run again"
         raise OutputError(

@@ -79,3 +79,24 @@ def test_a_fault_at_any_write_loses_nothing(
         assert_whole(home / "run", undisturbed.folder, FILES - LAST)
 
     assert not lost_at(share(undisturbed.writes, STRIDE, fault), tmp_path, fails)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("at", range(1, 5))
+def test_a_fault_while_a_run_begins_or_goes_on_is_one_line(
+    at: int, start: Start, undisturbed: Undisturbed, tmp_path: Path
+) -> None:
+    """Slow: four processes. The log is opened by Hydra, in a single run and in one of a sweep."""
+    for number, error in enumerate(faulty_disk.ERRORS):
+        home = tmp_path / str(number)
+        home.mkdir()
+        fails_as_told(start, home, RUN, (home / "run", error, at))
+        goes_on(start, home)
+        for cut in ("best", "params"):
+            (home / "run" / f"{cut}.safetensors").unlink()
+        (home / "run" / "summary.json").unlink()
+        fails_as_told(start, home, ("resume", "run"), (home / "run", error, at))
+        goes_on(start, home)
+        assert_whole(home / "run", undisturbed.folder, FILES - LAST)
+        one_by_one = ("-m", *RUN[:-1], "hydra/launcher=basic", "hydra.sweep.dir=sweep", "seed=0,1")
+        fails_as_told(start, home, one_by_one, (home / "sweep", error, at))
