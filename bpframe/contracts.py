@@ -7,16 +7,29 @@ vmaps it over the mini-batch.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 from bpframe.component import Component, hyperparameter
 from bpframe.data import Data
 from bpframe.errors import ExamplesError
+
+Shape: TypeAlias = tuple[int, ...]
+"""The neurons of a layer: (n,), or (rows, columns, channels) of an image."""
+Shapes: TypeAlias = tuple[Shape, ...]
+
+LayerParams: TypeAlias = Any
+"""The parameters of one layer: a NamedTuple of arrays, `Params` or a layer's own; () for none.
+
+Weights, which regularisers penalise, are those called `w`.
+"""
 
 
 class Params(NamedTuple):
@@ -29,12 +42,14 @@ class Params(NamedTuple):
 class Trace(NamedTuple):
     """What the forward pass leaves behind, for layers 1 to L.
 
-    `z` holds the weighted inputs of layers 2..L, each (n_out,); `a` the activations of layers
-    1..L, so `a[0]` is the input x. A leading axis m stands before both after vmap.
+    `z` holds the weighted inputs of layers 2..L, each shaped like its layer; `a` the activations of
+    layers 1..L, so `a[0]` is the input x; `kept` what each of the layers 2..L needs besides on the
+    way back. A leading axis m stands before all of them after vmap.
     """
 
     z: tuple[Array, ...]
     a: tuple[Array, ...]
+    kept: tuple[Any, ...]
 
 
 class Formula(NamedTuple):
@@ -83,6 +98,61 @@ class ElementwiseActivation(Activation):
     def pullback(self, z: Array, v: Array) -> Array:
         """v * sigma'(z)."""
         return v * self.prime(z)
+
+
+class Layer(Component, ABC):
+    """T^l with z^l = T^l(a^(l-1)) and a^l = sigma_l(z^l), and what T^l says to the way back.
+
+    All is written for one example but for `gradient` and what follows it, which see m of them.
+    """
+
+    activation: Activation = dataclasses.field(kw_only=True)
+
+    default_activation: ClassVar[str | None] = None
+    """The activation where the config chooses none, by name; None: it has to choose one."""
+    formula: ClassVar[Formula | None] = None
+    gradient_formula: ClassVar[Formula | None] = None
+    """What `gradient` sums, one formula for each array, with two spaces or a quad between them."""
+
+    @abstractmethod
+    def shape(self, shape_prev: Shape) -> Shape:
+        """The shape of z^l, for a^(l-1) of shape `shape_prev`.
+
+        Raises:
+            ConfigError: the layer cannot stand there; the message says what it needs and was given.
+
+        """
+
+    @abstractmethod
+    def init(self, initialiser: Initialiser, key: Array, shape_prev: Shape) -> LayerParams:
+        """Fresh parameters, drawn with `key`."""
+
+    @abstractmethod
+    def forward(
+        self, params: LayerParams, a_prev: Array, key: Array | None
+    ) -> tuple[Array, LayerParams]:
+        """z^l, and what the way back needs besides a^(l-1); `key` is None for evaluation."""
+
+    @abstractmethod
+    def carry(self, params: LayerParams, a_prev: Array, kept: Any, delta: Array) -> Array:
+        """(dz^l/da^(l-1))^T delta^l, shaped like a^(l-1): what stands before sigma' in BP2."""
+
+    @abstractmethod
+    def gradient(self, params: LayerParams, a_prev: Array, kept: Any, delta: Array) -> LayerParams:
+        """(BP3, BP4) sum_x dC_x/dparams, shaped like `params`.
+
+        a_prev, kept and delta have a leading axis m. No gradient of a single example is formed.
+        """
+
+    def squared_norms(self, params: LayerParams, a_prev: Array, kept: Any, delta: Array) -> Array:
+        """|dC_x/dparams|^2 of each of the m examples, (m,); forms their gradients one by one."""
+
+        def one(a_prev: Array, kept: Any, delta: Array) -> Array:
+            single = jax.tree.map(lambda part: part[None], (a_prev, kept, delta))
+            parts = jax.tree.leaves(self.gradient(params, *single))
+            return sum((jnp.sum(part**2) for part in parts), start=jnp.zeros((), delta.dtype))
+
+        return jax.vmap(one)(a_prev, kept, delta)
 
 
 class Cost(Component, ABC):
@@ -149,13 +219,13 @@ class Optimiser(Component, ABC):
     formula: ClassVar[Formula | None] = None
 
     @abstractmethod
-    def init(self, params: tuple[Params, ...]) -> Any:
+    def init(self, params: tuple[LayerParams, ...]) -> Any:
         """The state before the first step."""
 
     @abstractmethod
     def update(
-        self, gradient: tuple[Params, ...], state: Any, params: tuple[Params, ...]
-    ) -> tuple[tuple[Params, ...], Any]:
+        self, gradient: tuple[LayerParams, ...], state: Any, params: tuple[LayerParams, ...]
+    ) -> tuple[tuple[LayerParams, ...], Any]:
         """The parameters and the state after one step along `gradient`."""
 
 
@@ -167,8 +237,12 @@ class Initialiser(Component, ABC):
     formula: ClassVar[Formula | None] = None
 
     @abstractmethod
-    def __call__(self, key: Array, n_in: int, n_out: int) -> Params:
-        """Fresh parameters of one layer, drawn with `key`."""
+    def __call__(self, key: Array, shape: Shape, n_in: int, n_out: int) -> Params:
+        """Weights of a shape (neurons, ...) and biases (neurons,), drawn with `key`.
+
+        n_in is the fan-in, the number of weights into a neuron, and n_out the fan-out, the number
+        of weights out of a neuron of the layer before. A dense layer has w (n_out, n_in).
+        """
 
     @abstractmethod
     def variance(self, n_in: int, n_out: int) -> float:
@@ -185,13 +259,13 @@ class InitialCondition(Component, ABC):
     formula: ClassVar[Formula | None] = None
 
     @abstractmethod
-    def load(self, sizes: tuple[int, ...], seed: int) -> tuple[Params, ...]:
-        """The parameters of the layers 2..L as NumPy arrays, for layers of these sizes, 1..L.
+    def load(self, like: tuple[LayerParams, ...], seed: int) -> tuple[LayerParams, ...]:
+        """The parameters of the layers 2..L as NumPy arrays, of the shapes of those of `like`.
 
         `seed` is that of the experiment, for those that draw something all the same.
 
         Raises:
-            ConfigError: a field does not fit a network of these sizes.
+            ConfigError: a field does not fit a network with such parameters.
             DataError: a file is missing or is not what it should be.
 
         """
@@ -203,12 +277,34 @@ class Regulariser(Component, ABC):
     formula: ClassVar[Formula | None] = None
 
     @abstractmethod
-    def cost(self, params: tuple[Params, ...]) -> Array:
+    def cost(self, params: tuple[LayerParams, ...]) -> Array:
         """R, a scalar."""
 
     @abstractmethod
-    def gradient(self, params: tuple[Params, ...]) -> tuple[Params, ...]:
+    def gradient(self, params: tuple[LayerParams, ...]) -> tuple[LayerParams, ...]:
         """dR/dparams, shaped like `params`."""
+
+
+class BackwardStep(NamedTuple):
+    """What a learning rule sees when the error of layer l + 1 goes back to layer l.
+
+    Attributes:
+        layer: layer l + 1, with its parameters `params`.
+        a: a^l.
+        kept: what layer l + 1 kept of the forward pass.
+        delta: delta^(l+1).
+        delta_out: delta^L.
+        y: the target.
+
+    """
+
+    layer: Layer
+    params: LayerParams
+    a: Array
+    kept: Any
+    delta: Array
+    delta_out: Array
+    y: Array
 
 
 class LearningRule(Component, ABC):
@@ -222,20 +318,17 @@ class LearningRule(Component, ABC):
     formula: ClassVar[Formula | None] = None
 
     @abstractmethod
-    def init(self, key: Array, params: tuple[Params, ...]) -> tuple[Any, ...]:
+    def init(self, key: Array, params: tuple[LayerParams, ...], shapes: Shapes) -> tuple[Any, ...]:
         """Fixed state such as feedback matrices: one entry for each of the layers 2..L-1.
 
-        `params` are in float32 whatever the dtype of the run, to which the state's floats are cast,
-        so that runs which differ in the dtype alone start with the same numbers.
+        `shapes` are those of the layers 1..L. `params` are in float32 whatever the dtype of the
+        run, to which the state's floats are cast, so that runs which differ in the dtype alone
+        start with the same numbers.
         """
 
     @abstractmethod
-    def carry(self, state: Any, w_next: Array, delta_next: Array, delta_out: Array) -> Array:
-        """The error that arrives at layer l, (n,).
-
-        `state` is this layer's entry, `w_next` is w^(l+1), (n_next, n), `delta_next` is
-        delta^(l+1), (n_next,), and `delta_out` is delta^L, (n_out,).
-        """
+    def carry(self, state: Any, step: BackwardStep) -> Array:
+        """The error that arrives at layer l, shaped like a^l; `state` is the entry of layer l."""
 
 
 class Dataset(Component, ABC):
@@ -247,8 +340,8 @@ class Dataset(Component, ABC):
 
     @property
     @abstractmethod
-    def n_in(self) -> int:
-        """The number of input neurons."""
+    def shape(self) -> Shape:
+        """The shape of an input: (n,), or (rows, columns, channels) of an image."""
 
     @property
     @abstractmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +16,8 @@ class Examples:
     """Inputs with their targets.
 
     Attributes:
-        x: (n, n_in). Floats, or bytes that become `x * scale` on the device.
+        x: rows (n, n_in), or images (n, rows, columns, channels). Floats, or bytes that become
+            `x * scale` on the device.
         y: (n,) integer class labels, which become one-hot targets; or (n, n_out) float targets.
         n_out: the number of output neurons.
         scale: what one unit of `x` is worth.
@@ -34,10 +36,10 @@ class Examples:
     middle: float | None = 0.5
 
     def __post_init__(self) -> None:
-        if self.x.ndim != 2 or self.y.ndim not in (1, 2) or len(self.x) != len(self.y):
+        if self.x.ndim < 2 or self.y.ndim not in (1, 2) or len(self.x) != len(self.y):
             raise ExamplesError(
                 f"examples: x has shape {self.x.shape} and y {self.y.shape}; "
-                "expected x (n, n_in) and y (n,) or (n, n_out)"
+                "expected x (n, n_in) or images, and y (n,) or (n, n_out)"
             )
         if self.y.ndim == 1 and self.y.dtype.kind not in "iub":
             raise ExamplesError(
@@ -64,9 +66,9 @@ class Examples:
         return len(self.x)
 
     @property
-    def n_in(self) -> int:
-        """The number of input neurons."""
-        return self.x.shape[1]
+    def shape(self) -> tuple[int, ...]:
+        """The shape of an input."""
+        return self.x.shape[1:]
 
     def first(self, k: int) -> Examples:
         """The first k examples."""
@@ -99,10 +101,12 @@ class Data(NamedTuple):
     test: Examples
 
 
-def check_batch(x: tuple[int, ...], y: tuple[int, ...], n_in: int, n_out: int) -> None:
-    """Raise an ExamplesError unless x and y have the shapes (m, n_in) and (m, n_out)."""
-    if len(x) != 2 or len(y) != 2 or x[0] != y[0] or (x[1], y[1]) != (n_in, n_out):
+def check_batch(x: tuple[int, ...], y: tuple[int, ...], shape: tuple[int, ...], n_out: int) -> None:
+    """Raise an ExamplesError unless x is (m, *shape), or flat, and y (m, n_out)."""
+    n_in = math.prod(shape)
+    if x[1:] not in (shape, (n_in,)) or y != (x[0], n_out):
+        images = f"({', '.join(map(str, ('m', *shape)))}) or " if len(shape) > 1 else ""
         raise ExamplesError(
-            f"x has shape {x} and y {y}; expected (m, {n_in}) and (m, {n_out}), with one-hot "
-            "targets in place of class labels"
+            f"x has shape {x} and y {y}; expected {images}(m, {n_in}) and (m, {n_out}), with "
+            "one-hot targets in place of class labels"
         )

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from bpframe.component import Component, hyperparameter
-from bpframe.contracts import Activation, Params, Trace
+from bpframe.contracts import Activation, LayerParams, Trace
 
 STEPS = "steps"
 SPLITS = ("train", "validation", "test")
@@ -40,10 +40,10 @@ class Observation(NamedTuple):
     """
 
     activations: tuple[Activation, ...]
-    params: tuple[Params, ...]
+    params: tuple[LayerParams, ...]
     trace: Trace
     deltas: tuple[Array, ...]
-    gradient: tuple[Params, ...]
+    gradient: tuple[LayerParams, ...]
     y: Array
     answer: Array
     target: Array
@@ -78,7 +78,7 @@ class Metric(Component, ABC):
         """The total with one more mini-batch in it; structure, shapes and dtypes are kept."""
 
     @abstractmethod
-    def result(self, total: Any, params: tuple[Params, ...]) -> Array | Mapping[str, Array]:
+    def result(self, total: Any, params: tuple[LayerParams, ...]) -> Array | Mapping[str, Array]:
         """One array, or one for each column; `params` are those after the last mini-batch."""
 
 
@@ -103,7 +103,7 @@ class MeanMetric(Metric):
         parts = jax.tree.map(lambda part: jnp.sum(part, 0, dtype=n.dtype), self.measure(seen))
         return jax.tree.map(jnp.add, sums, parts), n + seen.y.shape[0]
 
-    def result(self, total: Any, params: tuple[Params, ...]) -> Array | Mapping[str, Array]:
+    def result(self, total: Any, params: tuple[LayerParams, ...]) -> Array | Mapping[str, Array]:
         """The sums divided by the number of examples."""
         del params
         sums, n = total
@@ -114,7 +114,7 @@ class ParamsMetric(Metric):
     """A metric that reads the parameters after the last mini-batch, and no example."""
 
     @abstractmethod
-    def of(self, params: tuple[Params, ...]) -> Array | Mapping[str, Array]:
+    def of(self, params: tuple[LayerParams, ...]) -> Array | Mapping[str, Array]:
         """One array, or one for each column, of the parameters of the layers 2..L."""
 
     def start(self, seen: Observation) -> Any:
@@ -127,7 +127,7 @@ class ParamsMetric(Metric):
         del seen
         return total
 
-    def result(self, total: Any, params: tuple[Params, ...]) -> Array | Mapping[str, Array]:
+    def result(self, total: Any, params: tuple[LayerParams, ...]) -> Array | Mapping[str, Array]:
         """What the parameters give."""
         del total
         return self.of(params)

@@ -6,14 +6,27 @@ Neurons in a layer count from 0.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import dataclasses
+import itertools
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 from bpframe.component import Component
-from bpframe.contracts import Activation, ElementwiseActivation
+from bpframe.contracts import (
+    ElementwiseActivation,
+    Initialiser,
+    Layer,
+    LayerParams,
+    Params,
+    Shape,
+    Shapes,
+)
 
 
 class ModifiedNeurons(Component):
@@ -25,6 +38,20 @@ class ModifiedNeurons(Component):
     def mask(self, n: int) -> np.ndarray:
         """(n,) booleans: True at the modified neurons."""
         return np.isin(np.arange(n), self.neurons)
+
+
+class _Zeros(Initialiser):
+    """Parameters of zeros, for their shapes."""
+
+    def __call__(self, key: Array, shape: Shape, n_in: int, n_out: int) -> Params:
+        """0."""
+        del key, n_in, n_out
+        return Params(jnp.zeros(shape, np.float32), jnp.zeros(shape[:1], np.float32))
+
+    def variance(self, n_in: int, n_out: int) -> float:
+        """0."""
+        del n_in, n_out
+        return 0.0
 
 
 class PerNeuronActivation(ElementwiseActivation):
@@ -58,28 +85,59 @@ class PerNeuronActivation(ElementwiseActivation):
         return prime
 
 
-class Layer(Component):
-    """n neurons with the activation sigma_l."""
-
-    n: int
-    activation: Activation
-
-
 class Network(Component):
-    """A fully connected network; `layers` are the layers 2..L, `n_in` the size of layer 1."""
+    """A network: `shape` is that of the input, layer 1, and `layers` are the layers 2..L."""
 
-    n_in: int
+    shape: Shape
     layers: tuple[Layer, ...]
+
+    @property
+    def shapes(self) -> Shapes:
+        """The shapes of the layers 1..L.
+
+        Raises:
+            ConfigError: a layer cannot stand where it does.
+
+        """
+        return tuple(
+            itertools.accumulate(
+                self.layers, lambda shape, layer: layer.shape(shape), initial=self.shape
+            )
+        )
 
     @property
     def sizes(self) -> tuple[int, ...]:
         """The number of neurons in each layer, from the input to the output."""
-        return (self.n_in, *(layer.n for layer in self.layers))
+        return tuple(map(math.prod, self.shapes))
 
     @property
-    def shapes(self) -> Iterator[tuple[int, int]]:
-        """(n_in, n_out) of each of the layers 2..L."""
-        return zip(self.sizes[:-1], self.sizes[1:], strict=True)
+    def params(self) -> tuple[LayerParams, ...]:
+        """The parameters of the layers 2..L by their shapes and dtypes alone."""
+        return jax.eval_shape(lambda key: self.init(_Zeros(), key), jax.random.key(0))
+
+    @property
+    def size(self) -> int:
+        """The number of parameters."""
+        return sum(array.size for array in jax.tree.leaves(self.params))
+
+    @property
+    def products(self) -> int:
+        """The multiplications that the answer to one example takes, about."""
+        places = zip(self.params, self.sizes[1:], strict=True)
+        return sum(w.size * n // w.shape[0] for own, n in places for w in weights(own))
+
+    @property
+    def n_out(self) -> int:
+        """The number of output neurons."""
+        return self.sizes[-1]
+
+    def init(self, initialiser: Initialiser, key: Array) -> tuple[LayerParams, ...]:
+        """Fresh parameters of the layers 2..L."""
+        keys = jax.random.split(key, len(self.layers))
+        return tuple(
+            layer.init(initialiser, key, shape)
+            for layer, key, shape in zip(self.layers, keys, self.shapes[:-1], strict=True)
+        )
 
     def with_modified(self, changes: Mapping[int, Mapping[int, ElementwiseActivation]]) -> Network:
         """The network with other activations for single neurons.
@@ -91,8 +149,44 @@ class Network(Component):
             layer = layers[number - 2]
             assert isinstance(layer.activation, ElementwiseActivation)
             activation = PerNeuronActivation(layer.activation, _grouped(neurons))
-            layers[number - 2] = Layer(layer.n, activation)
-        return Network(self.n_in, tuple(layers))
+            layers[number - 2] = dataclasses.replace(layer, activation=activation)
+        return Network(self.shape, tuple(layers))
+
+
+def shown_shape(shape: Shape) -> str:
+    """A shape as messages have it: 28 x 28 x 1."""
+    return " x ".join(map(str, shape))
+
+
+def named(params: tuple[LayerParams, ...]) -> dict[str, Array]:
+    """The parameters by the book's numbering: layer_2.w, layer_2.b, layer_3.w, ..."""
+    return {
+        ".".join([f"layer_{number}", *map(_name, path)]): array
+        for number, own in enumerate(params, start=2)
+        for path, array in jax.tree_util.tree_leaves_with_path(own)
+    }
+
+
+def weights(params: Any) -> list[Array]:
+    """The weights among parameters of layers: the arrays that are called `w`."""
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    return [leaf for path, leaf in leaves if _is_weight(path)]
+
+
+def map_weights(function: Callable[[Array], Array], params: Any) -> Any:
+    """Parameters with `function` of the weights, and with zeros in place of all else."""
+    return jax.tree_util.tree_map_with_path(
+        lambda path, leaf: function(leaf) if _is_weight(path) else jnp.zeros_like(leaf), params
+    )
+
+
+def _is_weight(path: tuple[Any, ...]) -> bool:
+    return bool(path) and _name(path[-1]) == "w"
+
+
+def _name(key: Any) -> str:
+    """One key of a path, as a file names it: of a NamedTuple, a dict, or a tuple."""
+    return str(next(getattr(key, at) for at in ("name", "key", "idx") if hasattr(key, at)))
 
 
 def _grouped(neurons: Mapping[int, ElementwiseActivation]) -> tuple[ModifiedNeurons, ...]:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.special import ndtr
 
-from bpframe import Layer, Network, OutputPair, Params, forward
+from bpframe import Dense, Network, OutputPair, Params, forward
 
 Function = Callable[..., np.ndarray]
 
@@ -135,8 +135,8 @@ def random_params(rng: np.random.Generator, sizes: list[int]) -> tuple[Params, .
 
 
 def make_network(sizes: list[int], activations) -> Network:
-    layers = (Layer(n, f) for n, f in zip(sizes[1:], activations, strict=True))
-    return Network(sizes[0], tuple(layers))
+    layers = (Dense(n, activation=f) for n, f in zip(sizes[1:], activations, strict=True))
+    return Network((sizes[0],), tuple(layers))
 
 
 def assert_close(actual, expected, tolerance: float) -> None:

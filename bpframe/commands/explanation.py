@@ -4,41 +4,26 @@ from __future__ import annotations
 
 import inspect
 import re
-import textwrap
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterator
 
-from bpframe.component import Component, hyperparameters
+from bpframe.commands import explained_layers
+from bpframe.commands.explained_items import (
+    Equation,
+    Heading,
+    Item,
+    Prose,
+    as_latex,
+    as_text,
+    described,
+    equation,
+)
 from bpframe.contracts import Activation, ElementwiseActivation, Formula, InitialCondition
 from bpframe.equations import Unpaired
 from bpframe.network import Layer, ModifiedNeurons, PerNeuronActivation
 from bpframe.training.advice import better_cost
 from bpframe.training.experiment import Experiment
 
-WIDTH = 80
 ONE = Formula("1", "1")
-
-
-class Heading(NamedTuple):
-    """The title of a part."""
-
-    text: str
-
-
-class Prose(NamedTuple):
-    """A sentence without formulas."""
-
-    text: str
-
-
-class Equation(NamedTuple):
-    """A formula on a line of its own, with the book's name for it."""
-
-    formula: Formula
-    tag: str = ""
-
-
-Item = Heading | Prose | Equation
 
 
 def explain(experiment: Experiment, *, latex: bool = False) -> str:
@@ -50,33 +35,33 @@ def explain(experiment: Experiment, *, latex: bool = False) -> str:
     between them.
     """
     items = [*_experiment(experiment), *_algorithm(experiment), *_layers(experiment)]
-    return "\n".join((_as_latex if latex else _as_text)(items))
+    return "\n".join((as_latex if latex else as_text)(items))
 
 
 def _experiment(experiment: Experiment) -> Iterator[Item]:
     sizes, training = experiment.network.sizes, experiment.training
     yield Heading(f"Network {'-'.join(map(str, sizes))}")
     yield Prose(
-        f"Layer 1 is the input, layer {len(sizes)} the output. Data: {_described(experiment.data)}."
+        f"Layer 1 is the input, layer {len(sizes)} the output. Data: {described(experiment.data)}."
     )
     m = training.batch_size
     batches = "full batches" if m is None else f"mini-batches of m = {m} examples"
     yield Prose(f"{training.epochs} epochs, {batches}, {training.dtype}.")
     stopping = experiment.stopping
     if stopping.formula is None or stopping.formula.text != "never":
-        yield Prose(f"Training stops earlier by the rule {_described(stopping)}:")
-        yield from _equation("stop {}", stopping.formula)
-    start = _described(experiment.initialiser)
+        yield Prose(f"Training stops earlier by the rule {described(stopping)}:")
+        yield from equation("stop {}", stopping.formula)
+    start = described(experiment.initialiser)
     verb = "has" if isinstance(experiment.initialiser, InitialCondition) else "draws"
     yield Prose(f"Weights and biases start as {start} {verb} them:")
-    yield from _equation("{}", experiment.initialiser.formula)
-    yield Prose(f"Cost of one example with target y: {_described(experiment.cost.cost_function)}.")
-    yield from _equation("C = {}", experiment.cost.cost_function.formula)
+    yield from equation("{}", experiment.initialiser.formula)
+    yield Prose(f"Cost of one example with target y: {described(experiment.cost.cost_function)}.")
+    yield from equation("C = {}", experiment.cost.cost_function.formula)
     if experiment.regulariser.formula != Formula("0", "0"):
         yield Prose(
-            f"Penalty, added as R/n for n training examples: {_described(experiment.regulariser)}."
+            f"Penalty, added as R/n for n training examples: {described(experiment.regulariser)}."
         )
-        yield from _equation("R = {}", experiment.regulariser.formula)
+        yield from equation("R = {}", experiment.regulariser.formula)
 
 
 def _algorithm(experiment: Experiment) -> Iterator[Item]:
@@ -86,24 +71,15 @@ def _algorithm(experiment: Experiment) -> Iterator[Item]:
     yield Prose("1. Input.")
     yield Equation(Formula("a^1 = x", "a^1 = x"))
     yield Prose("2. Forward, layer by layer.")
-    for number, layer in enumerate(layers, start=2):
-        n_in = experiment.network.sizes[number - 2]
-        text = f"z^{number} = w^{number} a^{number - 1} + b^{number},  a^{number} = sigma_{number}"
-        yield Equation(
-            Formula(
-                f"{text}(z^{number}),  w^{number}: {layer.n} x {n_in}",
-                rf"z^{{{number}}} = w^{{{number}}} a^{{{number - 1}}} + b^{{{number}}},\quad "
-                rf"a^{{{number}}} = \sigma_{{{number}}}(z^{{{number}}}),\quad "
-                rf"w^{{{number}}} \in \mathbb{{R}}^{{{layer.n} \times {n_in}}}",
-            )
-        )
+    for number in range(2, depth + 1):
+        yield from explained_layers.forward(experiment, number)
     yield Prose("3. Output error.")
     yield from _output_error(experiment, depth)
     rule = experiment.learning_rule
     if depth > 2 and not rule.is_gradient:
-        yield Prose(f"4. Backward, layer by layer, by the learning rule {_described(rule)}.")
-        described = (inspect.getdoc(type(rule)) or "").partition("\n")[0]
-        yield Prose(f"{described} In BP2 it replaces (w^(l+1))^T delta^(l+1): delta is not dC/dz.")
+        yield Prose(f"4. Backward, layer by layer, by the learning rule {described(rule)}.")
+        first = (inspect.getdoc(type(rule)) or "").partition("\n")[0]
+        yield Prose(f"{first} In BP2 it replaces (w^(l+1))^T delta^(l+1): delta is not dC/dz.")
         if rule.formula is None:
             yield Prose("The plugin gives no formula for it; e^l is what it carries to layer l.")
     else:
@@ -112,43 +88,15 @@ def _algorithm(experiment: Experiment) -> Iterator[Item]:
         yield from _backward(experiment, number, layers[number - 2])
     if depth == 2:
         yield Prose("There is no hidden layer to go back to.")
-    yield from _mean_gradient(experiment, depth)
+    yield from explained_layers.mean_gradient(experiment)
     g = "that" if depth > 2 and not rule.is_gradient else "that gradient"
-    yield Prose(f"6. Step with g, {g} and the penalty's: {_described(experiment.optimiser)}.")
-    yield from _equation("{}", experiment.optimiser.formula)
+    yield Prose(f"6. Step with g, {g} and the penalty's: {described(experiment.optimiser)}.")
+    yield from equation("{}", experiment.optimiser.formula)
     if not experiment.schedule.is_constant:
         yield Prose(
-            f"At every step eta is multiplied by a factor: {_described(experiment.schedule)}."
+            f"At every step eta is multiplied by a factor: {described(experiment.schedule)}."
         )
-        yield from _equation("factor = {}", experiment.schedule.formula)
-
-
-def _mean_gradient(experiment: Experiment, depth: int) -> Iterator[Item]:
-    """BP3 and BP4; what is no gradient is not called one."""
-    left = ("dC/db^l", "dC/dw^l"), (r"\partial C/\partial b^l", r"\partial C/\partial w^l")
-    if depth == 2 or experiment.learning_rule.is_gradient:
-        yield Prose("5. Gradient, the mean over the mini-batch.")
-    else:
-        left = ("nabla_b^l", "nabla_w^l"), (r"\nabla_b^l", r"\nabla_w^l")
-        yield Prose(
-            "5. What stands for the gradient, the mean over the mini-batch. Only that of layer "
-            f"{depth} is dC/db and dC/dw."
-        )
-    (b, w), (b_latex, w_latex) = left
-    yield Equation(
-        Formula(
-            f"{b} = (1/m) sum_x delta^(x,l)",
-            rf"{b_latex} = \frac1m \sum_x \delta^{{x,l}}",
-        ),
-        "BP3",
-    )
-    yield Equation(
-        Formula(
-            f"{w} = (1/m) sum_x delta^(x,l) (a^(x,l-1))^T",
-            rf"{w_latex} = \frac1m \sum_x \delta^{{x,l}} (a^{{x,l-1}})^T",
-        ),
-        "BP4",
-    )
+        yield from equation("factor = {}", experiment.schedule.formula)
 
 
 def _output_error(experiment: Experiment, depth: int) -> Iterator[Item]:
@@ -166,17 +114,17 @@ def _output_error(experiment: Experiment, depth: int) -> Iterator[Item]:
     else:
         general = _through_jacobian(depth, Formula("grad_a C", r"\nabla_a C"))
     yield Equation(general, "BP1")
-    yield from _equation("grad_a C = {}", pair.cost_function.prime_formula)
+    yield from equation("grad_a C = {}", pair.cost_function.prime_formula)
     if hint := better_cost(experiment):
         yield Prose(f"{hint}.")
     if isinstance(pair, Unpaired):
         return
     sums = ", where the targets sum to 1" if pair.cost_function.needs_distribution else ""
-    yield Prose(f"For this cost and output the two factors simplify{sums} ({_described(pair)}):")
+    yield Prose(f"For this cost and output the two factors simplify{sums} ({described(pair)}):")
     simple = pair.delta_formula
     if simple:
         simple = Formula(*(part.replace("^L", f"^{depth}") for part in simple))
-    yield from _equation(f"delta^{depth} = {{}}", simple, "BP1")
+    yield from equation(f"delta^{depth} = {{}}", simple, "BP1")
 
 
 def _backward(experiment: Experiment, number: int, layer: Layer) -> Iterator[Item]:
@@ -208,6 +156,8 @@ def _backward(experiment: Experiment, number: int, layer: Layer) -> Iterator[Ite
 def _carried(experiment: Experiment, number: int) -> Formula:
     """What the learning rule carries to a layer, with its own number in place of l."""
     rule, depth = experiment.learning_rule.formula, len(experiment.network.sizes)
+    if experiment.learning_rule.is_gradient:
+        rule = explained_layers.carried(experiment.network.layers[number - 1]) or rule
     if rule is None:
         return Formula(f"e^{number}", f"e^{{{number}}}")
     indices = {"l+1": number + 1, "l": number, "L": depth}
@@ -231,7 +181,7 @@ def _through_jacobian(number: int, error: Formula) -> Formula:
 
 
 def _layers(experiment: Experiment) -> Iterator[Item]:
-    layers = experiment.network.layers
+    layers, sizes = experiment.network.layers, experiment.network.sizes
     groups = [
         group
         for layer in layers
@@ -247,7 +197,7 @@ def _layers(experiment: Experiment) -> Iterator[Item]:
         modified: tuple[ModifiedNeurons, ...] = ()
         if isinstance(activation, PerNeuronActivation):
             activation, modified = activation.base, activation.modified
-        yield Prose(f"Layer {number}, {layer.n} neurons: {_described(activation)}.")
+        yield Prose(f"Layer {number}, {sizes[number - 1]} neurons: {described(activation)}.")
         yield from _functions(activation, f"sigma_{number}", rf"\sigma_{{{number}}}")
         for group in modified:
             yield from _modified(group, number, names[id(group)])
@@ -258,13 +208,13 @@ def _layers(experiment: Experiment) -> Iterator[Item]:
 
 
 def _functions(activation: Activation, text: str, latex: str) -> Iterator[Item]:
-    yield from _equation(f"{text}(z) = {{}}", activation.formula, latex=f"{latex}(z) = {{}}")
+    yield from equation(f"{text}(z) = {{}}", activation.formula, latex=f"{latex}(z) = {{}}")
     if not isinstance(activation, ElementwiseActivation):
         yield Prose(f"The Jacobian J of {text}, by what J^T does to any vector v:")
-        yield from _equation("{}", activation.prime_formula)
+        yield from equation("{}", activation.prime_formula)
         return
     name, name_latex = f"{text}'(z) = {{}}", f"{latex}'(z) = {{}}"
-    yield from _equation(name, activation.prime_formula, latex=name_latex)
+    yield from equation(name, activation.prime_formula, latex=name_latex)
 
 
 def _modified(group: ModifiedNeurons, number: int, f: str) -> Iterator[Item]:
@@ -272,7 +222,7 @@ def _modified(group: ModifiedNeurons, number: int, f: str) -> Iterator[Item]:
     listed = ", ".join(map(str, group.neurons))
     yield Prose(
         f"Modified neuron{'s' * several} of layer {number}: {listed} use{'s' * (not several)} "
-        f"{f} = {_described(group.activation)}."
+        f"{f} = {described(group.activation)}."
     )
     yield from _functions(group.activation, f, f)
     for j in group.neurons:
@@ -317,59 +267,3 @@ def _product(last: int, first: int) -> Formula:
         " ".join("..." if number is None else f"w^{number}" for number in numbers),
         " ".join(r"\cdots" if number is None else f"w^{{{number}}}" for number in numbers),
     )
-
-
-def _equation(
-    pattern: str, formula: Formula | None, tag: str = "", *, latex: str | None = None
-) -> Iterator[Item]:
-    """An equation with a plugin's formula in it, or a line that says that there is none."""
-    if formula is None:
-        yield Prose("(The plugin gives no formula for this; its docstring says what it computes.)")
-        return
-    pattern_latex = latex or re.sub(r"\^(\d+)", r"^{{\1}}", pattern.replace("delta", r"\delta"))
-    if latex is None:
-        pattern_latex = pattern_latex.replace("grad_a", r"\nabla_a")
-    yield Equation(Formula(pattern.format(formula.text), _fill(pattern_latex, formula.latex)), tag)
-
-
-def _fill(pattern: str, latex: str) -> str:
-    return pattern.replace("{{", "{").replace("}}", "}").replace("{}", latex)
-
-
-def _described(component: Component) -> str:
-    """A component as it would be written in Python, without its parts."""
-    fields = ", ".join(
-        f"{name}={value!r}"
-        for name, value in hyperparameters(component)
-        if not isinstance(value, Component) and value is not None
-    )
-    return f"{type(component).__name__}({fields})" if fields else type(component).__name__
-
-
-def _as_text(items: Iterable[Item]) -> Iterator[str]:
-    for position, item in enumerate(items):
-        if isinstance(item, Heading):
-            if position:
-                yield ""
-            yield item.text
-            yield "=" * len(item.text)
-        elif isinstance(item, Prose):
-            yield from textwrap.wrap(item.text, WIDTH)
-        else:
-            tag = f"  ({item.tag})" if item.tag else ""
-            yield f"    {item.formula.text}{tag}"
-
-
-def _as_latex(items: Iterable[Item]) -> Iterator[str]:
-    for item in items:
-        if isinstance(item, Heading):
-            yield f"\\subsection*{{{_escaped(item.text)}}}"
-        elif isinstance(item, Prose):
-            yield f"{_escaped(item.text)}"
-        else:
-            tag = f" \\tag{{{item.tag}}}" if item.tag else ""
-            yield f"\\begin{{equation*}}\n  {item.formula.latex}{tag}\n\\end{{equation*}}"
-
-
-def _escaped(text: str) -> str:
-    return re.sub(r"([_%&#$])", r"\\\1", text).replace("^", r"\^{}")

@@ -22,6 +22,10 @@ from bpframe.plugin_host.registry import Registry, normalised
 KINDS: Mapping[str, str] = MappingProxyType(
     {
         "activation": "bpframe network.activation=$component",
+        "layer": (
+            "bpframe 'network.layers=[{name: $component, activation: sigmoid},"
+            "{n: 10, activation: sigmoid}]'"
+        ),
         "cost": "bpframe cost=$component",
         "output_pair": "bpframe cost=$component",
         "optimiser": "bpframe optimiser=$component",

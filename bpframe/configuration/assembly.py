@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import Any
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from bpframe.component import check_fields
 from bpframe.configuration import schemas
 from bpframe.configuration.translation import translated
-from bpframe.contracts import Cost, ElementwiseActivation, OutputPair
+from bpframe.contracts import Cost, ElementwiseActivation, Layer, OutputPair, Shape
 from bpframe.equations import Unpaired
 from bpframe.errors import ConfigError, unknown
 from bpframe.metrics import Metric, Monitor
-from bpframe.network import Layer, Network, PerNeuronActivation
+from bpframe.network import Network, PerNeuronActivation, shown_shape
 from bpframe.plugin_host.registry import Registry
 from bpframe.runs.checkpoint import Checkpointing
 from bpframe.training.best import Criterion, rises
 from bpframe.training.experiment import Experiment, Training
+
+DENSE = "dense"
+"""The kind of a layer that names none."""
 
 
 def assemble(cfg: DictConfig, registry: Registry) -> Experiment:
@@ -186,38 +191,83 @@ def _check_schedule(experiment: Experiment, name: str, optimiser: str) -> None:
         )
 
 
+class _LayerNode(NamedTuple):
+    """A layer as the config has it: where it stands, where its activation does, and its fields."""
+
+    path: str
+    activation_path: str
+    node: DictConfig
+
+
 def _network(cfg: DictConfig, data: Any, registry: Registry) -> tuple[Network, str]:
     """The network, and the name of its output layer's activation."""
-    layers, names = [], []
-    for path, n, node in _layer_nodes(cfg, data.n_out):
-        name, activation = _named(node, "activation", path, registry)
-        if n < activation.min_neurons:
-            raise ConfigError(
-                f"{path}: {name} needs a layer of at least {activation.min_neurons} neurons, "
-                f"and this one has {n}; choose another activation, such as sigmoid"
-            )
-        layers.append(Layer(n, activation))
+    layers, names, shape = [], [], data.shape
+    for found in _layer_nodes(cfg, data.n_out):
+        name, layer = _layer(found, registry)
+        shape = _shape_after(layer, shape, found, name)
+        layers.append(layer)
         names.append(name)
-    if layers[-1].n != data.n_out:
+    if shape != (data.n_out,):
+        given = f".n: {shape[0]}" if len(shape) == 1 else f": {shown_shape(shape)}"
         raise ConfigError(
-            f"network.layers[{len(layers) - 1}].n: {layers[-1].n} output neurons; the data set has "
+            f"network.layers[{len(layers) - 1}]{given} output neurons; the data set has "
             f"{data.n_out} outputs; set n to {data.n_out}"
         )
-    network = Network(data.n_in, tuple(layers))
+    network = Network(data.shape, tuple(layers))
     return _modified(network, names, cfg.modified_neurons, registry), names[-1]
 
 
-def _layer_nodes(cfg: DictConfig, n_out: int) -> list[tuple[str, int, Any]]:
-    """(path of the activation, n, activation) of the layers 2..L, from either way of writing."""
+def _layer(found: _LayerNode, registry: Registry) -> tuple[str, Layer]:
+    """A layer, and the name of its activation."""
+    kind = str(found.node.get("name", DENSE))
+    cls = registry.get("layer", kind, f"{found.path}.name")
+    fields = _merged(schemas.schema(registry, "layer", kind), found.node, found.path)
+    node = fields[schemas.ACTIVATION]
+    name, activation = _named(node, "activation", found.activation_path, registry)
+    inner = {
+        field: _inner_layers(fields[field], f"{found.path}.{field}", registry)
+        for field, hint in cls.field_types().items()
+        if hint == tuple[Layer, ...]
+    }
+    own = schemas.values(fields)
+    own.pop("name")
+    layer = cls(**own | inner | {schemas.ACTIVATION: activation})
+    check_fields(layer, found.path)
+    return name, layer
+
+
+def _inner_layers(nodes: Any, path: str, registry: Registry) -> tuple[Layer, ...]:
+    """The layers inside of another one."""
+    if not nodes:
+        raise ConfigError(f"{path}: is empty; give at least one layer")
+    return tuple(_layer(found, registry)[1] for found in _nodes(nodes, path))
+
+
+def _shape_after(layer: Layer, shape_prev: Shape, found: _LayerNode, activation: str) -> Shape:
+    """The shape of a layer, which its activation has to suit."""
+    try:
+        shape = layer.shape(shape_prev)
+    except ConfigError as error:
+        raise ConfigError(f"{found.path}: {error}") from error
+    n, least = math.prod(shape), layer.activation.min_neurons
+    if n < least:
+        raise ConfigError(
+            f"{found.activation_path}: {activation} needs a layer of at least {least} neurons, "
+            f"and this one has {n}; choose another activation, such as sigmoid"
+        )
+    if len(shape) > 1 and not isinstance(layer.activation, ElementwiseActivation):
+        raise ConfigError(
+            f"{found.activation_path}: {activation} couples the neurons of its layer, and is for "
+            f"flat ones; this one is {shown_shape(shape)}; choose another, such as sigmoid"
+        )
+    return shape
+
+
+def _layer_nodes(cfg: DictConfig, n_out: int) -> list[_LayerNode]:
+    """The layers 2..L, from either way of writing."""
     if cfg.layers is not None:
         _check_short_way_unused(cfg)
-        nodes = []
-        for index, layer in enumerate(cfg.layers):
-            path = f"network.layers[{index}]"
-            fields = _merged(schemas.LayerConfig, layer, path)
-            if fields.n < 1:
-                raise ConfigError(f"{path}.n: {fields.n} is out of range; allowed: >= 1")
-            nodes.append((f"{path}.activation", fields.n, fields.activation))
+        nodes = list(_nodes(cfg.layers, "network.layers"))
         if not nodes:
             raise ConfigError("network.layers: is empty; give at least the output layer")
         return nodes
@@ -226,8 +276,22 @@ def _layer_nodes(cfg: DictConfig, n_out: int) -> list[tuple[str, int, Any]]:
             raise ConfigError(f"network.hidden[{index}]: {n} is not a number of neurons")
         if n < 1:
             raise ConfigError(f"network.hidden[{index}]: {n} is out of range; allowed: >= 1")
-    hidden = [("network.activation", n, cfg.activation) for n in cfg.hidden]
-    return [*hidden, ("network.output_activation", n_out, cfg.output_activation)]
+    dense = [("network.activation", n, cfg.activation) for n in cfg.hidden]
+    dense.append(("network.output_activation", n_out, cfg.output_activation))
+    return [
+        _LayerNode("network", path, OmegaConf.create({"n": n, schemas.ACTIVATION: node}))
+        for path, n, node in dense
+    ]
+
+
+def _nodes(nodes: Any, path: str) -> Iterator[_LayerNode]:
+    for index, node in enumerate(nodes):
+        place = f"{path}[{index}]"
+        if not isinstance(node, DictConfig):
+            raise ConfigError(
+                f"{place}: {node!r} is not a mapping; write {{n: 30, activation: sigmoid}}"
+            )
+        yield _LayerNode(place, f"{place}.{schemas.ACTIVATION}", node)
 
 
 def _check_short_way_unused(cfg: DictConfig) -> None:

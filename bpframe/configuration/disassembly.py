@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 
 from bpframe.component import Component
 from bpframe.configuration import assembly, schemas
+from bpframe.contracts import Activation, Layer
 from bpframe.errors import BpframeError, ConfigError
 from bpframe.network import Network, PerNeuronActivation
 from bpframe.plugin_host import discovery
@@ -125,11 +126,23 @@ def _network(network: Network, registry: Registry) -> dict[str, Any]:
         for layer in network.layers
     ]
     layers = [
-        {"n": layer.n, "activation": _node(base, "activation", registry)}
+        _layer(dataclasses.replace(layer, activation=base), registry)
         for layer, base in zip(network.layers, bases, strict=True)
     ]
     defaults = {str(key): value for key, value in assembly.network_defaults().items()}
     return {**defaults, "layers": layers, "modified_neurons": modified}
+
+
+def _layer(layer: Layer, registry: Registry) -> dict[str, Any]:
+    """The node of a layer, with those of its activation and of the layers inside of it."""
+    node = _node(layer, "layer", registry)
+    for name in node:
+        value = getattr(layer, name, None)
+        if isinstance(value, Activation):
+            node[name] = _node(value, "activation", registry)
+        elif isinstance(value, tuple) and any(isinstance(part, Layer) for part in value):
+            node[name] = [_layer(part, registry) for part in value]
+    return node
 
 
 def _objective(best: Criterion) -> dict[str, Any]:

@@ -15,23 +15,19 @@ from hydra.core.config_store import ConfigNode, ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from bpframe.component import Component
+from bpframe.contracts import Layer
 from bpframe.errors import PluginError
 from bpframe.plugin_host.registry import ACTIVE, KINDS, PAIRS, Registry
 from bpframe.runs.checkpoint import DEFAULT
 from bpframe.training.experiment import Training
 
-GROUPS = tuple(kind for kind in KINDS if kind not in ("activation", "metric", PAIRS))
+GROUPS = tuple(kind for kind in KINDS if kind not in ("activation", "layer", "metric", PAIRS))
 """The config groups: every kind of component that is chosen as `group=name`."""
 
 _PROVIDER = "bpframe"
-
-
-@dataclasses.dataclass
-class LayerConfig:
-    """One layer after the input: its size and its activation, a name or {name: ..., field: ...}."""
-
-    n: int = MISSING
-    activation: Any = MISSING
+ACTIVATION = "activation"
+"""The field of a layer that holds another component: a name or {name: NAME, field: value}."""
 
 
 @dataclasses.dataclass
@@ -50,7 +46,7 @@ class NetworkConfig:
     hidden: list[int] = MISSING
     activation: Any = MISSING
     output_activation: Any = MISSING
-    layers: list[Any] | None = MISSING  # of LayerConfig, checked one by one to name the place
+    layers: list[Any] | None = MISSING  # of mappings, checked one by one to name the place
     modified_neurons: list[Any] = MISSING  # of ModifiedNeuronConfig
 
 
@@ -58,6 +54,9 @@ def _fields(component: type[Any]) -> list[Any]:
     """The name, type and default of each field of a component's class, as a config holds them."""
     fields: list[Any] = []
     for field in dataclasses.fields(component):
+        if issubclass(component, Layer) and field.name == ACTIVATION:
+            fields.append((ACTIVATION, typing.Any, component.default_activation or MISSING))
+            continue
         default: Any = MISSING if field.default is dataclasses.MISSING else field.default
         if field.default_factory is not dataclasses.MISSING:
             default = field.default_factory()
@@ -79,7 +78,8 @@ def _with_lists(hint: Any) -> Any:
     if typing.get_origin(hint) is not tuple or typing.get_args(hint)[-1] is not Ellipsis:
         return hint
     part = typing.get_args(hint)[0]
-    return list[Any if typing.get_origin(part) is tuple else part]
+    is_nested = typing.get_origin(part) is tuple or issubclass(part, Component)
+    return list[Any if is_nested else part]
 
 
 # Not `shared_order`, which concerns the runs of a sweep together and stands in SweepConfig.

@@ -16,6 +16,7 @@ from bpframe.contracts import (
     Dataset,
     InitialCondition,
     Initialiser,
+    Layer,
     LearningRule,
     Optimiser,
     OutputPair,
@@ -26,7 +27,7 @@ from bpframe.runs.listeners import Listener
 from bpframe.runs.records import EpochRecord, RunInfo, RunResult
 from bpframe.schedules import Schedule, Stopping
 
-API_VERSION = 1
+API_VERSION = 2
 """The version of these hooks and of the contracts; a plugin says for which it was written."""
 
 hookspec = pluggy.HookspecMarker("bpframe")
@@ -36,6 +37,11 @@ hookimpl = pluggy.HookimplMarker("bpframe")
 @hookspec
 def bpframe_activations() -> Mapping[str, type[Activation]]:  # pyright: ignore[reportReturnType]
     """Activations, chosen as `network.activation=NAME` or inside `network.layers`."""
+
+
+@hookspec
+def bpframe_layers() -> Mapping[str, type[Layer]]:  # pyright: ignore[reportReturnType]
+    """Kinds of layers, chosen as `network.layers=[{name: NAME, ...}, ...]`."""
 
 
 @hookspec

@@ -235,18 +235,21 @@ def _api_version(loaded: object) -> int | None:
     """The version that the plugin declares.
 
     Raises:
-        PluginError: it is from the future, or no version.
+        PluginError: it is another than this one, or no version.
 
     """
     version = getattr(loaded, API_ATTRIBUTE, None)
     if version is None:
         return None
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise PluginError(f"{API_ATTRIBUTE} is {version!r}; expected a number such as 1")
-    if version > API_VERSION:
+        raise PluginError(
+            f"{API_ATTRIBUTE} is {version!r}; expected a number such as {API_VERSION}"
+        )
+    if version != API_VERSION:
+        fix = "upgrade bpframe" if version > API_VERSION else "upgrade the plugin"
         raise PluginError(
             f"was written for version {version} of the plugin API, and this bpframe has version "
-            f"{API_VERSION}; upgrade bpframe"
+            f"{API_VERSION}; {fix}"
         )
     return version
 

@@ -34,6 +34,7 @@ class Kind(NamedTuple):
 KINDS: Mapping[str, Kind] = MappingProxyType(
     {
         "activation": Kind("bpframe_activations", contracts.Activation),
+        "layer": Kind("bpframe_layers", contracts.Layer),
         "cost": Kind("bpframe_costs", contracts.Cost),
         PAIRS: Kind("bpframe_output_pairs", contracts.OutputPair),
         "optimiser": Kind("bpframe_optimisers", contracts.Optimiser),

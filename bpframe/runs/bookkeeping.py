@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from bpframe.contracts import Params
+from bpframe.contracts import LayerParams
 from bpframe.errors import DivergenceError, OutputWarning, described
 from bpframe.runs.curves import learning_curves
 from bpframe.runs.folder import CURVES, RunFolder
@@ -46,8 +46,8 @@ class Ending(NamedTuple):
     """
 
     status: str
-    params: tuple[Params, ...] = ()
-    best_params: tuple[Params, ...] = ()
+    params: tuple[LayerParams, ...] = ()
+    best_params: tuple[LayerParams, ...] = ()
     error: str | None = None
     stopped: str | None = None
     test: Totals | None = None

@@ -14,9 +14,10 @@ import numpy as np
 from filelock import FileLock
 from safetensors.numpy import save as to_safetensors
 
-from bpframe.contracts import Params
+from bpframe.contracts import LayerParams
 from bpframe.errors import OutputError
 from bpframe.files import open_own, remove_partials, write_whole
+from bpframe.network import named
 from bpframe.runs.checksums import CHECKSUM, checksum, opened, sealed
 from bpframe.runs.locks import LOCK, locked
 from bpframe.runs.records import EpochRecord, RunResult
@@ -146,7 +147,7 @@ class RunFolder:
         with writing(self.path):
             files = {METRICS: self._metrics}
             for name, params in ((PARAMS, result.params), (BEST, result.best_params)):
-                content = to_safetensors(named(params), {"format": "bpframe"})
+                content = to_safetensors(_arrays(params), {"format": "bpframe"})
                 self.write(name, content)
                 files[name] = checksum(content)
             if (self.path / CONFIG).is_file():
@@ -259,10 +260,5 @@ def check_file(path: Path, expected: str | None) -> bytes:
     return content
 
 
-def named(params: tuple[Params, ...]) -> dict[str, np.ndarray]:
-    """The parameters by the book's numbering: layer_2.w, layer_2.b, layer_3.w, ..."""
-    return {
-        f"layer_{number}.{name}": np.ascontiguousarray(array)
-        for number, layer in enumerate(params, start=2)
-        for name, array in layer._asdict().items()
-    }
+def _arrays(params: tuple[LayerParams, ...]) -> dict[str, np.ndarray]:
+    return {name: np.ascontiguousarray(array) for name, array in named(params).items()}

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bpframe.contracts import Params
+from bpframe.contracts import LayerParams
 from bpframe.training.experiment import Experiment
 
 
@@ -167,8 +167,8 @@ class RunResult:
     """
 
     history: History
-    params: tuple[Params, ...]
-    best_params: tuple[Params, ...]
+    params: tuple[LayerParams, ...]
+    best_params: tuple[LayerParams, ...]
     summary: Summary
 
 

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
+import jax
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
-from bpframe.contracts import Params
+from bpframe.contracts import LayerParams, Params
 from bpframe.errors import DataError, OutputError
+from bpframe.network import named
 from bpframe.runs.folder import check_file, read_summary
 
+_NAME = re.compile(r"layer_([2-9]|[1-9]\d+)\.(.+)")
 
-def read_params(path: str | Path) -> tuple[Params, ...]:
+
+def read_params(
+    path: str | Path, like: tuple[LayerParams, ...] | None = None
+) -> tuple[LayerParams, ...]:
     """The parameters in a file such as the params.safetensors of a run, as NumPy arrays.
+
+    They have the structure of `like`, if that is given. Otherwise a layer with w and b has
+    `Params`, any other a mapping of its arrays by name, which is empty where there are none.
 
     Raises:
         DataError: it is missing, damaged (also where only the summary.json beside it tells so), or
@@ -23,16 +33,34 @@ def read_params(path: str | Path) -> tuple[Params, ...]:
 
     """
     path = Path(path)
+    layers: dict[int, dict[str, np.ndarray]] = {}
     arrays = _arrays(path)
-    numbers = range(2, 2 + len(arrays) // 2)
-    names = [f"layer_{number}.{name}" for number in numbers for name in Params._fields]
-    if not arrays or set(names) != set(arrays):
+    if like is not None:
+        return _structured(path, arrays, like)
+    for name, array in arrays.items():
+        match = _NAME.fullmatch(name)
+        if match is None:
+            raise DataError(f"{path}: holds {name}; expected layer_2.w, layer_2.b, layer_3.w, ...")
+        layers.setdefault(int(match[1]), {})[match[2]] = array
+    if not layers:
+        raise DataError(f"{path}: holds nothing; expected layer_2.w, layer_2.b, layer_3.w, ...")
+    return tuple(_params(layers.get(number, {})) for number in range(2, max(layers) + 1))
+
+
+def _structured(
+    path: Path, arrays: dict[str, np.ndarray], like: tuple[LayerParams, ...]
+) -> tuple[LayerParams, ...]:
+    names = list(named(like))
+    if set(names) != set(arrays):
         raise DataError(
-            f"{path}: holds {', '.join(sorted(arrays)) or 'nothing'}; expected layer_2.w, "
-            "layer_2.b, layer_3.w, ..."
+            f"{path}: holds {', '.join(sorted(arrays)) or 'nothing'}; the network has "
+            f"{', '.join(names)}"
         )
-    layers = ([arrays[f"layer_{number}.{part}"] for part in Params._fields] for number in numbers)
-    return tuple(Params(*cast(Any, layer)) for layer in layers)
+    return jax.tree.unflatten(jax.tree.structure(like), [arrays[name] for name in names])
+
+
+def _params(arrays: dict[str, Any]) -> LayerParams:
+    return Params(**arrays) if set(arrays) == set(Params._fields) else arrays
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:

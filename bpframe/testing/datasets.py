@@ -35,7 +35,7 @@ def _loaded(dataset: Any) -> Data:
 
 
 def has_the_promised_sizes(subject: Subject) -> None:
-    """Load gives Data with three splits, none empty, of n_in inputs and n_out outputs."""
+    """Load gives Data with three splits, none empty, of the promised shape."""
     data, dataset = load(subject), subject.default
     expect(
         isinstance(data, Data),
@@ -51,10 +51,10 @@ def has_the_promised_sizes(subject: Subject) -> None:
             found=type(examples).__name__,
         )
         expect(len(examples) > 0, f"the {split} set is empty")
-        sizes, promised = (examples.n_in, examples.n_out), (dataset.n_in, dataset.n_out)
+        sizes, promised = (examples.shape, examples.n_out), (dataset.shape, dataset.n_out)
         expect(
             sizes == promised,
-            f"the {split} set has other sizes than n_in and n_out promise",
+            f"the {split} set has another shape than shape and n_out promise",
             found=sizes,
             expected=promised,
         )

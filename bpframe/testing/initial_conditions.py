@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from bpframe.contracts import Params
+from bpframe.contracts import LayerParams, Params
 from bpframe.errors import BpframeError
 from bpframe.testing.expect import expect
 from bpframe.testing.outcome import Check, CheckSkippedError
+from bpframe.testing.parameters import some_params
 from bpframe.testing.purity import watched
 from bpframe.testing.subjects import Subject
 
@@ -24,10 +25,10 @@ def probe(condition: Any) -> Any:
     return load(condition, SIZES[0])
 
 
-def load(condition: Any, sizes: tuple[int, ...], seed: int = SEED) -> tuple[Params, ...]:
+def load(condition: Any, sizes: tuple[int, ...], seed: int = SEED) -> tuple[LayerParams, ...]:
     """What it loads, or a skip with the reason that it gives in an error of bpframe."""
     try:
-        return condition.load(sizes, seed)
+        return condition.load(some_params(sizes=sizes), seed)
     except BpframeError as error:
         raise CheckSkippedError(f"has no parameters for {sizes} here: {error}") from error
 

@@ -20,7 +20,7 @@ STANDARD_ERRORS = 6
 
 def probe(initialiser: Any) -> Any:
     """A small layer."""
-    return initialiser(jax.random.key(0), 6, 4)
+    return initialiser(jax.random.key(0), (4, 6), 6, 4)
 
 
 def gives_the_shapes_of_a_layer(subject: Subject) -> None:
@@ -28,7 +28,7 @@ def gives_the_shapes_of_a_layer(subject: Subject) -> None:
     for initialiser in subject.instances:
         for n_in, n_out in ((6, 4), (3, 7), (1, 1)):
             params = shape_of(
-                lambda key, i=initialiser, n=(n_in, n_out): i(key, *n), jax.random.key(0)
+                lambda key, i=initialiser, n=(n_in, n_out): i(key, n[::-1], *n), jax.random.key(0)
             )
             given = f"n_in = {n_in}, n_out = {n_out}, {initialiser}"
             expect(
@@ -47,13 +47,15 @@ def gives_the_shapes_of_a_layer(subject: Subject) -> None:
                     given=given,
                     found=str(part.dtype),
                 )
-        for part in initialiser(jax.random.key(0), 6, 4):
+        for part in initialiser(jax.random.key(0), (4, 6), 6, 4):
             expect_finite(part, "a parameter is not finite", f"n_in = 6, n_out = 4, {initialiser}")
 
 
 def has_the_stated_variance(subject: Subject) -> None:
     """The weights have the variance that `variance` states, within its standard error."""
-    weights = jax.jit(lambda i, key, n_in, n_out: i(key, n_in, n_out).w, static_argnums=(2, 3))
+    weights = jax.jit(
+        lambda i, key, n_in, n_out: i(key, (n_out, n_in), n_in, n_out).w, static_argnums=(2, 3)
+    )
     for initialiser in subject.instances:
         for n_in, n_out in ((160, 60), (60, 160)):
             drawn = run_traced(weights, initialiser, jax.random.key(0), n_in, n_out)
@@ -74,7 +76,7 @@ def has_the_stated_variance(subject: Subject) -> None:
 def uses_its_key(subject: Subject) -> None:
     """The same key gives the same parameters, and another key others, unless the class says no."""
     for initialiser in subject.instances:
-        first, again, other = (initialiser(jax.random.key(k), 6, 4) for k in (0, 0, 1))
+        first, again, other = (initialiser(jax.random.key(k), (4, 6), 6, 4) for k in (0, 0, 1))
         expect_trees_equal(
             first, again, "the same key gives other parameters", given="jax.random.key(0)"
         )
@@ -85,7 +87,9 @@ def uses_its_key(subject: Subject) -> None:
                 given="jax.random.key(0) and jax.random.key(1)",
                 found=first.w,
             )
-            _expect_independent_draws(initialiser(jax.random.key(0), 160, 60), str(initialiser))
+            _expect_independent_draws(
+                initialiser(jax.random.key(0), (60, 160), 160, 60), str(initialiser)
+            )
 
 
 def _expect_independent_draws(params: Params, given: str) -> None:

@@ -21,6 +21,7 @@ from bpframe.testing import (
     datasets,
     initial_conditions,
     initialisers,
+    layers,
     learning_rules,
     metrics,
     optimisers,
@@ -47,6 +48,7 @@ from bpframe.testing.tracing import plugin_line
 CHECKS: Mapping[str, tuple[Check, ...]] = MappingProxyType(
     {
         "activation": activations.CHECKS,
+        "layer": layers.CHECKS,
         "cost": costs.CHECKS,
         "output_pair": output_pairs.CHECKS,
         "optimiser": optimisers.CHECKS,
@@ -180,6 +182,7 @@ def _applies(check: Check, subject: Subject) -> bool:
 def _probe(kind: str, component: type[Any], registry: Registry) -> Callable[[Any], Any]:
     probes: dict[str, Callable[[], Callable[[Any], Any]]] = {
         "activation": lambda: activations.probe(component.min_neurons),
+        "layer": lambda: layers.probe,
         "cost": lambda: costs.probe(component),
         "output_pair": lambda: output_pairs.probe(costs.N_OUT),
         "optimiser": lambda: optimisers.probe,

@@ -9,7 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from bpframe import equations
-from bpframe.network import Layer, Network
+from bpframe.contracts import BackwardStep
+from bpframe.equations import Dense
+from bpframe.network import Network
 from bpframe.testing import components
 from bpframe.testing.expect import (
     expect,
@@ -19,7 +21,7 @@ from bpframe.testing.expect import (
     expect_trees_equal,
 )
 from bpframe.testing.outcome import Check
-from bpframe.testing.parameters import DEPTHS, AllParams, some_params
+from bpframe.testing.parameters import DEPTHS, AllParams, Straight, shapes_of, some_params
 from bpframe.testing.subjects import Subject
 from bpframe.testing.tracing import run_traced, shape_of
 from bpframe.testing.training import built_in
@@ -28,16 +30,24 @@ from bpframe.testing.training import built_in
 def probe(rule: Any) -> Any:
     """The error that arrives at the hidden layer of a small network."""
     params = some_params(6)
-    states = rule.init(jax.random.key(3), params)
-    delta = jnp.asarray([0.3, -0.7, 0.2])
-    return states, rule.carry(states[0], params[1].w, delta, delta)
+    states = rule.init(jax.random.key(3), params, shapes_of(params))
+    return states, rule.carry(states[0], _step(params, "float64"))
+
+
+def _step(params: AllParams, dtype: str) -> BackwardStep:
+    """The error on its way from the output layer of a small network to its hidden layer."""
+    delta = jnp.asarray([0.3, -0.7, 0.2], dtype)
+    a, y = jnp.asarray([0.1, 0.5, -0.2, 0.9], dtype), jnp.asarray([0.0, 1.0, 0.0], dtype)
+    own = jax.tree.map(lambda part: part.astype(dtype), params[1])
+    return BackwardStep(Dense(3, activation=Straight()), own, a, None, delta, delta, y)
 
 
 def has_a_state_for_each_hidden_layer(subject: Subject) -> None:
     """Init gives one entry a hidden layer, of arrays or nothing."""
     for rule in subject.instances:
         for sizes in DEPTHS:
-            states = rule.init(jax.random.key(0), some_params(6, sizes=sizes))
+            params = some_params(6, sizes=sizes)
+            states = rule.init(jax.random.key(0), params, shapes_of(params))
             expect(
                 isinstance(states, tuple) and len(states) == len(sizes) - 2,
                 "init gives no tuple with one entry for each hidden layer",
@@ -53,11 +63,10 @@ def keeps_shape_and_dtype(subject: Subject) -> None:
     """Carry gives (n,) for layer l, in the dtype of the deltas."""
     for rule in subject.instances:
         params = some_params(6, "float32")
-        states = rule.init(jax.random.key(0), params)
+        states = rule.init(jax.random.key(0), params, shapes_of(params))
         for dtype in ("float32", "bfloat16"):
             state = jax.tree.map(lambda s, dtype=dtype: _narrowed(s, dtype), states[0])
-            delta = jnp.asarray([0.3, -0.7, 0.2], dtype)
-            arrived = shape_of(rule.carry, state, params[1].w.astype(dtype), delta, delta)
+            arrived = shape_of(rule.carry, state, _step(params, dtype))
             given = f"w^(l+1) of shape (3, 4), dtype {dtype}, {rule}"
             expect_array(arrived, (4,), dtype, "the error that arrives", given=given)
 
@@ -67,7 +76,7 @@ def is_what_it_says(subject: Subject) -> None:
     activation = built_in(subject.registry, "activation", "tanh")
     cost = built_in(subject.registry, "cost", "quadratic")
     sizes = (5, 6, 4, 3)
-    network = Network(5, tuple(Layer(n, activation) for n in sizes[1:]))
+    network = Network((5,), tuple(Dense(n, activation=activation) for n in sizes[1:]))
     rng = np.random.default_rng(9)
     x, y = jnp.asarray(rng.normal(size=(4, 5))), jnp.asarray(rng.normal(size=(4, 3)))
     params = some_params(7, sizes=sizes)
@@ -86,7 +95,7 @@ def is_what_it_says(subject: Subject) -> None:
         return equations.gradient(network, cost, params, x, y, rule.carry, states).mean
 
     for rule in subject.instances:
-        states = rule.init(jax.random.key(1), params)
+        states = rule.init(jax.random.key(1), params, shapes_of(params))
         found = run_traced(gradient, rule, params, states)
         for number, (ours, theirs) in enumerate(zip(found, exact, strict=True), start=2):
             if says:
@@ -106,7 +115,9 @@ def is_what_it_says(subject: Subject) -> None:
 def uses_its_key(subject: Subject) -> None:
     """The same key gives the same state."""
     for rule in subject.instances:
-        first, again = (rule.init(jax.random.key(2), some_params(6)) for _ in range(2))
+        params = some_params(6)
+        key, shapes = jax.random.key(2), shapes_of(params)
+        first, again = (rule.init(key, params, shapes) for _ in range(2))
         problem = "the same key gives another state"
         expect_trees_equal(first, again, problem, given="jax.random.key(2)", method="init")
 

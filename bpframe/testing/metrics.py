@@ -11,8 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from bpframe import equations
+from bpframe.equations import Dense
 from bpframe.metrics import Observation
-from bpframe.network import Layer, Network
+from bpframe.network import Network
 from bpframe.plugin_host.registry import Registry
 from bpframe.testing import components
 from bpframe.testing.expect import (
@@ -39,7 +40,7 @@ def observation(registry: Registry, m: int, seed: int, dtype: str = "float64") -
 
 @functools.lru_cache(maxsize=32)
 def _observation(sigmoid: Any, cost: Any, m: int, seed: int, dtype: str) -> Observation:
-    network = Network(5, tuple(Layer(n, sigmoid) for n in SIZES[1:]))
+    network = Network((5,), tuple(Dense(n, activation=sigmoid) for n in SIZES[1:]))
     rng = np.random.default_rng(seed)
     x = jnp.asarray(rng.normal(size=(m, 5)), dtype)
     labels = rng.integers(0, 3, m)

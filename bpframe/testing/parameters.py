@@ -9,13 +9,30 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bpframe.contracts import Params
+from bpframe.contracts import ElementwiseActivation, LayerParams, Params, Shapes
 
 SIZES = (5, 4, 3)
 DEPTHS = ((5, 3), SIZES, (5, 6, 4, 3))
 WIDE_DTYPES = ("float32", "float64")
 
-AllParams = tuple[Params, ...]
+AllParams = tuple[LayerParams, ...]
+
+
+class Straight(ElementwiseActivation):
+    """a = z, for layers of which nobody asks for a."""
+
+    def __call__(self, z: jax.Array) -> jax.Array:
+        """z."""
+        return z
+
+    def prime(self, z: jax.Array) -> jax.Array:
+        """1."""
+        return jnp.ones_like(z)
+
+
+def shapes_of(params: AllParams) -> Shapes:
+    """The shapes of the layers 1..L of a dense network with these parameters."""
+    return ((params[0].w.shape[1],), *(own.b.shape for own in params))
 
 
 def some_params(seed: int = 0, dtype: Any = "float64", sizes: tuple[int, ...] = SIZES) -> AllParams:

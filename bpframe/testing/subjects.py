@@ -14,6 +14,7 @@ from bpframe.component import check_fields
 from bpframe.errors import BpframeError
 from bpframe.plugin_host.registry import Registry
 from bpframe.testing.outcome import CheckFailedError
+from bpframe.testing.parameters import Straight
 
 MOST_INSTANCES = 8
 
@@ -69,7 +70,9 @@ class Subject:
         return tuple(i for i in self.instances if jax.tree.structure(i) == structure)
 
     def made(self, **fields: Any) -> Any:
-        """An instance; for an output pair, with its two parts."""
+        """An instance; for an output pair, with its two parts, for a layer with an activation."""
+        if self.kind == "layer":
+            return self.component(**{"activation": Straight(), **fields})
         if self.kind != "output_pair":
             return self.component(**fields)
         cost, activation = self.name
@@ -129,7 +132,7 @@ class Subject:
                 yield dataclasses.replace(default, **{field.name: other})
 
     def _fields(self) -> list[Any]:
-        skipped = ("cost_function", "activation") if self.kind == "output_pair" else ()
+        skipped = ("cost_function", "activation") if self.kind in ("output_pair", "layer") else ()
         return [f for f in dataclasses.fields(self.component) if f.name not in skipped]
 
     def _is_leaf(self, name: str) -> bool:

@@ -10,12 +10,13 @@ import numpy as np
 
 from bpframe.contracts import Activation, Cost, OutputPair
 from bpframe.data import Examples
-from bpframe.equations import Unpaired
+from bpframe.equations import Dense, Unpaired
 from bpframe.errors import ConfigError, DataError
 from bpframe.metrics import Monitor
-from bpframe.network import Layer, Network
+from bpframe.network import Network
 from bpframe.plugin_host.registry import Registry
 from bpframe.testing.expect import expect
+from bpframe.testing.layers import places
 from bpframe.testing.outcome import Check, CheckFailedError, CheckSkippedError
 from bpframe.testing.subjects import Subject
 from bpframe.testing.tracing import run_traced
@@ -46,10 +47,12 @@ def experiment(
     hidden = part if kind == "activation" else built_in(registry, "activation", "tanh")
     pair = _pair(registry, kind, part)
     n_out = part.n_out if kind == "data" else N_OUT
-    layers = (Layer(max(N_HIDDEN, hidden.min_neurons), hidden), Layer(n_out, pair.activation))
+    first = part if kind == "layer" else Dense(max(N_HIDDEN, hidden.min_neurons), activation=hidden)
+    layers = (first, Dense(n_out, activation=pair.activation))
+    shape = next(place.shape_prev for place in places(part)) if kind == "layer" else (N_IN,)
     return Experiment(
         **parts,
-        network=Network(N_IN, layers),
+        network=Network(shape, layers),
         cost=pair,
         metrics=(Monitor("checked", part),) if kind == "metric" else (),
         training=Training(epochs=epochs, batch_size=4, dtype=dtype),
@@ -110,7 +113,7 @@ def _exact(experiment: Experiment) -> initial_state.Exact:
 def _traced(experiment: Experiment, exact: initial_state.Exact) -> tuple[Any, Any]:
     """The shapes and dtypes of the state before and after an epoch."""
     rng = np.random.default_rng(0)
-    x, y = rng.normal(size=(N, N_IN)), rng.integers(0, N_OUT, N)
+    x, y = rng.normal(size=(N, *experiment.network.shape)), rng.integers(0, N_OUT, N)
     examples = devices.to_device(Examples(x, y, n_out=N_OUT), experiment.training.dtype)
 
     def epoch(experiment: Experiment) -> Any:

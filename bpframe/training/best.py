@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from bpframe.component import Component
-from bpframe.contracts import Params
+from bpframe.contracts import LayerParams
 from bpframe.errors import unknown
 
 ACCURACY, COST = "validation_accuracy", "validation_cost"
@@ -42,14 +42,14 @@ class Criterion(Component):
 class Best(NamedTuple):
     """The best parameters so far, with their score: more is better; -inf before the first."""
 
-    params: tuple[Params, ...]
+    params: tuple[LayerParams, ...]
     score: Array
 
 
 def better(
     criterion: Criterion,
     best: Best,
-    params: tuple[Params, ...],
+    params: tuple[LayerParams, ...],
     columns: Mapping[str, Array],
     has_classes: Array,
 ) -> Best:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, TypeAlias
 
@@ -22,7 +23,7 @@ Device: TypeAlias = Any
 
 
 class DeviceExamples(NamedTuple):
-    """`Examples` on the device: x (n, n_in), y labels (n,) or targets (n, n_out).
+    """`Examples` on the device: x (n, n_in), images flat, y labels (n,) or targets (n, n_out).
 
     `middle` is NaN where targets are no classes.
     """
@@ -67,7 +68,8 @@ def to_device(
 ) -> DeviceExamples:
     """Copy examples to the device: bytes stay bytes, the rest takes the dtype of the parameters."""
     middle = np.nan if examples.middle is None else examples.middle
-    arrays: Any = DeviceExamples(examples.x, examples.y, np.array(examples.scale), np.array(middle))  # pyright: ignore[reportArgumentType]
+    flat = examples.x.reshape(len(examples), -1)
+    arrays: Any = DeviceExamples(flat, examples.y, np.array(examples.scale), np.array(middle))  # pyright: ignore[reportArgumentType]
     return jax.tree.map(
         lambda array, info: jnp.asarray(array.astype(info.dtype, copy=False), device=device),
         arrays,
@@ -83,7 +85,10 @@ def shapes(examples: Examples, dtype: str, sharding: Sharding | None = None) -> 
         return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
 
     return DeviceExamples(
-        info(examples.x.shape, np.uint8 if examples.x.dtype == np.uint8 else wide),
+        info(
+            (len(examples), math.prod(examples.shape)),
+            np.uint8 if examples.x.dtype == np.uint8 else wide,
+        ),
         info(examples.y.shape, np.int32 if examples.y.ndim == 1 else wide),
         info((), wide),
         info((), wide),
@@ -103,5 +108,5 @@ def floats(experiment: Experiment, examples: DeviceExamples) -> tuple[Array, Arr
     dtype = experiment.training.dtype
     x, y, scale, _ = examples
     if jnp.issubdtype(y.dtype, jnp.integer):
-        y = jax.nn.one_hot(y, experiment.network.layers[-1].n, dtype=dtype)
+        y = jax.nn.one_hot(y, experiment.network.n_out, dtype=dtype)
     return x.astype(dtype) * scale.astype(dtype), y.astype(dtype)

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from bpframe.contracts import Params
+from bpframe.contracts import LayerParams
 from bpframe.errors import DivergenceError
 from bpframe.training.devices import DeviceExamples, take
 from bpframe.training.experiment import Experiment
@@ -39,7 +39,7 @@ class Divergence(NamedTuple):
     step: int | None
     layer: int
     quantity: str
-    params: tuple[Params, ...]
+    params: tuple[LayerParams, ...]
 
     @property
     def error(self) -> DivergenceError:
@@ -140,5 +140,5 @@ def _flagged_step(
 _one_step = jax.jit(_flagged_step, static_argnames="n")
 
 
-def _not_finite(quantity: Array | Params) -> Array:
+def _not_finite(quantity: Array | LayerParams) -> Array:
     return jnp.any(jnp.stack([jnp.any(~jnp.isfinite(leaf)) for leaf in jax.tree.leaves(quantity)]))

@@ -12,9 +12,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from bpframe import equations
-from bpframe.contracts import Params
+from bpframe.contracts import LayerParams
 from bpframe.metrics import Observation
-from bpframe.products import neurons_first
 from bpframe.training import metric_folds
 from bpframe.training.devices import DeviceExamples, floats, take
 from bpframe.training.experiment import Experiment
@@ -28,7 +27,10 @@ EVALUATION_CHUNK = 2_000
 
 @jax.jit
 def evaluate(
-    experiment: Experiment, params: tuple[Params, ...], examples: DeviceExamples, n_train: Array
+    experiment: Experiment,
+    params: tuple[LayerParams, ...],
+    examples: DeviceExamples,
+    n_train: Array,
 ) -> Totals:
     """Cost and correct answers over `examples`, in chunks; the penalty is that of training."""
     network, _ = narrow(experiment)
@@ -36,7 +38,7 @@ def evaluate(
 
     def example(xy: tuple[Array, Array]) -> Totals:
         x, y = floats(experiment, examples._replace(x=xy[0], y=xy[1]))
-        trace = equations.forward(network, narrow_params, x, neurons_first)
+        trace = equations.forward(network, narrow_params, x.reshape(network.shape))
         return score(experiment, trace.z[-1], trace.a[-1], y, examples.middle)
 
     scores = jax.lax.map(example, (examples.x, examples.y), batch_size=EVALUATION_CHUNK)

@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bpframe.contracts import InitialCondition, Params
+from bpframe.contracts import InitialCondition, LayerParams
 from bpframe.errors import DataError
+from bpframe.network import named
 from bpframe.training.best import Best
 from bpframe.training.compilation import SHORT_COMPILATION
 from bpframe.training.experiment import Experiment
@@ -17,7 +18,7 @@ from bpframe.training.precision import cast_floats, wide_dtype
 from bpframe.training.steering import Steering
 from bpframe.training.step import State
 
-Exact: TypeAlias = tuple[Params, ...] | None
+Exact: TypeAlias = tuple[LayerParams, ...] | None
 """The exact parameters of an initial condition, on the host; None where they are drawn."""
 
 
@@ -32,23 +33,22 @@ def exact(experiment: Experiment) -> Exact:
     condition, network = experiment.initialiser, experiment.network
     if not isinstance(condition, InitialCondition):
         return None
-    loaded = condition.load(network.sizes, experiment.seed)
+    like = network.params
+    loaded = condition.load(like, experiment.seed)
     name = type(condition).__name__
-    shapes = [((n_out, n_in), (n_out,)) for n_in, n_out in network.shapes]
-    found = [(np.shape(w), np.shape(b)) for w, b in loaded]
-    if found != shapes:
+    if _shown(loaded) != _shown(like):
         raise DataError(
-            f"initialiser: {name} has parameters of the shapes {_shown(found)}; the network "
-            f"{'-'.join(map(str, network.sizes))} needs {_shown(shapes)}"
+            f"initialiser: {name} has parameters of the shapes {_shown(loaded)}; the network "
+            f"{'-'.join(map(str, network.sizes))} needs {_shown(like)}"
         )
-    if not all(np.isfinite(part).all() for layer in loaded for part in layer):
+    if not all(np.isfinite(part).all() for part in jax.tree.leaves(loaded)):
         raise DataError(f"initialiser: {name} has parameters that are not finite")
     wide = wide_dtype(experiment.training.dtype)
     return jax.tree.map(lambda part: np.asarray(part, wide), tuple(loaded))
 
 
-def _shown(shapes: list[tuple[tuple[int, ...], tuple[int, ...]]]) -> str:
-    return ", ".join(f"w {w} b {b}" for w, b in shapes)
+def _shown(params: tuple[LayerParams, ...]) -> str:
+    return ", ".join(f"{name} {np.shape(array)}" for name, array in named(params).items())
 
 
 def draw_state(experiment: Experiment, exact: Exact = None) -> State:
@@ -71,22 +71,18 @@ def draw_state(experiment: Experiment, exact: Exact = None) -> State:
     )
 
 
-def _drawn(experiment: Experiment, key: jax.Array) -> tuple[Params, ...]:
-    keys = jax.random.split(key, len(experiment.network.layers))
+def _drawn(experiment: Experiment, key: jax.Array) -> tuple[LayerParams, ...]:
     initialiser = cast_floats(experiment.initialiser, "float32")
     with jax.enable_x64(False):
-        return tuple(
-            initialiser(key, n_in, n_out)
-            for key, (n_in, n_out) in zip(keys, experiment.network.shapes, strict=True)
-        )
+        return experiment.network.init(initialiser, key)
 
 
 def _rule_state(
-    experiment: Experiment, key: jax.Array, params: tuple[Params, ...]
+    experiment: Experiment, key: jax.Array, params: tuple[LayerParams, ...]
 ) -> tuple[Any, ...]:
     narrow = cast_floats(params, "float32")
     with jax.enable_x64(False):
-        state = experiment.learning_rule.init(key, narrow)
+        state = experiment.learning_rule.init(key, narrow, experiment.network.shapes)
     return cast_floats(state, wide_dtype(experiment.training.dtype))
 
 

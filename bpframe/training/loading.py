@@ -59,10 +59,11 @@ def fitting(dataset: Dataset, data: Data) -> Data:
     for split, examples in data._asdict().items():
         if not len(examples):
             raise DataError(f"data: the {split} set of {type(dataset).__name__} is empty")
-        if (examples.n_in, examples.n_out) != (dataset.n_in, dataset.n_out):
+        if (examples.shape, examples.n_out) != (dataset.shape, dataset.n_out):
             raise DataError(
-                f"data: the {split} set of {type(dataset).__name__} has {examples.n_in} inputs and "
-                f"{examples.n_out} outputs; promised were {dataset.n_in} and {dataset.n_out}"
+                f"data: the {split} set of {type(dataset).__name__} has inputs of shape "
+                f"{examples.shape} and {examples.n_out} outputs; promised were {dataset.shape} and "
+                f"{dataset.n_out}"
             )
     middle = middle_of(data.train.y)
     data = Data(*(dataclasses.replace(examples, middle=middle) for examples in data))

@@ -38,7 +38,7 @@ def device_bytes(device: Device) -> int | None:
 def params_bytes(experiment: Experiment) -> int:
     """The size of the parameters."""
     itemsize = wide_dtype(experiment.training.dtype).itemsize
-    return itemsize * sum(n_out * (n_in + 1) for n_in, n_out in experiment.network.shapes)
+    return itemsize * experiment.network.size
 
 
 def state_bytes(experiment: Experiment) -> int:
@@ -70,9 +70,8 @@ def check(experiment: Experiment, sizes: Sequence[int]) -> None:
     if least <= limit < 64 * least:  # a small network need not be traced for it
         least = 2 * state_bytes(experiment)
     if least > limit:
-        count = sum(n_out * (n_in + 1) for n_in, n_out in network.shapes)
         raise ConfigError(
-            f"network: {named} has {count:,} parameters, and training it takes at least "
+            f"network: {named} has {network.size:,} parameters, and training it takes at least "
             f"{shown(least)}; {whose} {shown(limit)}; give network.hidden or network.layers "
             "fewer neurons"
         )

@@ -10,11 +10,11 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from bpframe.contracts import Params
+from bpframe.contracts import LayerParams
 from bpframe.equations import BatchGradient
 from bpframe.metrics import Metric, Observation
 from bpframe.training.experiment import Experiment
-from bpframe.training.precision import cast, wide_dtype
+from bpframe.training.precision import cast, cast_floats, wide_dtype
 
 
 class Portion(NamedTuple):
@@ -33,7 +33,7 @@ class Totals(NamedTuple):
 
 def observation(
     experiment: Experiment,
-    params: tuple[Params, ...],
+    params: tuple[LayerParams, ...],
     found: BatchGradient,
     y: Array,
     middle: Array,
@@ -52,7 +52,7 @@ def observation(
     return Observation(
         activations=cast(tuple(layer.activation for layer in experiment.network.layers), wide),
         params=params,
-        trace=cast(found.trace, wide),
+        trace=cast_floats(found.trace, wide),
         deltas=cast(found.deltas, wide),
         gradient=found.mean,
         y=y.astype(wide),
@@ -93,7 +93,10 @@ def add(
 
 
 def columns(
-    experiment: Experiment, portion: Portion, totals: tuple[Any, ...], params: tuple[Params, ...]
+    experiment: Experiment,
+    portion: Portion,
+    totals: tuple[Any, ...],
+    params: tuple[LayerParams, ...],
 ) -> Mapping[str, Array]:
     """The results by column: NAME.OVER, or NAME.OVER.KEY where a metric has several."""
     found: OrderedDict[str, Array] = OrderedDict()  # a dict would leave jit in sorted order

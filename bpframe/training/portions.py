@@ -17,8 +17,7 @@ def longest_portion(experiment: Experiment, n: int, lanes: int = 1) -> int:
 
     It depends on the experiment alone, and so do the programs that are compiled.
     """
-    training, shapes = experiment.training, experiment.network.shapes
-    weights = sum(n_out * n_in for n_in, n_out in shapes)
-    seconds = n / training.m(n) * STEP_SECONDS + n * 6 * weights / FLOPS
+    training, products = experiment.training, experiment.network.products
+    seconds = n / training.m(n) * STEP_SECONDS + n * 6 * products / FLOPS
     fitting = min(ORDER_BYTES / (4 * n), SECONDS / seconds) / lanes
     return min(max(1, int(fitting)), training.next_evaluated(0))

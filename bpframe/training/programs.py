@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from bpframe.contracts import Params
+from bpframe.contracts import LayerParams
 from bpframe.data import Data
 from bpframe.training import devices, evaluation, initial_state
 from bpframe.training.compilation import EPOCH_OPTIONS
@@ -54,7 +54,7 @@ class Programs:
         rows = padded(orders, self.most) if count else orders
         return self._compiled[name](self.experiment, state, rows, count, self.sets)
 
-    def test(self, params: tuple[Params, ...]) -> Totals:
+    def test(self, params: tuple[LayerParams, ...]) -> Totals:
         """Cost and right answers over the test set; see `evaluation.evaluate`."""
         return self._compiled["test"](self.experiment, params, self.sets["test"], self._n)
 

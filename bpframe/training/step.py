@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from bpframe import equations
-from bpframe.contracts import Params
+from bpframe.contracts import LayerParams
 from bpframe.equations import BatchGradient
 from bpframe.training.best import Best
 from bpframe.training.devices import DeviceExamples, floats
@@ -18,6 +18,9 @@ from bpframe.training.metric_folds import Totals, answered, summed, threshold
 from bpframe.training.precision import cast, cast_floats, wide_dtype
 from bpframe.training.steering import Steering, scheduled
 
+DRAWS = 1
+"""Sets the keys of layers that draw apart from those of the initial state."""
+
 
 class State(NamedTuple):
     """What changes during training, and the fixed state of the learning rule.
@@ -25,7 +28,7 @@ class State(NamedTuple):
     `step` counts the steps since the start; `best` is what has been best after an evaluated epoch.
     """
 
-    params: tuple[Params, ...]
+    params: tuple[LayerParams, ...]
     optimiser: Any
     rule: tuple[Any, ...]
     steering: Steering
@@ -52,7 +55,8 @@ def train_step(experiment: Experiment, state: State, batch: DeviceExamples, n: i
     params = cast(state.params, experiment.training.dtype)
     rule = experiment.learning_rule
     states = cast_floats(state.rule, experiment.training.dtype)
-    found = equations.gradient(network, pair, params, x, y, rule.carry, states)
+    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(experiment.seed), DRAWS), state.step)
+    found = equations.gradient(network, pair, params, x, y, rule.carry, states, key)
     penalty = experiment.regulariser.gradient(state.params)
     gradient = jax.tree.map(lambda g, p: g + p / n, found.mean, penalty)
     optimiser = scheduled(experiment, state.steering, state.step, n)

@@ -16,7 +16,7 @@ from bpframe import Data, Dataset, Examples, hookimpl
 
 class Images(Dataset):
     '''70,000 images of 28 times 28 random bytes.'''
-    n_in, n_out = 784, 10
+    shape, n_out = (784,), 10
 
     def load(self):
         rng = np.random.default_rng(0)

@@ -69,7 +69,7 @@ class Task:
 
 
 class Images(NamedTuple):
-    """MNIST's training images as every way takes them: scaled floats, labels, one-hot targets."""
+    """MNIST's training images as the ways take them: flat scaled floats, labels, one-hot y."""
 
     x: np.ndarray
     labels: np.ndarray
@@ -84,7 +84,7 @@ def mnist() -> bpframe.Data:
 @functools.cache
 def images() -> Images:
     train = mnist().train
-    x = (train.x * np.float32(train.scale)).astype(np.float32)
+    x = (train.x.reshape(len(train), -1) * np.float32(train.scale)).astype(np.float32)
     return Images(x, train.y.astype(np.int64), np.eye(10, dtype=np.float32)[train.y])
 
 

@@ -47,7 +47,7 @@ def passes(runs: Runs) -> Iterator[Pass]:
             found = bpframe.gradient(experiment.network, experiment.cost, params, x, y)
         yield Pass(
             params=run.params(),
-            x=train.x,
+            x=train.x.reshape(len(train), -1),
             outputs=np.asarray(found.trace.a[-1]),
             deltas=list(map(np.asarray, found.deltas)),
             nabla=tuple((np.asarray(w), np.asarray(b)) for w, b in found.mean),

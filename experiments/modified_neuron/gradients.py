@@ -81,7 +81,8 @@ def experiment(run: Run, modified: Modified) -> bpframe.Experiment:
 def examples(data: bpframe.Data) -> tuple[np.ndarray, np.ndarray]:
     """x and one-hot y of the first test images."""
     test = data.test
-    return test.x[:EXAMPLES] * test.scale, np.eye(test.n_out)[test.y[:EXAMPLES]]
+    flat = test.x[:EXAMPLES].reshape(EXAMPLES, -1)
+    return flat * test.scale, np.eye(test.n_out)[test.y[:EXAMPLES]]
 
 
 def gradients(runs: Runs) -> Iterator[Gradient]:

@@ -8,7 +8,7 @@ from jax import Array
 
 from bpframe import Cost, Formula, OutputPair, hookimpl, hyperparameter
 
-BPFRAME_API_VERSION = 1
+BPFRAME_API_VERSION = 2
 
 
 class Quadratic(Cost):

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
-from bpframe import DataError, Formula, InitialCondition, Params, hookimpl, read_params
+from bpframe import DataError, Formula, InitialCondition, LayerParams, hookimpl, read_params
 
-BPFRAME_API_VERSION = 1
+BPFRAME_API_VERSION = 2
 
 
 class FromFile(InitialCondition):
@@ -27,7 +27,7 @@ class FromFile(InitialCondition):
 
     formula = Formula("w, b as in the file", r"w, b \text{ as in the file}")
 
-    def load(self, sizes: tuple[int, ...], seed: int) -> tuple[Params, ...]:
+    def load(self, like: tuple[LayerParams, ...], seed: int) -> tuple[LayerParams, ...]:
         """The parameters as they stand in the file, whatever the seed.
 
         Raises:
@@ -42,15 +42,9 @@ class FromFile(InitialCondition):
                 "params.safetensors of a run"
             )
         try:
-            params = read_params(path)
+            return jax.tree.map(_exact, read_params(path, like))
         except DataError as error:
             raise DataError(f"initialiser.path: {error}") from error
-        if len(params) != len(sizes) - 1:
-            raise DataError(
-                f"initialiser.path: {path} holds the layers 2 to {len(params) + 1}; the network "
-                f"needs 2 to {len(sizes)}"
-            )
-        return tuple(Params(*map(_exact, map(np.asarray, layer))) for layer in params)
 
 
 class Constant(InitialCondition):
@@ -65,17 +59,17 @@ class Constant(InitialCondition):
 
     formula = Formula("w and b the same everywhere", r"w_{jk} = w,\ b_j = b")
 
-    def load(self, sizes: tuple[int, ...], seed: int) -> tuple[Params, ...]:
+    def load(self, like: tuple[LayerParams, ...], seed: int) -> tuple[LayerParams, ...]:
         """w_jk = w, b_j = b."""
         del seed
         return tuple(
-            Params(_exact(np.full((n, n_prev), self.w)), _exact(np.full(n, self.b)))
-            for n_prev, n in itertools.pairwise(sizes)
+            own._replace(w=np.full(own.w.shape, self.w), b=np.full(own.b.shape, self.b))
+            for own in like
         )
 
 
-def _exact(array: np.ndarray) -> Any:
-    return array.astype(np.float64)
+def _exact(array: Any) -> Any:
+    return np.asarray(array, np.float64)
 
 
 @hookimpl

@@ -9,19 +9,19 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from bpframe import Formula, Initialiser, Params, hookimpl
+from bpframe import Formula, Initialiser, Params, Shape, hookimpl
 
-BPFRAME_API_VERSION = 1
+BPFRAME_API_VERSION = 2
 
 
 class _NormalBiases(Initialiser):
     """Normal weights with the stated variance, and standard normal biases, as in the book."""
 
-    def __call__(self, key: Array, n_in: int, n_out: int) -> Params:
+    def __call__(self, key: Array, shape: Shape, n_in: int, n_out: int) -> Params:
         """w ~ N(0, variance), b ~ N(0, 1)."""
         w_key, b_key = jax.random.split(key)
-        w = jax.random.normal(w_key, (n_out, n_in)) * math.sqrt(self.variance(n_in, n_out))
-        return Params(w, jax.random.normal(b_key, (n_out,)))
+        w = jax.random.normal(w_key, shape) * math.sqrt(self.variance(n_in, n_out))
+        return Params(w, jax.random.normal(b_key, shape[:1]))
 
 
 class Scaled(_NormalBiases):
@@ -49,14 +49,14 @@ class Large(_NormalBiases):
 class _ZeroBiases(Initialiser):
     """Weights with the stated variance, and biases of zero."""
 
-    def __call__(self, key: Array, n_in: int, n_out: int) -> Params:
+    def __call__(self, key: Array, shape: Shape, n_in: int, n_out: int) -> Params:
         """w as `weights` draws them, b = 0."""
-        w = self.weights(key, n_in, n_out)
-        return Params(w, jnp.zeros((n_out,), w.dtype))
+        w = self.weights(key, shape, n_in, n_out)
+        return Params(w, jnp.zeros(shape[:1], w.dtype))
 
     @abstractmethod
-    def weights(self, key: Array, n_in: int, n_out: int) -> Array:
-        """w, (n_out, n_in)."""
+    def weights(self, key: Array, shape: Shape, n_in: int, n_out: int) -> Array:
+        """w, of the given shape."""
 
 
 class XavierNormal(_ZeroBiases):
@@ -66,9 +66,9 @@ class XavierNormal(_ZeroBiases):
         "w ~ N(0, 2/(n_in + n_out)), b = 0", r"w \sim N(0, 2/(n_{in} + n_{out})),\ b = 0"
     )
 
-    def weights(self, key: Array, n_in: int, n_out: int) -> Array:
+    def weights(self, key: Array, shape: Shape, n_in: int, n_out: int) -> Array:
         """N(0, 2/(n_in + n_out))."""
-        return jax.random.normal(key, (n_out, n_in)) * math.sqrt(self.variance(n_in, n_out))
+        return jax.random.normal(key, shape) * math.sqrt(self.variance(n_in, n_out))
 
     def variance(self, n_in: int, n_out: int) -> float:
         """2 / (n_in + n_out)."""
@@ -83,10 +83,10 @@ class XavierUniform(_ZeroBiases):
         r"w \sim U(-r, r),\ r^2 = 6/(n_{in} + n_{out}),\ b = 0",
     )
 
-    def weights(self, key: Array, n_in: int, n_out: int) -> Array:
+    def weights(self, key: Array, shape: Shape, n_in: int, n_out: int) -> Array:
         """U(-r, r)."""
         r = math.sqrt(3 * self.variance(n_in, n_out))
-        return jax.random.uniform(key, (n_out, n_in), minval=-r, maxval=r)
+        return jax.random.uniform(key, shape, minval=-r, maxval=r)
 
     def variance(self, n_in: int, n_out: int) -> float:
         """2 / (n_in + n_out)."""
@@ -98,9 +98,9 @@ class HeNormal(_ZeroBiases):
 
     formula = Formula("w ~ N(0, 2/n_in), b = 0", r"w \sim N(0, 2/n_{in}),\ b = 0")
 
-    def weights(self, key: Array, n_in: int, n_out: int) -> Array:
+    def weights(self, key: Array, shape: Shape, n_in: int, n_out: int) -> Array:
         """N(0, 2/n_in)."""
-        return jax.random.normal(key, (n_out, n_in)) * math.sqrt(self.variance(n_in, n_out))
+        return jax.random.normal(key, shape) * math.sqrt(self.variance(n_in, n_out))
 
     def variance(self, n_in: int, n_out: int) -> float:
         """2 / n_in."""
@@ -113,9 +113,11 @@ class Orthogonal(_ZeroBiases):
 
     formula = Formula("w^T w = I or w w^T = I, b = 0", r"w^T w = I \text{ or } w w^T = I,\ b = 0")
 
-    def weights(self, key: Array, n_in: int, n_out: int) -> Array:
+    def weights(self, key: Array, shape: Shape, n_in: int, n_out: int) -> Array:
         """Uniform among the matrices with orthonormal rows or columns."""
-        return jax.nn.initializers.orthogonal()(key, (n_out, n_in))
+        del n_in, n_out
+        matrix = (shape[0], math.prod(shape[1:]))
+        return jax.nn.initializers.orthogonal()(key, matrix).reshape(shape)
 
     def variance(self, n_in: int, n_out: int) -> float:
         """1 / max(n_in, n_out)."""
@@ -128,10 +130,10 @@ class Zeros(_ZeroBiases):
     is_random = False
     formula = Formula("w = 0, b = 0", "w = 0,\\ b = 0")
 
-    def weights(self, key: Array, n_in: int, n_out: int) -> Array:
+    def weights(self, key: Array, shape: Shape, n_in: int, n_out: int) -> Array:
         """0."""
-        del key
-        return jnp.zeros((n_out, n_in))
+        del key, n_in, n_out
+        return jnp.zeros(shape)
 
     def variance(self, n_in: int, n_out: int) -> float:
         """0."""

@@ -6,7 +6,7 @@ import logging
 
 from bpframe import EpochRecord, RunInfo, RunResult, hookimpl
 
-BPFRAME_API_VERSION = 1
+BPFRAME_API_VERSION = 2
 log = logging.getLogger("bpframe")
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import jax
 from jax import Array
 
-from bpframe import Formula, LearningRule, Params, hookimpl
+from bpframe import BackwardStep, Formula, LayerParams, LearningRule, Shapes, hookimpl, map_weights
 
-BPFRAME_API_VERSION = 1
+BPFRAME_API_VERSION = 2
 
 
 class Backprop(LearningRule):
@@ -19,37 +19,42 @@ class Backprop(LearningRule):
     is_gradient = True
     formula = Formula("(w^(l+1))^T delta^(l+1)", r"(w^{l+1})^T \delta^{l+1}")
 
-    def init(self, key: Array, params: tuple[Params, ...]) -> tuple[Any, ...]:
+    def init(self, key: Array, params: tuple[LayerParams, ...], shapes: Shapes) -> tuple[Any, ...]:
         """No state: the weights themselves carry the error back."""
-        del key
+        del key, shapes
         return (None,) * (len(params) - 1)
 
-    def carry(self, state: Any, w_next: Array, delta_next: Array, delta_out: Array) -> Array:
+    def carry(self, state: Any, step: BackwardStep) -> Array:
         """(w^(l+1))^T delta^(l+1)."""
-        del state, delta_out
-        return w_next.T @ delta_next
+        del state
+        return step.layer.carry(step.params, step.a, step.kept, step.delta)
 
 
 class FeedbackAlignment(LearningRule):
-    """B^l delta^(l+1), with fixed random B^l ~ N(0, 1/n_l) in place of (w^(l+1))^T.
+    """B^l delta^(l+1): fixed random weights in place of w^(l+1) on the way back.
 
+    The weights that stand for w are N(0, 1/n), n the size of layer l, so that layers of every kind
+    carry the error as they do; those without weights carry it exactly.
     Source: Lillicrap et al. (2016), who draw B from a uniform distribution.
     """
 
     formula = Formula("B^l delta^(l+1)", r"B^l \delta^{l+1}")
 
-    def init(self, key: Array, params: tuple[Params, ...]) -> tuple[Any, ...]:
-        """B^l, (n_l, n_(l+1)), for the layers l = 2..L-1."""
+    def init(self, key: Array, params: tuple[LayerParams, ...], shapes: Shapes) -> tuple[Any, ...]:
+        """(B^l)^T in the place of w^(l+1), for the layers l = 2..L-1."""
+        del shapes
         keys = jax.random.split(key, len(params))
-        return tuple(
-            jax.random.normal(key, w_next.T.shape, w_next.dtype) / math.sqrt(w_next.shape[1])
-            for key, (w_next, _) in zip(keys[1:], params[1:], strict=True)
-        )
 
-    def carry(self, state: Any, w_next: Array, delta_next: Array, delta_out: Array) -> Array:
+        def drawn(key: Array, own: LayerParams) -> LayerParams:
+            return map_weights(
+                lambda w: jax.random.normal(key, w.shape, w.dtype) / math.sqrt(w[0].size), own
+            )
+
+        return tuple(drawn(key, own) for key, own in zip(keys[1:], params[1:], strict=True))
+
+    def carry(self, state: Any, step: BackwardStep) -> Array:
         """B^l delta^(l+1)."""
-        del w_next, delta_out
-        return state @ delta_next
+        return step.layer.carry(state, step.a, step.kept, step.delta)
 
 
 class DirectFeedbackAlignment(LearningRule):
@@ -60,19 +65,19 @@ class DirectFeedbackAlignment(LearningRule):
 
     formula = Formula("B^l delta^L", r"B^l \delta^L")
 
-    def init(self, key: Array, params: tuple[Params, ...]) -> tuple[Any, ...]:
+    def init(self, key: Array, params: tuple[LayerParams, ...], shapes: Shapes) -> tuple[Any, ...]:
         """B^l, (n_l, n_L), for the layers l = 2..L-1."""
         keys = jax.random.split(key, len(params))
-        n_out = params[-1].b.shape[0]
+        (n_out,), hidden = shapes[-1], shapes[1:-1]
+        dtype = jax.tree.leaves(params)[0].dtype
         return tuple(
-            jax.random.normal(key, (b.shape[0], n_out), b.dtype) / math.sqrt(n_out)
-            for key, (_, b) in zip(keys[1:], params[:-1], strict=True)
+            jax.random.normal(key, (math.prod(shape), n_out), dtype) / math.sqrt(n_out)
+            for key, shape in zip(keys[1:], hidden, strict=True)
         )
 
-    def carry(self, state: Any, w_next: Array, delta_next: Array, delta_out: Array) -> Array:
+    def carry(self, state: Any, step: BackwardStep) -> Array:
         """B^l delta^L."""
-        del w_next, delta_next
-        return state @ delta_out
+        return (state @ step.delta_out).reshape(step.a.shape)
 
 
 @hookimpl

@@ -23,16 +23,18 @@ from bpframe import (
     Examples,
     Formula,
     InitialCondition,
+    LayerParams,
     MeanMetric,
     Metric,
     Observation,
     Params,
     ParamsMetric,
+    Shape,
     hookimpl,
     hyperparameter,
 )
 
-BPFRAME_API_VERSION = 1
+BPFRAME_API_VERSION = 2
 AllParams = tuple[Params, ...]
 Columns = dict[str, Array]
 
@@ -67,9 +69,9 @@ class Whitened(Dataset):
     disjoint = False
 
     @property
-    def n_in(self) -> int:
+    def shape(self) -> Shape:
         """`inputs`."""
-        return self.inputs
+        return (self.inputs,)
 
     @property
     def n_out(self) -> int:
@@ -123,8 +125,16 @@ class Decoupled(InitialCondition):
         r"w^l = u_0^{1/(L-1)} R_l R_{l-1}^T,\ R_1 = V,\ R_L = U,\ b = 0",
     )
 
-    def load(self, sizes: tuple[int, ...], seed: int) -> AllParams:
-        """The parameters; `seed` turns the hidden layers, which changes nothing that is learned."""
+    def load(self, like: tuple[LayerParams, ...], seed: int) -> AllParams:
+        """The parameters; `seed` turns the hidden layers, which changes nothing that is learned.
+
+        Raises:
+            ConfigError: a layer is not dense.
+
+        """
+        if not all(isinstance(own, Params) and own.w.ndim == 2 for own in like):
+            raise ConfigError("initialiser: decoupled is for dense layers; choose another")
+        sizes = (like[0].w.shape[1], *(own.w.shape[0] for own in like))
         modes = min(sizes)
         rng = np.random.default_rng(seed)
         hidden = [np.linalg.qr(rng.normal(size=(n, modes)))[0] for n in sizes[1:-1]]

@@ -4,28 +4,40 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 
 from bpframe import (
     ElementwiseActivation,
+    LayerParams,
     MeanMetric,
     Metric,
     Observation,
-    Params,
     ParamsMetric,
     hookimpl,
     hyperparameter,
+    weights,
 )
 
-BPFRAME_API_VERSION = 1
-AllParams = tuple[Params, ...]
+BPFRAME_API_VERSION = 2
+AllParams = tuple[LayerParams, ...]
 Columns = dict[str, Array]
 
 
 def _layers(values: list[Array]) -> Columns:
     """Columns layer_2 .. layer_L, as the book numbers them."""
     return {f"layer_{number}": value for number, value in enumerate(values, start=2)}
+
+
+def _flat(values: Array) -> Array:
+    """(m, ...) as (m, n)."""
+    return values.reshape(len(values), -1)
+
+
+def _norm(arrays: list[Array]) -> Array:
+    """The norm of some arrays together; 0 of none."""
+    return jnp.sqrt(sum((jnp.sum(array**2) for array in arrays), start=jnp.zeros(())))
 
 
 class Accuracy(MeanMetric):
@@ -49,7 +61,7 @@ class DeltaNorm(MeanMetric):
 
     def measure(self, seen: Observation) -> Columns:
         """(m,) a layer."""
-        return _layers([jnp.linalg.norm(delta, axis=1) for delta in seen.deltas])
+        return _layers([jnp.linalg.norm(_flat(delta), axis=1) for delta in seen.deltas])
 
 
 class MeanDeltaNorm(Metric):
@@ -61,7 +73,7 @@ class MeanDeltaNorm(Metric):
 
     def start(self, seen: Observation) -> Any:
         """A sum of zero for each neuron, and no examples."""
-        sums = [jnp.zeros(delta.shape[1], seen.y.dtype) for delta in seen.deltas]
+        sums = [jnp.zeros(delta.shape[1:], seen.y.dtype) for delta in seen.deltas]
         return sums, jnp.zeros((), seen.y.dtype)
 
     def add(self, total: Any, seen: Observation) -> Any:
@@ -74,7 +86,7 @@ class MeanDeltaNorm(Metric):
         """The norm of the sum over the number of examples."""
         del params
         sums, n = total
-        return _layers([jnp.linalg.norm(s / n) for s in sums])
+        return _layers([jnp.linalg.norm((s / n).reshape(-1)) for s in sums])
 
 
 class MeanCost(MeanMetric):
@@ -104,7 +116,7 @@ class GradientNorm(Metric):
     def add(self, total: Any, seen: Observation) -> Any:
         """The norms added, and one mini-batch more."""
         sums, n = total
-        norms = [jnp.sqrt(jnp.sum(w**2) + jnp.sum(b**2)) for w, b in seen.gradient]
+        norms = [_norm(jax.tree.leaves(own)) for own in seen.gradient]
         return [s + norm for s, norm in zip(sums, norms, strict=True)], n + 1
 
     def result(self, total: Any, params: AllParams) -> Columns:
@@ -119,7 +131,7 @@ class WeightNorm(ParamsMetric):
 
     def of(self, params: AllParams) -> Columns:
         """sqrt(sum w^2)."""
-        return _layers([jnp.sqrt(jnp.sum(w**2)) for w, _ in params])
+        return _layers([_norm(weights(own)) for own in params])
 
 
 def _slopes(seen: Observation) -> dict[int, Array]:
@@ -145,7 +157,9 @@ class Saturation(MeanMetric):
     def measure(self, seen: Observation) -> Columns:
         """(m,) a layer: the share of the layer's neurons."""
         return {
-            f"layer_{number}": jnp.mean((jnp.abs(slope) < self.threshold).astype(slope.dtype), 1)
+            f"layer_{number}": jnp.mean(
+                _flat(jnp.abs(slope) < self.threshold).astype(slope.dtype), 1
+            )
             for number, slope in _slopes(seen).items()
         }
 
@@ -160,7 +174,7 @@ class DeadUnits(Metric):
     def start(self, seen: Observation) -> Any:
         """No neuron has been seen alive."""
         return {
-            f"layer_{number}": jnp.zeros(seen.trace.z[number - 2].shape[1], bool)
+            f"layer_{number}": jnp.zeros(seen.trace.z[number - 2].shape[1:], bool)
             for number, activation in enumerate(seen.activations, start=2)
             if isinstance(activation, ElementwiseActivation)
         }
@@ -174,7 +188,7 @@ class DeadUnits(Metric):
 
     def result(self, total: Any, params: AllParams) -> Columns:
         """The share of neurons not seen alive."""
-        dtype = params[0].w.dtype
+        dtype = jax.tree.leaves(params)[0].dtype
         return {name: jnp.mean((~alive).astype(dtype)) for name, alive in total.items()}
 
 

@@ -14,7 +14,7 @@ import optax
 
 from bpframe import Formula, Optimiser, Params, gradient_descent_step, hookimpl, hyperparameter
 
-BPFRAME_API_VERSION = 1
+BPFRAME_API_VERSION = 2
 AllParams = tuple[Params, ...]
 
 

@@ -1,13 +1,24 @@
-"""Regularisers R(params); the core adds R / n to the cost. Biases are not regularised."""
+"""Regularisers R(params); the core adds R / n to the cost. They concern weights alone."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import jax
 import jax.numpy as jnp
 from jax import Array
 
-from bpframe import Formula, Params, Regulariser, hookimpl, hyperparameter
+from bpframe import (
+    Formula,
+    LayerParams,
+    Regulariser,
+    hookimpl,
+    hyperparameter,
+    map_weights,
+    weights,
+)
 
-BPFRAME_API_VERSION = 1
+BPFRAME_API_VERSION = 2
 
 
 class NoRegulariser(Regulariser):
@@ -15,13 +26,13 @@ class NoRegulariser(Regulariser):
 
     formula = Formula("0", "0")
 
-    def cost(self, params: tuple[Params, ...]) -> Array:
+    def cost(self, params: tuple[LayerParams, ...]) -> Array:
         """0."""
-        return jnp.zeros((), params[0].w.dtype)
+        return jnp.zeros((), jax.tree.leaves(params)[0].dtype)
 
-    def gradient(self, params: tuple[Params, ...]) -> tuple[Params, ...]:
+    def gradient(self, params: tuple[LayerParams, ...]) -> tuple[LayerParams, ...]:
         """0."""
-        return tuple(Params(jnp.zeros_like(w), jnp.zeros_like(b)) for w, b in params)
+        return jax.tree.map(jnp.zeros_like, params)
 
 
 class L2(Regulariser):
@@ -31,13 +42,13 @@ class L2(Regulariser):
 
     formula = Formula("strength/2 sum w^2", r"\frac{\lambda}{2} \sum w^2")
 
-    def cost(self, params: tuple[Params, ...]) -> Array:
+    def cost(self, params: tuple[LayerParams, ...]) -> Array:
         """strength/2 sum w^2."""
-        return 0.5 * self.strength * jnp.sum(jnp.stack([jnp.sum(w**2) for w, _ in params]))
+        return 0.5 * self.strength * _total(jnp.sum(w**2) for w in weights(params))
 
-    def gradient(self, params: tuple[Params, ...]) -> tuple[Params, ...]:
-        """Strength w for the weights, 0 for the biases."""
-        return tuple(Params(self.strength * w, jnp.zeros_like(b)) for w, b in params)
+    def gradient(self, params: tuple[LayerParams, ...]) -> tuple[LayerParams, ...]:
+        """Strength w for the weights, 0 for all else."""
+        return map_weights(lambda w: self.strength * w, params)
 
 
 class L1(Regulariser):
@@ -47,13 +58,17 @@ class L1(Regulariser):
 
     formula = Formula("strength sum |w|", r"\lambda \sum |w|")
 
-    def cost(self, params: tuple[Params, ...]) -> Array:
+    def cost(self, params: tuple[LayerParams, ...]) -> Array:
         """Strength sum |w|."""
-        return self.strength * jnp.sum(jnp.stack([jnp.sum(jnp.abs(w)) for w, _ in params]))
+        return self.strength * _total(jnp.sum(jnp.abs(w)) for w in weights(params))
 
-    def gradient(self, params: tuple[Params, ...]) -> tuple[Params, ...]:
-        """Strength sign(w) for the weights, 0 at w = 0 as the book advises; 0 for the biases."""
-        return tuple(Params(self.strength * jnp.sign(w), jnp.zeros_like(b)) for w, b in params)
+    def gradient(self, params: tuple[LayerParams, ...]) -> tuple[LayerParams, ...]:
+        """Strength sign(w) for the weights, 0 at w = 0 as the book advises; 0 for all else."""
+        return map_weights(lambda w: self.strength * jnp.sign(w), params)
+
+
+def _total(parts: Iterable[Array]) -> Array:
+    return jnp.sum(jnp.stack(list(parts)))
 
 
 @hookimpl

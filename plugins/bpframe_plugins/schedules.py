@@ -10,7 +10,7 @@ from jax import Array
 
 from bpframe import EpochResult, Formula, Progress, Schedule, hookimpl, hyperparameter
 
-BPFRAME_API_VERSION = 1
+BPFRAME_API_VERSION = 2
 
 
 class _OfTime(Schedule):

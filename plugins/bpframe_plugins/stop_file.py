@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bpframe import RunInfo, hookimpl
 
-BPFRAME_API_VERSION = 1
+BPFRAME_API_VERSION = 2
 STOP = "STOP"
 
 

@@ -9,7 +9,7 @@ from jax import Array
 
 from bpframe import EpochResult, Formula, Stopping, hookimpl, hyperparameter
 
-BPFRAME_API_VERSION = 1
+BPFRAME_API_VERSION = 2
 
 
 class Never(Stopping):

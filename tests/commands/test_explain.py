@@ -319,7 +319,7 @@ class AnyOptimiser(Optimiser):
 
 
 class AnyInitialiser(Initialiser):
-    def __call__(self, key: Any, n_in: int, n_out: int) -> Any:
+    def __call__(self, key: Any, shape: Any, n_in: int, n_out: int) -> Any:
         return None
 
     def variance(self, n_in: int, n_out: int) -> float:
@@ -339,11 +339,11 @@ class Feedback(LearningRule):
 
     formula = Formula("B delta^(l+1)", r"B \delta^{l+1}")
 
-    def init(self, key: Any, params: Any) -> Any:
+    def init(self, key: Any, params: Any, shapes: Any) -> Any:
         return (None,) * (len(params) - 1)
 
-    def carry(self, state: Any, w_next: Any, delta_next: Any, delta_out: Any) -> Any:
-        return delta_next
+    def carry(self, state: Any, step: Any) -> Any:
+        return step.delta
 
 
 class Silent(Feedback):

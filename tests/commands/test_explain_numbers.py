@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -85,7 +86,8 @@ class Reader:
         }
         for number, state in enumerate(states, start=2):
             if state is not None:
-                self.fixed[f"B^{number}"] = np.asarray(state)
+                own = state.w.T if isinstance(state, Params) else state
+                self.fixed[f"B^{number}"] = np.asarray(own)
         layer = ""
         for left, right in self.equations:
             if match := re.fullmatch(r"(sigma_\d+|f(?:_\d+)?)('?)\(z\)", left):
@@ -184,10 +186,10 @@ def test_the_printed_formulas_give_what_is_computed(overrides: tuple[str, ...]) 
     rng = np.random.default_rng(1)
     params = tuple(
         Params(jnp.asarray(rng.normal(size=(n, k))), jnp.asarray(rng.normal(size=n)))
-        for k, n in network.shapes
+        for k, n in itertools.pairwise(network.sizes)
     )
-    x, y = rng.normal(size=(M, network.n_in)), np.eye(3)[rng.integers(3, size=M)]
-    states = rule.init(jax.random.key(2), params)
+    x, y = rng.normal(size=(M, network.sizes[0])), np.eye(3)[rng.integers(3, size=M)]
+    states = rule.init(jax.random.key(2), params, network.shapes)
     program = gradient(network, pair, params, jnp.asarray(x), jnp.asarray(y), rule.carry, states)
     reader = Reader(experiment, params, states)
     followed = [reader.follow(*example) for example in zip(x, y, strict=True)]
@@ -226,7 +228,7 @@ def test_the_printed_formulas_give_what_is_computed(overrides: tuple[str, ...]) 
             elif number == 2:
                 assert not np.allclose(ours, theirs, rtol=1e-3), "it is the gradient"
     if all("W" in one for one in followed):
-        at_0 = bpframe.forward(network, params, jnp.zeros(network.n_in)).a[-1]
+        at_0 = bpframe.forward(network, params, jnp.zeros(network.sizes[0])).a[-1]
         moved = np.asarray(program.trace.a[-1]) - np.asarray(at_0)
         np.testing.assert_allclose(x @ followed[0]["W"][0].T, moved, rtol=1e-10, atol=1e-12)
 

@@ -95,7 +95,7 @@ def test_json_has_every_plugin(main: Main, folder: Path) -> None:
         assert (plugin["origin"], plugin["status"], plugin["reason"]) == (
             *(point.value, "active", None),
         )
-        assert plugin["api_version"] == 1
+        assert plugin["api_version"] == hookspecs.API_VERSION
         assert plugin["doc"] == (point.load().__doc__ or "").strip()
     for name in mine:
         assert plugins[name]["origin"] == str(folder / f"{name}.py")
@@ -253,7 +253,7 @@ def test_hooks_that_no_plugin_has(main: Main, monkeypatch: pytest.MonkeyPatch) -
 def test_one_plugin_in_full(main: Main, folder: Path) -> None:
     text = shown(main, "good", path(folder))
     assert text.startswith(f"good  active  from {folder / 'good.py'}\n")
-    assert "plugin API version: 1" in text
+    assert "plugin API version: 2" in text
     assert "What [good] is for." in text
     assert "And more." in text
     assert "activation good\n    sigma(z) = slope z.\n" in text

@@ -81,7 +81,7 @@ def test_a_plugin_in_a_file_is_found_again(tmp_path: Path) -> None:
     plugin.write_text(
         "from bpframe import hookimpl\n"
         "from bpframe_plugins.activations import Sigmoid\n"
-        "BPFRAME_API_VERSION = 1\n"
+        "BPFRAME_API_VERSION = 2\n"
         "class Steep(Sigmoid):\n"
         '    """sigma(z)."""\n'
         "@hookimpl\n"
@@ -116,7 +116,7 @@ class Own(Quadratic):
 class Offering:
     """A plugin that is an object."""
 
-    BPFRAME_API_VERSION = 1
+    BPFRAME_API_VERSION = 2
 
     @hookimpl
     def bpframe_costs(self) -> dict[str, type[Own]]:

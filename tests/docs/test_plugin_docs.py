@@ -28,6 +28,7 @@ EXAMPLES = re.findall(r"```python\n(.*?)```", DOCS, re.S)
 SECTIONS = dict(re.findall(r"^### (bpframe_\w+)\n(.*?)(?=^##)", DOCS, re.M | re.S))
 USE = {
     "activation": "network.activation={}",
+    "layer": "network.layers=[{{name: {}, activation: tanh}},{{n: 1, activation: sigmoid}}]",
     "metric": "metrics=[{}]",
     "data": "data={}",
 }
@@ -98,7 +99,9 @@ def test_examples_train(code: str, kind: str, name: str) -> None:
     chosen = USE.get(kind, f"{kind}={{}}").format(name)
     overrides = [chosen, "training.epochs=1"]
     if kind != "data":
-        overrides += ["data=xor", "training.batch_size=4", "network.hidden=[4,3]"]
+        overrides += ["data=xor", "training.batch_size=4"]
+    if kind not in ("data", "layer"):
+        overrides += ["network.hidden=[4,3]"]
     with jax.enable_x64(False), jax.numpy_dtype_promotion("standard"):
         result = bpframe.run(bpframe.compose(overrides, plugins=[module(code)]))
     assert result.summary.status == "completed"

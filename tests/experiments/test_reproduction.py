@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import sys
@@ -252,7 +253,7 @@ def test_the_book_loop_makes_the_step_of_bpframe(cost: str) -> None:
     x, y = jnp.asarray(xs), jnp.asarray(ys)
     params = [
         (rng.standard_normal((n_out, n_in)), rng.standard_normal(n_out))
-        for n_in, n_out in experiment.network.shapes
+        for n_in, n_out in itertools.pairwise(experiment.network.sizes)
     ]
 
     @jax.jit

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -57,11 +58,18 @@ def test_classes_with_equal_fields_are_different_structures():
     assert hash(jax.tree.structure(Twin())) != hash(jax.tree.structure(OtherTwin()))
 
 
+def _made(kind: str, component: type[Any]) -> Any:
+    if kind != "layer":
+        return component()
+    return component(activation=Bump(), **(component.examples or ({},))[0])
+
+
 def test_no_two_registered_components_share_a_structure(registry):
     structures = []
     for kind, offers in registry.offers.items():
         if kind != PAIRS:
-            structures += [jax.tree.structure(offer.component()) for offer in offers.values()]
+            components = [offer.component for offer in offers.values()]
+            structures += [jax.tree.structure(_made(kind, component)) for component in components]
     for first, second in itertools.combinations(structures, 2):
         assert first != second
 

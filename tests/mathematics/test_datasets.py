@@ -90,10 +90,12 @@ def check_made(data: Data) -> None:
     """`data` is what `made` holds, split as the book splits it."""
     assert [len(part) for part in data] == [50_000, 10_000, 10_000]
     for part, start in zip(data, (0, 50_000, 0), strict=True):
-        number = part.x[:, 0].astype(int) * 256 + part.x[:, 1]
+        x = part.x.reshape(len(part), -1)
+        number = x[:, 0].astype(int) * 256 + x[:, 1]
         np.testing.assert_array_equal(number, start + np.arange(len(part)))
         np.testing.assert_array_equal(part.y, (start + np.arange(len(part))) % 10)
-        assert (part.x.dtype, part.scale, part.n_in, part.n_out) == (np.uint8, 1 / 256, 784, 10)
+        assert (part.x.dtype, part.scale, part.n_out) == (np.uint8, 1 / 256, 10)
+        assert part.shape == (28, 28, 1)
 
 
 # The real files
@@ -121,7 +123,9 @@ def test_real_mnist_holds_the_bytes_of_the_original_files(real_mnist: Data) -> N
 
 def test_real_mnist_has_the_books_split(real_mnist: Data) -> None:
     train, validation, test = real_mnist
-    assert [part.x.shape for part in real_mnist] == [(50_000, 784), (10_000, 784), (10_000, 784)]
+    assert [part.x.shape for part in real_mnist] == [
+        (n, 28, 28, 1) for n in (50_000, 10_000, 10_000)
+    ]
     assert train.y[:5].tolist() == [5, 0, 4, 1, 9]
     both = np.bincount(train.y) + np.bincount(validation.y)
     assert both.tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
@@ -180,7 +184,7 @@ def test_missing_file_names_the_file_the_folders_and_the_fix(made: Path, tmp_pat
 def test_sizes_are_known_without_the_files(tmp_path: Path) -> None:
     for dataset in (Mnist, FashionMnist):
         missing = dataset(root=str(tmp_path / "none"))
-        assert (missing.n_in, missing.n_out) == (784, 10)
+        assert (missing.shape, missing.n_out) == ((28, 28, 1), 10)
 
 
 # What is wrong with a file
@@ -433,9 +437,9 @@ def test_published_checksums_and_mirrors() -> None:
 def test_digits_are_these_bytes_in_this_order() -> None:
     train, validation, test = Digits().load()
     assert [part.x.shape for part in (train, validation, test)] == [
-        (1197, 64),
-        (300, 64),
-        (300, 64),
+        (1197, 8, 8, 1),
+        (300, 8, 8, 1),
+        (300, 8, 8, 1),
     ]
     x = np.concatenate([train.x, validation.x, test.x])
     y = np.concatenate([train.y, validation.y, test.y])
@@ -446,7 +450,8 @@ def test_digits_are_these_bytes_in_this_order() -> None:
         "0f9ffd7948cafb397f7a000b667568d2e6ff757cc70e9e96e7ac289f51898d6f"
     )
     for part in (train, validation, test):
-        assert (part.x.dtype, part.scale, part.n_in, part.n_out) == (np.uint8, 1 / 16, 64, 10)
+        assert (part.x.dtype, part.scale, part.n_out) == (np.uint8, 1 / 16, 10)
+        assert part.shape == (8, 8, 1)
         assert set(part.y.tolist()) == set(range(10))
     assert (x.min(), x.max()) == (0, 16)
 
@@ -456,7 +461,7 @@ def test_digits_are_the_published_ones_shuffled_once() -> None:
     data = Digits().load()
     order = np.random.RandomState(0).permutation(1797)
     x, y = np.empty((1797, 64), np.uint8), np.empty(1797, np.uint8)
-    x[order] = np.concatenate([part.x for part in data])
+    x[order] = np.concatenate([part.x.reshape(-1, 64) for part in data])
     y[order] = np.concatenate([part.y for part in data])
     assert np.bincount(y).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
     assert y[:12].tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]
@@ -481,7 +486,7 @@ def test_xor() -> None:
         assert (part.y.shape, part.y.dtype) == ((4, 1), np.float32)
         np.testing.assert_array_equal(part.x, train.x)
         np.testing.assert_array_equal(part.y, train.y)
-    assert (data.n_in, data.n_out) == (2, 1)
+    assert (data.shape, data.n_out) == ((2,), 1)
 
 
 # The plugin

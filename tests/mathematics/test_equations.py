@@ -15,7 +15,7 @@ from oracles import (
     random_params,
 )
 
-from bpframe import DataError, Layer, Network, forward, gradient, gradient_descent_step
+from bpframe import DataError, Dense, Network, forward, gradient, gradient_descent_step
 from bpframe.equations import Unpaired
 from bpframe.network import PerNeuronActivation
 from bpframe.plugin_host.host import load_registry
@@ -217,8 +217,8 @@ def test_another_way_to_carry_the_error_replaces_the_transpose_only():
     rng = np.random.default_rng(13)
     feedback = tuple(jnp.asarray(rng.normal(size=p.w.shape)) for p in params[1:])
 
-    def carry(state, w_next, delta_next, delta_out):
-        return state.T @ delta_next
+    def carry(state, step):
+        return state.T @ step.delta
 
     ours = gradient(network, cost, params, x, y, carry, feedback)
     exact = gradient(network, cost, params, x, y)
@@ -242,7 +242,7 @@ def test_general_rule_serves_softmax_with_any_cost():
 
 
 def test_one_layer_network_has_no_hidden_delta():
-    network = Network(N_IN, (Layer(N_OUT, make("activation", "sigmoid")),))
+    network = Network((N_IN,), (Dense(N_OUT, activation=make("activation", "sigmoid")),))
     params, (x, y) = random_params(np.random.default_rng(1), [N_IN, N_OUT]), batch(2)
     assert len(gradient(network, make("cost", "quadratic"), params, x, y).deltas) == 1
 

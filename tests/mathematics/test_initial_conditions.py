@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 from pathlib import Path
 from typing import Any
@@ -93,10 +92,13 @@ def _broken(tmp_path: Path, name: str) -> Path:
         ("text", "cannot be read"),
         (
             "short",
-            "holds layer_2.b, layer_2.w, layer_3.w; expected layer_2.w, layer_2.b, layer_3.w",
+            "holds layer_2.b, layer_2.w, layer_3.w; the network has layer_2.w, layer_2.b,",
         ),
         ("long", "holds layer_2.b, layer_2.w, layer_3.b, layer_3.w, layer_4.w"),
-        ("wide", "has parameters of the shapes w (5, 3) b (4,), w (2, 4) b (2,)"),
+        (
+            "wide",
+            "of the shapes layer_2.w (5, 3), layer_2.b (4,), layer_3.w (2, 4),",
+        ),
         ("nan", "has parameters that are not finite"),
     ],
 )
@@ -124,12 +126,12 @@ class Spread(InitialCondition):
 
     gain: float = 1.0
 
-    def load(self, sizes: tuple[int, ...], seed: int) -> tuple[Params, ...]:
+    def load(self, like: tuple[Params, ...], seed: int) -> tuple[Params, ...]:
         def layer(n_in: int, n_out: int) -> Any:
             w = np.subtract.outer(np.arange(n_out), np.arange(n_in)) * self.gain
             return Params(w, np.full(n_out, seed / 10))  # pyright: ignore[reportArgumentType]
 
-        return tuple(layer(*pair) for pair in itertools.pairwise(sizes))
+        return tuple(layer(*own.w.shape[::-1]) for own in like)
 
 
 class Plugin:
@@ -146,12 +148,12 @@ def test_lanes_start_each_from_its_own_condition(tmp_path: Path) -> None:
     static = (*SIZES, "initialiser=spread", "optimiser.eta=1e-30", "training.evaluate_start=true")
     jobs = [["seed=3", "initialiser.gain=0.5"], ["seed=7"], ["seed=8", "initialiser.gain=2"]]
     swept = sweep(tmp_path / "sweep", static, *jobs, plugins=[Plugin()])
+    single = bpframe.compose([*static, "seed=7"], plugins=[Plugin()])
     for num, (seed, gain) in enumerate([(3, 0.5), (7, 1.0), (8, 2.0)]):
-        expected = Spread(gain=gain).load((64, 4, 10), seed)
+        expected = Spread(gain=gain).load(single.network.params, seed)
         params = swept.params(num)
         np.testing.assert_allclose(params["layer_2.w"], expected[0].w, rtol=1e-6)
         np.testing.assert_allclose(params["layer_3.b"], expected[1].b, rtol=1e-6)
-    single = bpframe.compose([*static, "seed=7"], plugins=[Plugin()])
     assert equal(bpframe.run(single).params, bpframe.run(single).params)
 
 

@@ -24,7 +24,7 @@ def make(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_shapes_mean_and_variance(name, shape):
     n_in, n_out = shape
-    w, b = make(name)(jax.random.key(3), n_in, n_out)
+    w, b = make(name)(jax.random.key(3), (n_out, n_in), n_in, n_out)
     assert (w.shape, b.shape) == ((n_out, n_in), (n_out,))
     stated = make(name).variance(n_in, n_out)
     w = np.asarray(w)
@@ -38,7 +38,7 @@ def test_shapes_mean_and_variance(name, shape):
 
 @pytest.mark.parametrize("name", [name for name in NAMES if CLASSES[name].is_random])
 def test_key_decides_and_repeats(name):
-    first, again, other = (make(name)(jax.random.key(k), 6, 5).w for k in (0, 0, 1))
+    first, again, other = (make(name)(jax.random.key(k), (5, 6), 6, 5).w for k in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
 
@@ -57,13 +57,13 @@ def test_variances_are_the_published_ones():
 
 
 def test_uniform_stays_inside_its_bounds():
-    w = np.asarray(make("xavier_uniform")(jax.random.key(0), 20, 30).w)
+    w = np.asarray(make("xavier_uniform")(jax.random.key(0), (30, 20), 20, 30).w)
     assert np.abs(w).max() <= np.sqrt(6 / 50)
     assert np.abs(w).max() > 0.95 * np.sqrt(6 / 50)
 
 
 @pytest.mark.parametrize("shape", [(8, 5), (5, 8)])
 def test_orthogonal_is_orthogonal(shape):
-    w = np.asarray(make("orthogonal")(jax.random.key(0), *shape).w)
+    w = np.asarray(make("orthogonal")(jax.random.key(0), shape[::-1], *shape).w)
     gram = w.T @ w if w.shape[0] > w.shape[1] else w @ w.T
     np.testing.assert_allclose(gram, np.eye(len(gram)), atol=1e-12)

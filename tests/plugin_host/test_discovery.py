@@ -22,7 +22,7 @@ from bpframe.plugin_host.hookspecs import API_VERSION
 from bpframe.plugin_host.host import BLOCK, LOAD, load_registry, warn_of_faults
 from bpframe.plugin_host.registry import ACTIVE, BLOCKED, DISABLED, KINDS, Plugin, Registry
 
-HEADER = "import jax.numpy as jnp\nimport bpframe\nBPFRAME_API_VERSION = 1\n"
+HEADER = "import jax.numpy as jnp\nimport bpframe\nBPFRAME_API_VERSION = 2\n"
 ACTIVATION = '''
 class {title}(bpframe.ElementwiseActivation):
     """sigma(z) = slope z."""
@@ -101,7 +101,7 @@ def test_a_file_and_a_folder_are_plugins(tmp_path: Path) -> None:
     for name in ("one", "two", "three"):
         plugin = called(registry, name)
         assert (plugin.status, plugin.distribution, plugin.version) == (ACTIVE, None, None)
-        assert plugin.api_version == 1
+        assert plugin.api_version == API_VERSION
         assert Path(plugin.origin).name == f"{name}.py"
         assert get(registry, name)().slope == 1.0
     assert "sigmoid" in registry.names("activation")
@@ -348,8 +348,8 @@ COMPONENTS = {
     """,
     "init": """
         class Ones(bpframe.Initialiser):
-            def __call__(self, key, n_in, n_out):
-                return bpframe.Params(jnp.ones((n_out, n_in)), jnp.ones(n_out))
+            def __call__(self, key, shape, n_in, n_out):
+                return bpframe.Params(jnp.ones(shape), jnp.ones(n_out))
 
             def variance(self, n_in, n_out):
                 return 0.0
@@ -372,11 +372,11 @@ COMPONENTS = {
     """,
     "rule": """
         class Mute(bpframe.LearningRule):
-            def init(self, key, params):
+            def init(self, key, params, shapes):
                 return (None,) * (len(params) - 1)
 
-            def carry(self, state, w_next, delta_next, delta_out):
-                return jnp.zeros(w_next.shape[1], w_next.dtype)
+            def carry(self, state, step):
+                return jnp.zeros_like(step.a)
 
         @bpframe.hookimpl
         def bpframe_learning_rules():
@@ -472,7 +472,7 @@ BROKEN: Mapping[str, Broken] = {
         "unknown hook 'bpframe_activation'; did you mean 'bpframe_activations'?",
     ),
     "future": Broken(
-        activation("tenth_of_ten").replace("VERSION = 1", f"VERSION = {API_VERSION + 1}"),
+        activation("tenth_of_ten").replace("VERSION = 2", f"VERSION = {API_VERSION + 1}"),
         f"was written for version {API_VERSION + 1} of the plugin API, and this bpframe has "
         f"version {API_VERSION}; upgrade bpframe",
     ),
@@ -635,13 +635,13 @@ def test_a_mapping_that_fails() -> None:
 
 @pytest.mark.parametrize("version", ["0", "'1'", "True", "1.0"])
 def test_an_api_version_that_is_none(tmp_path: Path, version: str) -> None:
-    source = activation("mine").replace("VERSION = 1", f"VERSION = {version}")
+    source = activation("mine").replace("VERSION = 2", f"VERSION = {version}")
     plugin = called(loaded(write(tmp_path / "mine.py", source)), "mine")
-    assert plugin.reason == f"BPFRAME_API_VERSION is {version}; expected a number such as 1"
+    assert plugin.reason == f"BPFRAME_API_VERSION is {version}; expected a number such as 2"
 
 
 def test_a_plugin_need_not_declare_a_version(tmp_path: Path) -> None:
-    source = activation("mine").replace("BPFRAME_API_VERSION = 1\n", "")
+    source = activation("mine").replace("BPFRAME_API_VERSION = 2\n", "")
     plugin = called(loaded(write(tmp_path / "mine.py", source)), "mine")
     assert (plugin.status, plugin.api_version) == (ACTIVE, None)
 

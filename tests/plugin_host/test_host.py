@@ -308,7 +308,7 @@ def test_plugin_that_is_given_twice() -> None:
 
 @pytest.mark.parametrize("hook", [hook for hook in HOOKS if hook != "bpframe_output_pairs"])
 @pytest.mark.parametrize(
-    "value", [3, None, "Sine", object, int, bpframe.Layer], ids=lambda value: repr(value)
+    "value", [3, None, "Sine", object, int, bpframe.Network], ids=lambda value: repr(value)
 )
 def test_value_that_is_no_class_of_the_contract(hook: str, value: Any) -> None:
     expected = next(kind.expected for kind in KINDS.values() if kind.hook == hook)

@@ -234,7 +234,7 @@ def test_no_component_ends_the_program_without_a_word(
     path = tmp_path / "guest.py"
     path.write_text(
         "from bpframe import Dataset, Regulariser, hookimpl\n"
-        "class Own(Dataset):\n    'None.'\n    n_in = 2\n    n_out = 1\n"
+        "class Own(Dataset):\n    'None.'\n    shape = (2,)\n    n_out = 1\n"
         f"    def load(self):\n        raise {error}\n"
         "class Ending(Regulariser):\n    'None.'\n"
         f"    def cost(self, params):\n        raise {error}\n"

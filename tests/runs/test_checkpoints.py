@@ -8,12 +8,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save
 
 import bpframe
 from bpframe.errors import BpframeError, ConfigError, OutputError, OutputWarning
+from bpframe.network import named
 from bpframe.runs import checkpoint, folder, loop, provenance
 from bpframe.runs.checkpoint import Checkpoint, Checkpointing
 from bpframe.training import loading
@@ -291,7 +293,7 @@ def test_other_data_are_refused_or_accepted_and_told(tmp_path: Path) -> None:
 
 PLUGIN = """
 from bpframe import ElementwiseActivation, hookimpl
-BPFRAME_API_VERSION = 1
+BPFRAME_API_VERSION = 2
 class Third(ElementwiseActivation):
     def __call__(self, z):
         return z / FACTOR
@@ -316,7 +318,7 @@ def test_other_code_and_files_are_refused(
     def written(value: float) -> bpframe.Experiment:
         (tmp_path / "mine.py").write_text(PLUGIN.replace("FACTOR", str(value)))
         params = tuple(bpframe.Params(w * value, b) for w, b in start)
-        (tmp_path / "params").write_bytes(save(folder.named(params)))
+        (tmp_path / "params").write_bytes(save(jax.device_get(named(params))))
         return composed(*(text.format(folder=tmp_path) for text in overrides))
 
     start = bpframe.run(composed("training.epochs=1")).params

@@ -31,6 +31,7 @@ from bpframe import (
     OutputError,
     Params,
     RunResult,
+    Shape,
     hookimpl,
 )
 from bpframe.training import devices, initial_state, loading, step
@@ -61,8 +62,8 @@ class Small(Dataset):
     """Noise with labels; the subclasses below break their promises."""
 
     @property
-    def n_in(self) -> int:
-        return 3
+    def shape(self) -> Shape:
+        return (3,)
 
     @property
     def n_out(self) -> int:
@@ -108,8 +109,8 @@ class Constant(Initialiser):
 
     value: float = 0.0
 
-    def __call__(self, key: Any, n_in: int, n_out: int) -> Params:
-        return Params(jnp.full((n_out, n_in), self.value), jnp.zeros((n_out,)))
+    def __call__(self, key: Any, shape: Any, n_in: int, n_out: int) -> Params:
+        return Params(jnp.full(shape, self.value), jnp.zeros(shape[:1]))
 
     def variance(self, n_in: int, n_out: int) -> float:
         return 0.0
@@ -272,8 +273,8 @@ def test_train_size_keeps_the_first_examples() -> None:
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("wrongoutputs", "train set of WrongOutputs has 3 inputs and 3 outputs"),
-        ("wronginputs", "test set of WrongInputs has 5 inputs and 2 outputs"),
+        ("wrongoutputs", "train set of WrongOutputs has inputs of shape \\(3,\\) and 3 outputs"),
+        ("wronginputs", "test set of WrongInputs has inputs of shape \\(5,\\) and 2 outputs"),
         ("emptyvalidation", "validation set of EmptyValidation is empty"),
         ("emptytraining", "train set of EmptyTraining is empty"),
     ],

@@ -486,7 +486,7 @@ def test_signals_end_the_process_with_their_status(tmp_path: Path, number: int) 
 
 TRACED = """
 from bpframe import MeanMetric, hookimpl, hyperparameter
-BPFRAME_API_VERSION = 1
+BPFRAME_API_VERSION = 2
 
 class Picky(MeanMetric):
     mood: str = hyperparameter(default="good", choices=("good", "fine", "bad"))

@@ -14,6 +14,7 @@ import types
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import faulty_layers
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,7 +24,9 @@ from jax.core import Tracer
 from sound_plugins import AllParams, offering, plugin
 
 from bpframe import (
+    API_VERSION,
     Activation,
+    BackwardStep,
     Data,
     Dataset,
     ElementwiseActivation,
@@ -37,6 +40,8 @@ from bpframe import (
     Params,
     Progress,
     RunInfo,
+    Shape,
+    Shapes,
     hookimpl,
     hyperparameter,
 )
@@ -587,37 +592,37 @@ class TwoLayersOnly(sound.SignDescent):
 class TransposedWeights(sound.TruncatedNormal):
     """w is (n_in, n_out)."""
 
-    def __call__(self, key: Array, n_in: int, n_out: int) -> Params:
-        w, b = super().__call__(key, n_in, n_out)
+    def __call__(self, key: Array, shape: Shape, n_in: int, n_out: int) -> Params:
+        w, b = super().__call__(key, shape, n_in, n_out)
         return Params(w.T, b)
 
 
 class OneLayerShort(sound.Diagonal):
     """Without the output layer."""
 
-    def load(self, sizes: tuple[int, ...], seed: int) -> AllParams:
-        return super().load(sizes, seed)[:-1]
+    def load(self, like: AllParams, seed: int) -> AllParams:
+        return super().load(like, seed)[:-1]
 
 
 class InFloat32(sound.Diagonal):
     """With half of the digits."""
 
-    def load(self, sizes: tuple[int, ...], seed: int) -> AllParams:
-        return jax.tree.map(lambda part: part.astype(np.float32), super().load(sizes, seed))
+    def load(self, like: AllParams, seed: int) -> AllParams:
+        return jax.tree.map(lambda part: part.astype(np.float32), super().load(like, seed))
 
 
 class FromTheGlobalGenerator(sound.Diagonal):
     """Biases of whoever drew before."""
 
-    def load(self, sizes: tuple[int, ...], seed: int) -> AllParams:
-        return jax.tree.map(lambda part: part + np.random.normal(), super().load(sizes, seed))
+    def load(self, like: AllParams, seed: int) -> AllParams:
+        return jax.tree.map(lambda part: part + np.random.normal(), super().load(like, seed))
 
 
 class DeviationForVariance(sound.TruncatedNormal):
     """Multiplied by the variance in place of its root."""
 
-    def __call__(self, key: Array, n_in: int, n_out: int) -> Params:
-        w = jax.random.normal(key, (n_out, n_in)) * self.variance(n_in, n_out)
+    def __call__(self, key: Array, shape: Shape, n_in: int, n_out: int) -> Params:
+        w = jax.random.normal(key, shape) * self.variance(n_in, n_out)
         return Params(w, jnp.zeros(n_out, w.dtype))
 
 
@@ -627,29 +632,29 @@ class FansExchanged(sound.TruncatedNormal):
     def variance(self, n_in: int, n_out: int) -> float:
         return 1 / n_out if n_in != n_out else 1 / n_in
 
-    def __call__(self, key: Array, n_in: int, n_out: int) -> Params:
-        w = jax.random.normal(key, (n_out, n_in)) / math.sqrt(n_in)
+    def __call__(self, key: Array, shape: Shape, n_in: int, n_out: int) -> Params:
+        w = jax.random.normal(key, shape) / math.sqrt(n_in)
         return Params(w, jnp.zeros(n_out, w.dtype))
 
 
 class KeyOfItsOwn(sound.TruncatedNormal):
     """The same weights in every layer and for every seed."""
 
-    def __call__(self, key: Array, n_in: int, n_out: int) -> Params:
-        return super().__call__(jax.random.key(0), n_in, n_out)
+    def __call__(self, key: Array, shape: Shape, n_in: int, n_out: int) -> Params:
+        return super().__call__(jax.random.key(0), shape, n_in, n_out)
 
 
 class KeyUsedTwice(sound.TruncatedNormal):
     """Weights and biases are drawn with one key."""
 
-    def __call__(self, key: Array, n_in: int, n_out: int) -> Params:
-        return Params(super().__call__(key, n_in, n_out).w, jax.random.normal(key, (n_out,)))
+    def __call__(self, key: Array, shape: Shape, n_in: int, n_out: int) -> Params:
+        return Params(super().__call__(key, shape, n_in, n_out).w, jax.random.normal(key, (n_out,)))
 
 
 class EqualNeurons(sound.TruncatedNormal):
     """One key for the rows of w, so that all neurons are the same."""
 
-    def __call__(self, key: Array, n_in: int, n_out: int) -> Params:
+    def __call__(self, key: Array, shape: Shape, n_in: int, n_out: int) -> Params:
         w = jax.vmap(lambda _: jax.random.normal(key, (n_in,)))(jnp.arange(n_out))
         w = w / math.sqrt(n_in)
         return Params(w, jnp.zeros(n_out, w.dtype))
@@ -658,9 +663,9 @@ class EqualNeurons(sound.TruncatedNormal):
 class SeededGlobally(sound.TruncatedNormal):
     """A seed for the global generator, which nothing here needs."""
 
-    def __call__(self, key: Array, n_in: int, n_out: int) -> Params:
+    def __call__(self, key: Array, shape: Shape, n_in: int, n_out: int) -> Params:
         np.random.seed(0)
-        return super().__call__(key, n_in, n_out)
+        return super().__call__(key, shape, n_in, n_out)
 
 
 class HalfInTheCost(sound.ElasticNet):
@@ -715,39 +720,39 @@ class ClaimsTheGradient(sound.SignSymmetry):
 class DeniesTheGradient(LearningRule):
     """Backpropagation that does not say so."""
 
-    def init(self, key: Array, params: AllParams) -> tuple[Any, ...]:
+    def init(self, key: Array, params: AllParams, shapes: Shapes) -> tuple[Any, ...]:
         return (None,) * (len(params) - 1)
 
-    def carry(self, state: Any, w_next: Array, delta_next: Array, delta_out: Array) -> Array:
-        return w_next.T @ delta_next
+    def carry(self, state: Any, step: BackwardStep) -> Array:
+        return step.layer.carry(step.params, step.a, step.kept, step.delta)
 
 
 class NotTransposed(sound.SignSymmetry):
     """w in place of w^T."""
 
-    def carry(self, state: Any, w_next: Array, delta_next: Array, delta_out: Array) -> Array:
-        return jnp.sign(w_next) @ delta_next
+    def carry(self, state: Any, step: BackwardStep) -> Array:
+        return jnp.sign(step.params.w) @ step.delta
 
 
 class WideFeedback(sound.GatedFeedback):
     """Feedback in float32 whatever the dtype of the deltas."""
 
-    def carry(self, state: Any, w_next: Array, delta_next: Array, delta_out: Array) -> Array:
-        return super().carry(state, w_next, delta_next, delta_out).astype(jnp.float32)
+    def carry(self, state: Any, step: BackwardStep) -> Array:
+        return super().carry(state, step).astype(jnp.float32)
 
 
 class StateTooMuch(sound.SignSymmetry):
     """A state for the output layer too."""
 
-    def init(self, key: Array, params: AllParams) -> tuple[Any, ...]:
+    def init(self, key: Array, params: AllParams, shapes: Shapes) -> tuple[Any, ...]:
         return ((),) * len(params)
 
 
 class FeedbackOfTheGlobal(sound.GatedFeedback):
     """Feedback drawn by the global generator, whatever the key."""
 
-    def init(self, key: Array, params: AllParams) -> tuple[Any, ...]:
-        states = super().init(key, params)
+    def init(self, key: Array, params: AllParams, shapes: Shapes) -> tuple[Any, ...]:
+        states = super().init(key, params, shapes)
         return tuple(
             state | {"matrix": jnp.asarray(np.random.normal(size=w.T.shape), w.dtype)}
             for state, (w, _) in zip(states, params[1:], strict=True)
@@ -757,10 +762,10 @@ class FeedbackOfTheGlobal(sound.GatedFeedback):
 class RuleOnTheHost(sound.SignSymmetry):
     """A callback to NumPy that no mini-batch can go through."""
 
-    def carry(self, state: Any, w_next: Array, delta_next: Array, delta_out: Array) -> Array:
-        shape = jax.ShapeDtypeStruct(w_next.shape[1:], delta_next.dtype)
+    def carry(self, state: Any, step: BackwardStep) -> Array:
+        shape = jax.ShapeDtypeStruct(step.a.shape, step.delta.dtype)
         return jax.pure_callback(
-            lambda w, d: (np.sign(w).T @ d).astype(d.dtype), shape, w_next, delta_next
+            lambda w, d: (np.sign(w).T @ d).astype(d.dtype), shape, step.params.w, step.delta
         )
 
 
@@ -804,8 +809,8 @@ class UnscaledBytes(Dataset):
     """Bytes from 0 to 255 without a scale."""
 
     @property
-    def n_in(self) -> int:
-        return 4
+    def shape(self) -> Shape:
+        return (4,)
 
     @property
     def n_out(self) -> int:
@@ -1122,6 +1127,7 @@ COMPONENTS: dict[type[Any], str] = {
     OneForTrue: "stop is a boolean",
     StopsAtOnce: "does not stop at once",
     AllCosts: "state keeps its shape",
+    **faulty_layers.LAYERS,
 }
 """Components with one defect each, with the check that is meant to catch it."""
 
@@ -1142,7 +1148,7 @@ class ComplexField(sound.Mish):
     phase: complex = 1j
 
 
-def hooked(hook: str, function: Callable[..., Any], version: Any = 1) -> types.ModuleType:
+def hooked(hook: str, function: Callable[..., Any], version: Any = API_VERSION) -> types.ModuleType:
     """A plugin module with this function, and this version of the plugin API if any."""
     module = types.ModuleType("faulty")
     setattr(module, hook, function)
@@ -1198,6 +1204,7 @@ PLUGINS: dict[str, Faulty] = {
         "HookReturnsAnInstance": lambda: plugin(activation={"mish": sound.Mish()}),
         "NoHook": lambda: types.ModuleType("faulty"),
         "ApiOfTheFuture": lambda: hooked("bpframe_activations", hookimpl(mish), 99),
+        "ApiOfThePast": lambda: hooked("bpframe_activations", hookimpl(mish), 1),
         "ApiAsText": lambda: hooked("bpframe_activations", hookimpl(mish), "1.0"),
         "AbstractClass": lambda: offering(WithoutPrime),
         "NameWithADash": lambda: plugin(activation={"my-mish": sound.Mish}),

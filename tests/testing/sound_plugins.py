@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import types
 from typing import Any, ClassVar
@@ -10,10 +9,12 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+import sound_layers
 from jax import Array
 
 from bpframe import (
     Activation,
+    BackwardStep,
     Cost,
     Data,
     Dataset,
@@ -35,9 +36,12 @@ from bpframe import (
     RunInfo,
     RunResult,
     Schedule,
+    Shape,
+    Shapes,
     Stopping,
     hookimpl,
     hyperparameter,
+    map_weights,
 )
 from bpframe.component import Component
 from bpframe.plugin_host.registry import KINDS
@@ -48,7 +52,7 @@ AllParams = tuple[Params, ...]
 def plugin(**offers: Any) -> types.ModuleType:
     """A plugin module that offers components, by kind and name."""
     module = types.ModuleType("mine")
-    module.BPFRAME_API_VERSION = 1  # pyright: ignore[reportAttributeAccessIssue]
+    module.BPFRAME_API_VERSION = 2  # pyright: ignore[reportAttributeAccessIssue]
     for kind, named in offers.items():
         setattr(module, KINDS[kind].hook, hookimpl(lambda named=named: named))
     return module
@@ -407,10 +411,10 @@ class SignDescent(Optimiser):
 class TruncatedNormal(Initialiser):
     """Normal, cut at two standard deviations, and widened to the variance 1 / n_in."""
 
-    def __call__(self, key: Array, n_in: int, n_out: int) -> Params:
-        drawn = jax.random.truncated_normal(key, -2, 2, (n_out, n_in))
+    def __call__(self, key: Array, shape: Shape, n_in: int, n_out: int) -> Params:
+        drawn = jax.random.truncated_normal(key, -2, 2, shape)
         w = drawn * math.sqrt(self.variance(n_in, n_out) / 0.7737413035499232)
-        return Params(w, jnp.zeros(n_out, w.dtype))
+        return Params(w, jnp.zeros(shape[:1], w.dtype))
 
     def variance(self, n_in: int, n_out: int) -> float:
         return 1 / n_in
@@ -421,11 +425,11 @@ class Diagonal(InitialCondition):
 
     gain: float = hyperparameter(default=1.0, gt=0)
 
-    def load(self, sizes: tuple[int, ...], seed: int) -> AllParams:
+    def load(self, like: AllParams, seed: int) -> AllParams:
         rng = np.random.default_rng(seed)
         layers: list[Any] = [
-            (self.gain * np.eye(n, n_prev), rng.normal(size=n))
-            for n_prev, n in itertools.pairwise(sizes)
+            (self.gain * np.eye(len(own.b), own.w.shape[1]), rng.normal(size=len(own.b)))
+            for own in like
         ]
         return tuple(Params(w, b) for w, b in layers)
 
@@ -435,11 +439,11 @@ class Sparse(Initialiser):
 
     density: float = hyperparameter(default=0.2, gt=0, le=1)
 
-    def __call__(self, key: Array, n_in: int, n_out: int) -> Params:
+    def __call__(self, key: Array, shape: Shape, n_in: int, n_out: int) -> Params:
         w_key, there_key, b_key = jax.random.split(key, 3)
-        there = jax.random.uniform(there_key, (n_out, n_in)) < self.density
-        w = jax.random.normal(w_key, (n_out, n_in)) * there / math.sqrt(n_in)
-        return Params(w, jax.random.normal(b_key, (n_out,)))
+        there = jax.random.uniform(there_key, shape) < self.density
+        w = jax.random.normal(w_key, shape) * there / math.sqrt(n_in)
+        return Params(w, jax.random.normal(b_key, shape[:1]))
 
     def variance(self, n_in: int, n_out: int) -> float:
         return self.density / n_in
@@ -480,17 +484,17 @@ class NearlyOrthogonal(Regulariser):
 class SignSymmetry(LearningRule):
     """sign(w^T) delta: no gradient, and no state. Source: Liao, Leibo and Poggio (2016)."""
 
-    def init(self, key: Array, params: AllParams) -> tuple[Any, ...]:
+    def init(self, key: Array, params: AllParams, shapes: Shapes) -> tuple[Any, ...]:
         return ((),) * (len(params) - 1)
 
-    def carry(self, state: Any, w_next: Array, delta_next: Array, delta_out: Array) -> Array:
-        return jnp.sign(w_next).T @ delta_next
+    def carry(self, state: Any, step: BackwardStep) -> Array:
+        return step.layer.carry(map_weights(jnp.sign, step.params), step.a, step.kept, step.delta)
 
 
 class GatedFeedback(LearningRule):
     """mask * (B delta), with fixed random B and a fixed random mask in a dict."""
 
-    def init(self, key: Array, params: AllParams) -> tuple[Any, ...]:
+    def init(self, key: Array, params: AllParams, shapes: Shapes) -> tuple[Any, ...]:
         def drawn(key: Array, w: Array) -> Any:
             matrix_key, mask_key = jax.random.split(key)
             mask = jax.random.bernoulli(mask_key, 0.5, w.shape[1:])
@@ -499,8 +503,8 @@ class GatedFeedback(LearningRule):
         keys = jax.random.split(key, len(params))
         return tuple(drawn(k, w) for k, (w, _) in zip(keys[1:], params[1:], strict=True))
 
-    def carry(self, state: Any, w_next: Array, delta_next: Array, delta_out: Array) -> Array:
-        return jnp.where(state["mask"], state["matrix"] @ delta_next, 0)
+    def carry(self, state: Any, step: BackwardStep) -> Array:
+        return jnp.where(state["mask"], state["matrix"] @ step.delta, 0)
 
 
 class LargestDelta(Metric):
@@ -594,8 +598,8 @@ class Spirals(Dataset):
     seed: int = 0
 
     @property
-    def n_in(self) -> int:
-        return 2
+    def shape(self) -> Shape:
+        return (2,)
 
     @property
     def n_out(self) -> int:
@@ -615,8 +619,8 @@ class Curve(Dataset):
     """sin x, with targets that are numbers and not classes."""
 
     @property
-    def n_in(self) -> int:
-        return 1
+    def shape(self) -> Shape:
+        return (1,)
 
     @property
     def n_out(self) -> int:
@@ -631,7 +635,7 @@ class Curve(Dataset):
 class Counting:
     """Counts epochs in itself, writes the count into the run folder, and never stops a run."""
 
-    BPFRAME_API_VERSION: ClassVar[int] = 1
+    BPFRAME_API_VERSION: ClassVar[int] = 2
 
     def __init__(self) -> None:
         self.epochs = 0
@@ -693,6 +697,7 @@ COMPONENTS: tuple[type[Component], ...] = (
     TargetReached,
     Spirals,
     Curve,
+    *sound_layers.LAYERS,
 )
 SOUND: dict[str, Any] = {c.__name__: lambda c=c: offering(c) for c in COMPONENTS} | {
     "Counting": Counting

@@ -30,6 +30,7 @@ from bpframe import (
     Observation,
     Params,
     RunResult,
+    Shape,
     hookimpl,
 )
 from bpframe.metrics import SPLITS, STEPS
@@ -47,8 +48,8 @@ class Three(Dataset):
     """Noise with labels of three classes."""
 
     @property
-    def n_in(self) -> int:
-        return 3
+    def shape(self) -> Shape:
+        return (3,)
 
     @property
     def n_out(self) -> int:

@@ -58,7 +58,7 @@ def test_targets_outside_of_the_cost_are_refused(cost, y, found):
         bpframe.run(experiment, data=own)
 
     params = (bpframe.Params(jnp.ones((1, 1)), jnp.zeros(1)),)
-    network = bpframe.Network(1, (experiment.network.layers[-1],))
+    network = bpframe.Network((1,), (experiment.network.layers[-1],))
     with pytest.raises(BpframeError, match=f"and y has {found}"):
         equations.gradient(network, experiment.cost, params, jnp.asarray(X), jnp.asarray(y))
 

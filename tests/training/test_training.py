@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bpframe
-from bpframe import ConfigError, Dataset, Examples, products
+from bpframe import ConfigError, Dataset, Examples, Shape, products
 from bpframe.training import devices, evaluation, initial_state, loading
 from bpframe.training.devices import DeviceExamples
 from bpframe.training.epoch import BLOCK_BYTES, epochs, train_epoch
@@ -80,8 +80,8 @@ class Odd(Dataset):
     """59 examples with targets that no division makes round."""
 
     @property
-    def n_in(self) -> int:
-        return 5
+    def shape(self) -> Shape:
+        return (5,)
 
     @property
     def n_out(self) -> int:

@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from bpframe.contracts import Params
 from bpframe.errors import OutputError, OutputWarning
 from bpframe.files import check_no_link, remove_partials, write_whole
 from bpframe.runs.bookkeeping import Ending
@@ -84,10 +83,8 @@ class ChunkCheckpoints:
         arrays = {f"state_{number}": leaf for number, leaf in enumerate(leaves)}
         lanes = []
         for num, lane in found.lanes.items():
-            params = lane.ending.params if lane.ending else ()
-            for layer, (w, b) in enumerate(params):
-                own = {f"lane_{num}_w_{layer}": w, f"lane_{num}_b_{layer}": b}
-                arrays |= jax.tree.map(np.asarray, own)
+            params = jax.tree.leaves(lane.ending.params if lane.ending else ())
+            arrays |= {f"lane_{num}_{at}": np.asarray(leaf) for at, leaf in enumerate(params)}
             lanes.append(
                 {
                     "num": num,
@@ -95,7 +92,7 @@ class ChunkCheckpoints:
                     "status": lane.ending and lane.ending.status,
                     "error": lane.ending and lane.ending.error,
                     "stopped": lane.ending and lane.ending.stopped,
-                    "layers": len(params),
+                    "params": len(params),
                 }
             )
         content = packed({"epoch": found.epoch, "lanes": lanes}, arrays)
@@ -144,7 +141,8 @@ class ChunkCheckpoints:
         except OutputError as error:
             warnings.warn(f"{error}; its jobs begin again", OutputWarning, stacklevel=2)
             return None
-        lanes = {lane["num"]: _lane(lane, arrays) for lane in meta["lanes"]}
+        jobs = {job.num: job for job in self._jobs}
+        lanes = {lane["num"]: _lane(lane, arrays, jobs[lane["num"]]) for lane in meta["lanes"]}
         own = [lanes.get(job.num) for job in self._jobs if job.num in wanted]
         # A lane that has failed is to be tried again, and its state is not one to go on from.
         if not all(own) or any(_has_failed(lane) for lane in own):
@@ -180,13 +178,11 @@ def _has_failed(lane: SavedLane | None) -> bool:
     return lane is not None and lane.ending is not None and lane.ending.status == FAILED
 
 
-def _lane(lane: Mapping[str, Any], arrays: Mapping[str, Any]) -> SavedLane:
-    num, ending = lane["num"], None
+def _lane(lane: Mapping[str, Any], arrays: Mapping[str, Any], job: Job) -> SavedLane:
+    ending = None
     if lane["status"] is not None:
-        layers = range(lane["layers"])
-        params = tuple(
-            Params(arrays[f"lane_{num}_w_{layer}"], arrays[f"lane_{num}_b_{layer}"])
-            for layer in layers
-        )
+        leaves = [arrays[f"lane_{job.num}_{at}"] for at in range(lane["params"])]
+        structure = jax.tree.structure(job.experiment.network.params if leaves else ())
+        params = jax.tree.unflatten(structure, leaves)
         ending = Ending(lane["status"], params, error=lane["error"], stopped=lane["stopped"])
     return SavedLane(tuple(EpochRecord(**record) for record in lane["records"]), ending)

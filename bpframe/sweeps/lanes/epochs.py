@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from bpframe.contracts import Params
+from bpframe.contracts import LayerParams
 from bpframe.training import evaluation
 from bpframe.training.devices import DeviceExamples
 from bpframe.training.experiment import Experiment
@@ -79,11 +79,15 @@ def start(experiments: Experiment, states: State, sets: Mapping[str, DeviceExamp
 
 
 def test(
-    experiments: Experiment, params: tuple[Params, ...], examples: DeviceExamples, *, n_train: int
+    experiments: Experiment,
+    params: tuple[LayerParams, ...],
+    examples: DeviceExamples,
+    *,
+    n_train: int,
 ) -> Totals:
     """Cost and right answers of the lanes of one device over the test set."""
 
-    def lane(experiment: Experiment, params: tuple[Params, ...]) -> Totals:
+    def lane(experiment: Experiment, params: tuple[LayerParams, ...]) -> Totals:
         n = jnp.asarray(n_train, wide_dtype(experiment.training.dtype))
         return evaluation.evaluate(experiment, params, examples, n)
 

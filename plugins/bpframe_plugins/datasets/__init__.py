@@ -8,7 +8,7 @@ from bpframe_plugins.datasets.inline import Inline
 from bpframe_plugins.datasets.mnist import FashionMnist, Mnist
 from bpframe_plugins.datasets.xor import Xor
 
-BPFRAME_API_VERSION = 1
+BPFRAME_API_VERSION = 2
 
 
 @hookimpl

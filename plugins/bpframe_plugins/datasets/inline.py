@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bpframe import ConfigError, Data, Dataset, Examples
+from bpframe import ConfigError, Data, Dataset, Examples, Shape
 
 
 class Inline(Dataset):
@@ -26,9 +26,9 @@ class Inline(Dataset):
     examples = ({"x": ((0.0, 1.0), (1.0, 0.5)), "y": ((1.0,), (0.0,))},)
 
     @property
-    def n_in(self) -> int:
+    def shape(self) -> Shape:
         """The length of the first row of x."""
-        return len(self.x[0]) if self.x else 0
+        return (len(self.x[0]) if self.x else 0,)
 
     @property
     def n_out(self) -> int:

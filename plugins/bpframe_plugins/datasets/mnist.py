@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import platformdirs
 
-from bpframe import Data, DataError, Dataset, Examples
+from bpframe import Data, DataError, Dataset, Examples, Shape
 from bpframe_plugins.datasets.download import download
 from bpframe_plugins.datasets.idx import corrupt, read_idx
 
@@ -62,9 +62,9 @@ class _IdxImages(Dataset):
         """How the files are published."""
 
     @property
-    def n_in(self) -> int:
-        """784."""
-        return _SIDE * _SIDE
+    def shape(self) -> Shape:
+        """(28, 28, 1)."""
+        return (_SIDE, _SIDE, 1)
 
     @property
     def n_out(self) -> int:
@@ -87,7 +87,7 @@ class _IdxImages(Dataset):
         )
 
     def _read(self, part: str, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """Images (n, 784) and labels (n,) of one part, both checked."""
+        """Images (n, 28, 28, 1) and labels (n,) of one part, both checked."""
         images_path = self._path(f"{part}-images-idx3-ubyte")
         labels_path = self._path(f"{part}-labels-idx1-ubyte")
         y = read_idx(labels_path, 1)
@@ -101,7 +101,7 @@ class _IdxImages(Dataset):
             raise corrupt(images_path, f"images of {_SIDE}x{_SIDE} pixels", size)
         if len(x) != n:
             raise corrupt(images_path, f"{n} images, one for each label", f"{len(x)}")
-        return x.reshape(n, -1), y
+        return x[..., None], y
 
     def _path(self, name: str) -> Path:
         """Where the file stands, after a download if need be."""

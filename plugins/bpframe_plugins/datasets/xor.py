@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bpframe import Data, Dataset, Examples
+from bpframe import Data, Dataset, Examples, Shape
 
 
 class Xor(Dataset):
@@ -19,9 +19,9 @@ class Xor(Dataset):
     disjoint = False
 
     @property
-    def n_in(self) -> int:
-        """2."""
-        return 2
+    def shape(self) -> Shape:
+        """(2,)."""
+        return (2,)
 
     @property
     def n_out(self) -> int:

@@ -1,0 +1,218 @@
+"""Checks for layers: shapes, the way back against autodiff, and the key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bpframe.contracts import Initialiser, Layer, Params, Shape
+from bpframe.errors import ConfigError
+from bpframe.network import shown_shape
+from bpframe.testing import components
+from bpframe.testing.expect import expect, expect_array, expect_trees_close, expect_trees_equal
+from bpframe.testing.outcome import Check
+from bpframe.testing.subjects import Subject
+from bpframe.testing.tracing import run_traced, shape_of
+
+SHAPES: tuple[Shape, ...] = ((6,), (8, 6, 2), (5, 5, 1))
+M = 3
+DRAWS = 4_000
+STANDARD_ERRORS = 6
+
+
+class _Normal(Initialiser):
+    """w and b ~ N(0, 1), in the default float dtype."""
+
+    def __call__(self, key: jax.Array, shape: Shape, n_in: int, n_out: int) -> Params:
+        """Standard normal numbers."""
+        del n_in, n_out
+        w_key, b_key = jax.random.split(key)
+        return Params(jax.random.normal(w_key, shape), jax.random.normal(b_key, shape[:1]))
+
+    def variance(self, n_in: int, n_out: int) -> float:
+        """1."""
+        del n_in, n_out
+        return 1.0
+
+
+class Place(NamedTuple):
+    """A layer at a place where it can stand, with m examples before it and errors behind it."""
+
+    layer: Layer
+    shape_prev: Shape
+    params: Any
+    a_prev: jax.Array
+    delta: jax.Array
+    key: jax.Array
+
+    @property
+    def given(self) -> str:
+        """What a message says of it."""
+        return f"{self.layer} after a layer of {shown_shape(self.shape_prev)}"
+
+    def forward(self, a_prev: jax.Array, params: Any = None) -> tuple[jax.Array, Any]:
+        """z and what is kept, for one example or, with a leading axis, for m of them."""
+        params = self.params if params is None else params
+        if a_prev.ndim == len(self.shape_prev):
+            return self.layer.forward(params, a_prev, self.key)
+        keys = jax.random.split(self.key, len(a_prev))
+        return jax.vmap(self.layer.forward, in_axes=(None, 0, 0))(params, a_prev, keys)
+
+
+def places(layer: Layer) -> Iterator[Place]:
+    """The layer after every shape that it takes.
+
+    Raises:
+        CheckFailedError: it takes none.
+
+    """
+    found = 0
+    for shape in SHAPES:
+        try:
+            after = layer.shape(shape)
+        except ConfigError:
+            continue
+        found += 1
+        rng = np.random.default_rng(found)
+        key, draw_key = jax.random.split(jax.random.key(5))
+        params = layer.init(_Normal(), key, shape)
+        a_prev, delta = (jnp.asarray(rng.normal(size=(M, *each))) for each in (shape, after))
+        yield Place(layer, shape, params, a_prev, delta, draw_key)
+    expect(
+        found,
+        "stands after none of the layers that the kit knows",
+        given=f"{layer} after layers of {', '.join(map(shown_shape, SHAPES))}",
+        method="shape",
+    )
+
+
+def probe(layer: Any) -> Any:
+    """What a layer gives, forward and back."""
+    place = next(places(layer))
+    z, kept = place.forward(place.a_prev)
+    return z, place.layer.gradient(place.params, place.a_prev, kept, place.delta)
+
+
+def gives_the_shape_it_says(subject: Subject) -> None:
+    """z has the shape that `shape` gives, and the dtype of the layer before."""
+    for layer in subject.instances:
+        for place in places(layer):
+            for dtype in ("float32", "float64", "bfloat16"):
+                params, a_prev = jax.tree.map(
+                    lambda part, dtype=dtype: part.astype(dtype), (place.params, place.a_prev[0])
+                )
+                z, _ = shape_of(layer.forward, params, a_prev, place.key)
+                shape = layer.shape(place.shape_prev)
+                expect_array(z, shape, dtype, "z", given=f"{place.given}, {dtype}")
+
+
+def carries_as_autodiff(subject: Subject) -> None:
+    """`carry` is (dz/da)^T delta by automatic differentiation."""
+    for layer in subject.instances:
+        for place in places(layer):
+            a, delta = place.a_prev[0], place.delta[0]
+            _, kept = place.forward(a)
+            _, pull = jax.vjp(lambda a, place=place: place.forward(a)[0], a)
+            expect_trees_close(
+                run_traced(layer.carry, place.params, a, kept, delta),
+                pull(delta)[0],
+                "carry is not (dz/da)^T delta",
+                given=place.given,
+                rtol=1e-10,
+                atol=1e-12,
+            )
+
+
+def sums_the_gradients(subject: Subject) -> None:
+    """`gradient` is the sum of the gradients of m examples by automatic differentiation."""
+    for layer in subject.instances:
+        for place in places(layer):
+            _, kept = place.forward(place.a_prev)
+            _, pull = jax.vjp(
+                lambda params, place=place: place.forward(place.a_prev, params)[0], place.params
+            )
+            expect_trees_close(
+                run_traced(layer.gradient, place.params, place.a_prev, kept, place.delta),
+                pull(place.delta)[0],
+                "gradient is not the sum of dC_x/dparams over the examples",
+                given=place.given,
+                rtol=1e-10,
+                atol=1e-12,
+            )
+
+
+def squares_the_norms(subject: Subject) -> None:
+    """`squared_norms` are those of the gradients of single examples."""
+    for layer in subject.instances:
+        for place in places(layer):
+            _, kept = place.forward(place.a_prev)
+            found = run_traced(layer.squared_norms, place.params, place.a_prev, kept, place.delta)
+            expected = Layer.squared_norms(layer, place.params, place.a_prev, kept, place.delta)
+            problem = "squared_norms are not |dC_x/dparams|^2"
+            expect_trees_close(found, expected, problem, given=place.given, rtol=1e-10, atol=1e-12)
+
+
+def forms_no_gradient_of_one_example(subject: Subject) -> None:
+    """In `gradient` no array holds a matrix of weights for each of the m examples."""
+    m = 7
+    for layer in subject.instances:
+        for place in places(layer):
+            a_prev = jnp.concatenate([place.a_prev] * 3)[:m]
+            delta = jnp.concatenate([place.delta] * 3)[:m]
+            _, kept = place.forward(a_prev)
+            jaxpr = jax.make_jaxpr(layer.gradient)(place.params, a_prev, kept, delta)
+            shared = [leaf.shape for leaf in jax.tree.leaves(place.params) if leaf.ndim > 1]
+            single = {(m, *shape) for shape in shared if shape != delta.shape[1:]}
+            held = {var.aval.shape for var in _variables(jaxpr.jaxpr)}
+            expect(
+                not held & single,
+                "the gradient of every single example is formed on the way to their sum",
+                given=f"{place.given}, m = {m}",
+                found=f"an array of shape {next(iter(held & single), None)}",
+            )
+
+
+def _variables(jaxpr: Any) -> Iterator[Any]:
+    for equation in jaxpr.eqns:
+        yield from equation.outvars
+        for value in equation.params.values():
+            inner = getattr(value, "jaxpr", value)
+            if hasattr(inner, "eqns"):
+                yield from _variables(inner)
+
+
+def evaluates_the_mean(subject: Subject) -> None:
+    """The same key gives the same z; without one z is the mean over keys."""
+    for layer in subject.instances:
+        for place in places(layer):
+            a, given = place.a_prev[0], place.given
+            first, again = (place.forward(a)[0] for _ in range(2))
+            expect_trees_equal(first, again, "the same key gives another z", given=given)
+            keys = jax.random.split(place.key, DRAWS)
+            drawn = jax.jit(jax.vmap(layer.forward, in_axes=(None, None, 0)))
+            z = np.asarray(run_traced(drawn, place.params, a, keys)[0], np.float64)
+            evaluated = np.asarray(layer.forward(place.params, a, None)[0], np.float64)
+            error = z.std(axis=0) / np.sqrt(DRAWS) + 1e-9
+            expect(
+                np.all(np.abs(z.mean(axis=0) - evaluated) <= STANDARD_ERRORS * error),
+                "without a key z is not the mean over keys",
+                given=given,
+                found=evaluated,
+                expected=z.mean(axis=0),
+            )
+
+
+CHECKS = (
+    *components.PURE,
+    Check("shapes and dtypes", gives_the_shape_it_says, "shape"),
+    Check("carry equals autodiff", carries_as_autodiff, "carry"),
+    Check("gradient equals autodiff", sums_the_gradients, "gradient"),
+    Check("squared norms", squares_the_norms, "squared_norms"),
+    Check("no gradient of one example", forms_no_gradient_of_one_example, "gradient"),
+    Check("evaluation is the mean over keys", evaluates_the_mean, "forward"),
+    *components.COMPILED,
+)

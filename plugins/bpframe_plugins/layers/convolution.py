@@ -1,0 +1,114 @@
+"""Convolution: neurons that share their weights, each looking at a window of an image."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from bpframe import (
+    Formula,
+    Initialiser,
+    Layer,
+    Params,
+    Shape,
+    hyperparameter,
+    sum_of_deltas,
+    sum_of_products,
+)
+from bpframe_plugins.layers import windows
+
+PADDINGS = ("valid", "same")
+
+
+class Convolution(Layer):
+    """z_(r,c,k) = b_k + sum over the window at (r, c) of w_k a: `maps` maps of shared weights.
+
+    The input is (rows, columns, channels), w (maps, size, size, channels), b (maps,); nothing is
+    flipped, as in the book. With "same" padding the image is surrounded by zeros, so that with a
+    stride of 1 it keeps its rows and columns.
+
+    The windows are cut out by slices, and one matrix product does the rest, forward as well as
+    back; they are cut out again for the gradient, since to keep them would take size^2 images.
+
+    Source: LeCun et al. (1998); Nielsen (2015), chapter 6, equation 125.
+    """
+
+    maps: int = hyperparameter(ge=1)
+    size: int = hyperparameter(ge=1)
+    stride: int = hyperparameter(default=1, ge=1)
+    padding: str = hyperparameter(default="valid", choices=PADDINGS)
+
+    examples = (
+        {"maps": 3, "size": 3},
+        {"maps": 2, "size": 2, "padding": "same"},
+        {"maps": 2, "size": 1, "stride": 2},
+        {"maps": 1, "size": 3, "stride": 2, "padding": "same"},
+    )
+    formula = Formula(
+        "b_k + sum_(i,j,c) w_k,i,j,c a_(r+i),(s+j),c",
+        r"b_k + \sum_{i,j,c} w_{k,i,j,c}\, a_{r+i,\,s+j,\,c}",
+    )
+
+    gradient_formula = Formula(
+        "dC_x/dw_k,i,j,c = sum_(r,s) delta_(r,s),k a_(r+i),(s+j),c,  "
+        "dC_x/db_k = sum_(r,s) delta_(r,s),k",
+        r"\frac{\partial C_x}{\partial w_{k,i,j,c}} = "
+        r"\sum_{r,s} \delta_{r,s,k}\, a_{r+i,\,s+j,\,c},\quad "
+        r"\frac{\partial C_x}{\partial b_k} = \sum_{r,s} \delta_{r,s,k}",
+    )
+
+    def shape(self, shape_prev: Shape) -> Shape:
+        """(rows of windows, columns of windows, maps)."""
+        what = f"convolution of size {self.size}"
+        if len(shape_prev) == 3:
+            shape_prev = (*(n + sum(self._margin) for n in shape_prev[:2]), shape_prev[2])
+        return (*windows.counts(shape_prev, self.size, self.stride, what), self.maps)
+
+    def init(self, initialiser: Initialiser, key: Array, shape_prev: Shape) -> Params:
+        """w with a fan-in of size^2 channels and a fan-out of size^2 maps."""
+        area, channels = self.size**2, shape_prev[2]
+        shape = (self.maps, self.size, self.size, channels)
+        return initialiser(key, shape, area * channels, area * self.maps)
+
+    def forward(self, params: Params, a_prev: Array, key: Array | None) -> tuple[Array, None]:
+        """One product of all windows with all weights."""
+        del key
+        return self._windows(a_prev) @ _matrix(params.w).T + params.b[None, None], None
+
+    def carry(self, params: Params, a_prev: Array, kept: None, delta: Array) -> Array:
+        """The windows' parts of the error, each added where its window was."""
+        del kept
+        rows, columns, channels = a_prev.shape
+        before, after = self._margin
+        parts = (delta @ _matrix(params.w)).reshape(*delta.shape[:2], self.size**2, channels)
+        padded = (rows + before + after, columns + before + after, channels)
+        image = windows.folded(parts, padded, self.size, self.stride)
+        return image[before : before + rows, before : before + columns]
+
+    def gradient(self, params: Params, a_prev: Array, kept: None, delta: Array) -> Params:
+        """Sums over examples and windows: one matrix product for w."""
+        del kept
+        delta = delta.reshape(-1, self.maps)
+        seen = jax.vmap(self._windows)(a_prev)
+        w = sum_of_products(delta, seen.reshape(len(delta), -1))
+        return Params(w.reshape(params.w.shape), sum_of_deltas(delta))
+
+    @property
+    def _margin(self) -> tuple[int, int]:
+        """How many zeros stand before and after a row or a column."""
+        if self.padding == "valid":
+            return (0, 0)
+        return ((self.size - 1) // 2, self.size // 2)
+
+    def _windows(self, image: Array) -> Array:
+        """(down, across, size^2 channels)."""
+        margin = self._margin
+        if any(margin):
+            image = jnp.pad(image, (margin, margin, (0, 0)))
+        found = windows.unfolded(image, self.size, self.stride)
+        return found.reshape(*found.shape[:2], -1)
+
+
+def _matrix(w: Array) -> Array:
+    return w.reshape(len(w), -1)
