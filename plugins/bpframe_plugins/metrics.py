@@ -35,9 +35,10 @@ def _flat(values: Array) -> Array:
     return values.reshape(len(values), -1)
 
 
-def _norm(arrays: list[Array]) -> Array:
-    """The norm of some arrays together; 0 of none."""
-    return jnp.sqrt(sum((jnp.sum(array**2) for array in arrays), start=jnp.zeros(())))
+def _norm(arrays: list[Array], like: Array) -> Array:
+    """The norm of some arrays together, in the dtype of `like`; 0 of none."""
+    zero = jnp.zeros((), like.dtype)
+    return jnp.sqrt(sum((jnp.sum(array**2) for array in arrays), start=zero))
 
 
 class Accuracy(MeanMetric):
@@ -116,7 +117,7 @@ class GradientNorm(Metric):
     def add(self, total: Any, seen: Observation) -> Any:
         """The norms added, and one mini-batch more."""
         sums, n = total
-        norms = [_norm(jax.tree.leaves(own)) for own in seen.gradient]
+        norms = [_norm(jax.tree.leaves(own), n) for own in seen.gradient]
         return [s + norm for s, norm in zip(sums, norms, strict=True)], n + 1
 
     def result(self, total: Any, params: AllParams) -> Columns:
@@ -131,7 +132,8 @@ class WeightNorm(ParamsMetric):
 
     def of(self, params: AllParams) -> Columns:
         """sqrt(sum w^2)."""
-        return _layers([_norm(weights(own)) for own in params])
+        like = jax.tree.leaves(params)[0]
+        return _layers([_norm(weights(own), like) for own in params])
 
 
 def _slopes(seen: Observation) -> dict[int, Array]:
