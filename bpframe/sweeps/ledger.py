@@ -118,6 +118,8 @@ class Ledger:
         self._lock = _locked(self.folder)
         try:
             _check_unused(self.folder)
+            for name in (LEDGER, *self._files):  # of a sweep that was killed before it began
+                remove_partials(self.folder, name)
             for name, content in self._files.items():
                 write_whole(self.folder / name, content.encode())
             # By a rename, so that where there is a ledger, there is its head.

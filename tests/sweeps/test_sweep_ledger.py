@@ -258,3 +258,13 @@ def test_a_disk_that_is_full_at_the_beginning_leaves_no_ledger(tmp_path: Path) -
     book.close()
     begun(folder, *JOBS).close()
     assert lines(folder) == head_and(*JOBS)
+
+
+def test_what_a_sweep_left_that_was_killed_before_it_began_goes(tmp_path: Path) -> None:
+    for name in (".sweep.jsonl.0123.partial", ".multirun.yaml.4567.partial", ".mine.partial"):
+        (tmp_path / name).touch()
+    ledger = Ledger.new(tmp_path, {}, {"multirun.yaml": ""})
+    ledger.append([])
+    ledger.close()
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {".lock", ".mine.partial", "multirun.yaml", "sweep.jsonl"}
