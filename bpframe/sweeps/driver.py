@@ -207,6 +207,9 @@ class Driver:
                 for each in self._book.entries
                 if all(each.get(key) == entry[key] for key in ("event", "first", "group"))
             ]
+            if not noted:  # it was killed while it noted them, and has trained nothing
+                self._book.append([entry])
+                continue
             if changed := provenance.changes(noted[-1], entry["origin"]):
                 if not self._accepts_changes:
                     raise OutputError(f"{self._book.folder}: {changed} since it began; {ACCEPT}")

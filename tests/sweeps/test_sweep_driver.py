@@ -254,6 +254,22 @@ def test_a_resume_repeats_no_finished_job_and_makes_what_was_deleted(
 
 
 @pytest.mark.slow
+def test_a_sweep_that_is_cut_off_while_it_notes_its_plan_goes_on(
+    undisturbed: Swept, tmp_path: Path
+) -> None:
+    """The plan stands in the ledger, and not of which code and data its groups are."""
+    folder = tmp_path / "sweep"
+    shutil.copytree(undisturbed.folder, folder)
+    for num in range(4):
+        shutil.rmtree(folder / str(num))
+    lines = (folder / "sweep.jsonl").read_bytes().splitlines(keepends=True)
+    (folder / "sweep.jsonl").write_bytes(b"".join(lines[:2]) + lines[2][:20])
+    resumed = sweep(folder, SMALL, *JOBS, resumes=True)
+    assert [entry["event"] for entry in map(json.loads, lines[:3])] == ["sweep", "plan", "origin"]
+    assert len(events(resumed, "origin")) == 1
+    assert [resumed.bits(num) for num in range(4)] == [undisturbed.bits(num) for num in range(4)]
+
+
 def test_a_resume_with_another_configuration_is_refused(undisturbed: Swept, tmp_path: Path) -> None:
     """Slow, with the others of this file; the command line has one that is not."""
     folder = tmp_path / "sweep"
