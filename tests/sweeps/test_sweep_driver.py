@@ -257,7 +257,7 @@ def test_a_resume_repeats_no_finished_job_and_makes_what_was_deleted(
 def test_a_sweep_that_is_cut_off_while_it_notes_its_plan_goes_on(
     undisturbed: Swept, tmp_path: Path
 ) -> None:
-    """The plan stands in the ledger, and not of which code and data its groups are."""
+    """Slow, as its neighbours. The plan is noted, and not the code and data of its groups."""
     folder = tmp_path / "sweep"
     shutil.copytree(undisturbed.folder, folder)
     for num in range(4):
@@ -270,6 +270,7 @@ def test_a_sweep_that_is_cut_off_while_it_notes_its_plan_goes_on(
     assert [resumed.bits(num) for num in range(4)] == [undisturbed.bits(num) for num in range(4)]
 
 
+@pytest.mark.slow
 def test_a_resume_with_another_configuration_is_refused(undisturbed: Swept, tmp_path: Path) -> None:
     """Slow, with the others of this file; the command line has one that is not."""
     folder = tmp_path / "sweep"
