@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from hydra import version
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -103,7 +105,12 @@ def compose_sweep(overrides: Sequence[str], *, name: str | None = None) -> DictC
 
 
 def _parsed(overrides: Sequence[str]) -> list[Override]:
-    return OverridesParser.create().parse_overrides(list(overrides))
+    return list(map(_parsed_one, overrides))
+
+
+@functools.lru_cache(maxsize=4096)  # the jobs of a sweep have most of them in common
+def _parsed_one(text: str) -> Override:
+    return OverridesParser.create().parse_overrides([text])[0]
 
 
 def quoted(text: str) -> str:
@@ -187,4 +194,9 @@ def _check_choices(overrides: Sequence[str]) -> None:
 
 def _options(group: str) -> list[str]:
     hydra = GlobalHydra.instance().hydra
-    return hydra.config_loader.get_group_options(group) if hydra else []
+    return _options_of(hydra.config_loader, group) if hydra else []
+
+
+@functools.lru_cache(maxsize=256)
+def _options_of(loader: ConfigLoader, group: str) -> list[str]:
+    return loader.get_group_options(group)
