@@ -6,6 +6,7 @@ process left unfinished does not count.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -89,7 +90,7 @@ class Ledger:
         """Add lines; they are on the disk when this returns.
 
         Raises:
-            OutputError: they cannot be written, and then none of them is there; or the folder is
+            OutputError: they cannot be written, and then none of them counts; or the folder is
                 in use.
 
         """
@@ -102,8 +103,9 @@ class Ledger:
                 rest = rest[file.write(rest) :]
             os.fsync(file.fileno())
         except OSError as error:
-            file.truncate(end)
-            file.seek(end)
+            with contextlib.suppress(OSError):  # a resume cuts off what is no whole line
+                file.truncate(end)
+                file.seek(end)
             raise unwritable(self.folder, error) from error
         self.entries += new
 
