@@ -113,7 +113,7 @@ class Network(Component):
     @property
     def params(self) -> tuple[LayerParams, ...]:
         """The parameters of the layers 2..L by their shapes and dtypes alone."""
-        return jax.eval_shape(lambda key: self.init(_Zeros(), key), jax.random.key(0))
+        return jax.eval_shape(lambda: self.init(_Zeros(), jax.random.key(0)))
 
     @property
     def size(self) -> int:
