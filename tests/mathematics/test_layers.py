@@ -369,8 +369,6 @@ def test_a_layer_of_ones_own(tmp_path: Path) -> None:
 def test_a_neuron_of_an_image_is_not_modified() -> None:
     layers = f"network.layers=[{CONVOLUTIONAL}, {FLAT_LAYERS}]"
     modified = "network.modified_neurons=[{layer: 2, neuron: 0, activation: relu}]"
-    with pytest.raises(
-        ConfigError, match=r"layer 2 is an image of 6 x 6 x 3; neurons are modified"
-    ):
+    with pytest.raises(ConfigError, match="layer 2 is an image of 6 x 6 x 3"):
         bpframe.compose([layers, modified])
     bpframe.compose([layers, modified.replace("layer: 2", "layer: 4")])
