@@ -327,8 +327,8 @@ def _modified(network: Network, names: list[str], nodes: Any, registry: Registry
         shape = network.shapes[node.layer - 1]
         if len(shape) > 1:
             raise ConfigError(
-                f"{path}.layer: layer {node.layer} is an image of {shown_shape(shape)}; neurons are "
-                "modified in flat layers, such as dense ones"
+                f"{path}.layer: layer {node.layer} is an image of {shown_shape(shape)}; neurons "
+                "are modified in flat layers, such as dense ones"
             )
         (n,) = shape
         if not 0 <= node.neuron < n:
