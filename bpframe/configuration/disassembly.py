@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from bpframe.component import Component
-from bpframe.configuration import assembly, schemas
+from bpframe.configuration import assembly, networks, schemas
 from bpframe.contracts import Activation, Layer
 from bpframe.errors import BpframeError, ConfigError
 from bpframe.network import Network, PerNeuronActivation
@@ -129,7 +129,7 @@ def _network(network: Network, registry: Registry) -> dict[str, Any]:
         _layer(dataclasses.replace(layer, activation=base), registry)
         for layer, base in zip(network.layers, bases, strict=True)
     ]
-    defaults = {str(key): value for key, value in assembly.network_defaults().items()}
+    defaults = {str(key): value for key, value in networks.network_defaults().items()}
     return {**defaults, "layers": layers, "modified_neurons": modified}
 
 

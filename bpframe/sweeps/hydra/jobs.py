@@ -25,7 +25,14 @@ from hydra.core.override_parser.types import Override, OverrideType, ValueType
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from bpframe.component import check_fields
-from bpframe.configuration import assembly, composition, hydra_internals, job_logging, schemas
+from bpframe.configuration import (
+    assembly,
+    components,
+    composition,
+    hydra_internals,
+    job_logging,
+    schemas,
+)
 from bpframe.plugin_host.registry import Registry
 from bpframe.training.experiment import Experiment
 
@@ -247,7 +254,7 @@ class _Template:
         node = self._task[group]
         key = f"{group} {OmegaConf.to_container(node)!r}"
         if key not in self._components:
-            self._components[key] = assembly.component(node, group, self._registry)
+            self._components[key] = components.component(node, group, self._registry)
         return self._components[key]
 
 
