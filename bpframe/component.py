@@ -36,10 +36,12 @@ def hyperparameter(
     le: float | None = None,
     choices: tuple[str, ...] = (),
     leaf: bool = False,
+    named: str | None = None,
 ) -> Any:
     """A field of a component with its allowed range: above `gt`, at least `ge`, and so on.
 
-    For a string, `choices` are the allowed values. An int may be made a `leaf`. Values are checked
+    For a string, `choices` are the allowed values. An int may be made a `leaf`. `named` is what a
+    config calls a default that is a component, such as an optimiser in another. Values are checked
     when an experiment is assembled, never under tracing.
     """
     bounds = {"gt": gt, "ge": ge, "lt": lt, "le": le}
@@ -47,6 +49,7 @@ def hyperparameter(
         "bounds": {name: bound for name, bound in bounds.items() if bound is not None},
         "choices": choices,
         "leaf": leaf,
+        "named": named,
     }
     return dataclasses.field(default=default, metadata=metadata)
 

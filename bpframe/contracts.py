@@ -39,6 +39,12 @@ class Params(NamedTuple):
     b: Array
 
 
+class Stacked(NamedTuple):
+    """The parameters of equal blocks: arrays with a leading axis for the blocks."""
+
+    blocks: Any
+
+
 class Trace(NamedTuple):
     """What the forward pass leaves behind, for layers 1 to L.
 
@@ -213,22 +219,6 @@ class OutputPair(Component, ABC):
         """C for one example, a scalar; z, a and y are (n_out,)."""
 
 
-class Optimiser(Component, ABC):
-    """How the mean gradient becomes a step. State goes in and comes out; it is any pytree."""
-
-    formula: ClassVar[Formula | None] = None
-
-    @abstractmethod
-    def init(self, params: tuple[LayerParams, ...]) -> Any:
-        """The state before the first step."""
-
-    @abstractmethod
-    def update(
-        self, gradient: tuple[LayerParams, ...], state: Any, params: tuple[LayerParams, ...]
-    ) -> tuple[tuple[LayerParams, ...], Any]:
-        """The parameters and the state after one step along `gradient`."""
-
-
 class Initialiser(Component, ABC):
     """The weights and biases that training starts from, layer by layer."""
 
@@ -283,52 +273,6 @@ class Regulariser(Component, ABC):
     @abstractmethod
     def gradient(self, params: tuple[LayerParams, ...]) -> tuple[LayerParams, ...]:
         """dR/dparams, shaped like `params`."""
-
-
-class BackwardStep(NamedTuple):
-    """What a learning rule sees when the error of layer l + 1 goes back to layer l.
-
-    Attributes:
-        layer: layer l + 1, with its parameters `params`.
-        a: a^l.
-        kept: what layer l + 1 kept of the forward pass.
-        delta: delta^(l+1).
-        delta_out: delta^L.
-        y: the target.
-
-    """
-
-    layer: Layer
-    params: LayerParams
-    a: Array
-    kept: Any
-    delta: Array
-    delta_out: Array
-    y: Array
-
-
-class LearningRule(Component, ABC):
-    """How the error travels back: what stands before `* sigma'(z^l)` in BP2.
-
-    BP1, BP3 and BP4 are the same for all rules.
-    """
-
-    is_gradient: ClassVar[bool] = False
-    """Whether the deltas are the exact gradient dC/dz."""
-    formula: ClassVar[Formula | None] = None
-
-    @abstractmethod
-    def init(self, key: Array, params: tuple[LayerParams, ...], shapes: Shapes) -> tuple[Any, ...]:
-        """Fixed state such as feedback matrices: one entry for each of the layers 2..L-1.
-
-        `shapes` are those of the layers 1..L. `params` are in float32 whatever the dtype of the
-        run, to which the state's floats are cast, so that runs which differ in the dtype alone
-        start with the same numbers.
-        """
-
-    @abstractmethod
-    def carry(self, state: Any, step: BackwardStep) -> Array:
-        """The error that arrives at layer l, shaped like a^l; `state` is the entry of layer l."""
 
 
 class Dataset(Component, ABC):

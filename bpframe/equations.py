@@ -18,9 +18,9 @@ Source: Nielsen, Neural Networks and Deep Learning (2015), sections 2.3 and 2.7.
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -31,7 +31,6 @@ from jax.core import Tracer
 from bpframe.component import hyperparameter
 from bpframe.contracts import (
     Activation,
-    BackwardStep,
     Cost,
     Formula,
     Initialiser,
@@ -43,10 +42,21 @@ from bpframe.contracts import (
     Trace,
 )
 from bpframe.data import check_batch
+from bpframe.learning import (
+    Aggregation,
+    BackwardStep,
+    BatchGradient,
+    Credit,
+    Forward,
+    Keys,
+    LearningRule,
+    squared_norms,
+    weighted,
+)
 from bpframe.network import Network
 from bpframe.products import neurons_first, sum_of_deltas, sum_of_products
 
-Carry = Callable[[Any, BackwardStep], Array]
+EXACT, MEAN = LearningRule(), Aggregation()
 
 
 class Dense(Layer):
@@ -91,18 +101,6 @@ class Dense(Layer):
         return next(squares) * (next(squares) + 1)
 
 
-class BatchGradient(NamedTuple):
-    """What backpropagation gives for a mini-batch of m examples.
-
-    `mean` is (1/m) sum_x dC_x/dparams, shaped like the parameters; `trace` holds z and a of every
-    layer and example, `deltas` the errors delta^(x,l) of the layers 2..L, each (m, ...).
-    """
-
-    mean: tuple[LayerParams, ...]
-    trace: Trace
-    deltas: tuple[Array, ...]
-
-
 class Unpaired(OutputPair):
     """Any cost with any output activation: BP1 as it stands."""
 
@@ -134,52 +132,55 @@ def forward(
     return Trace(tuple(zs), tuple(activations), tuple(kept))
 
 
-def exact(state: Any, step: BackwardStep) -> Array:
-    """What T^(l+1) carries back of delta^(l+1): how the error travels in the exact gradient."""
-    del state
-    return step.layer.carry(step.params, step.a, step.kept, step.delta)
-
-
 def backward(
-    network: Network,
-    pair: OutputPair,
-    params: tuple[LayerParams, ...],
-    trace: Trace,
-    y: Array,
-    carry: Carry = exact,
-    states: tuple[Any, ...] = (),
+    seen: Forward, y: Array, rule: LearningRule, state: Any, keys: Keys
 ) -> tuple[Array, ...]:
     """delta^2 .. delta^L for one example with target y of shape (n_out,).
 
-    `carry` is how the error travels back, with one entry of `states` for each hidden layer.
+    `rule` says how the error travels back, with one entry of `state` for each hidden layer.
     """
-    delta = delta_out = pair.delta(trace.z[-1], trace.a[-1], y)  # (BP1)
+    layers, trace = seen.network.layers, seen.trace
+    delta = delta_out = seen.pair.delta(trace.z[-1], trace.a[-1], y)  # (BP1)
     deltas = [delta_out]
-    states = states or (None,) * (len(params) - 1)
-    for at in reversed(range(len(params) - 1)):
-        layer_next, params_next, kept_next = (
-            network.layers[at + 1],
-            params[at + 1],
-            trace.kept[at + 1],
-        )
+    for at in reversed(range(len(layers) - 1)):
+        after = at + 1
         step = BackwardStep(
-            layer_next, params_next, trace.a[at + 1], kept_next, delta, delta_out, y
+            *(layers[after], seen.params[after], trace.a[after], trace.kept[after]),
+            *(delta, delta_out, y),
+            *(jax.random.fold_in(key, at) for key in keys),
         )
-        delta = network.layers[at].activation.pullback(
-            trace.z[at], carry(states[at], step)
-        )  # (BP2)
+        delta = layers[at].activation.pullback(trace.z[at], rule.carry(state[at], step))  # (BP2)
         deltas.append(delta)
     return tuple(reversed(deltas))
 
 
-def mean_gradient(
-    network: Network, params: tuple[LayerParams, ...], trace: Trace, deltas: tuple[Array, ...]
+def credit(
+    seen: Forward, y: Array, rule: LearningRule, state: Any, keys: Keys
+) -> tuple[Credit, ...]:
+    """What BP3 and BP4 multiply, for one example: the rule's own, or that of the backward pass."""
+    assigned = rule.assign(state, seen, y, keys.example)
+    if assigned is not None:
+        return assigned
+    deltas = backward(seen, y, rule, state, keys)
+    return (Credit(seen.trace.a[:-1], seen.trace.kept, deltas),)
+
+
+def sum_of_gradients(
+    network: Network, params: tuple[LayerParams, ...], terms: tuple[Credit, ...]
 ) -> tuple[LayerParams, ...]:
-    """(BP3, BP4) averaged over a mini-batch: the trace and the deltas have a leading axis m."""
-    m = deltas[-1].shape[0]
-    parts = zip(network.layers, params, trace.a[:-1], trace.kept, deltas, strict=True)
-    sums = (layer.gradient(own, a, kept, delta) for layer, own, a, kept, delta in parts)
-    return jax.tree.map(lambda total: total / m, tuple(sums))
+    """(BP3, BP4) summed over a mini-batch: the credit has a leading axis m."""
+    sums = (
+        tuple(
+            layer.gradient(own, a, kept, delta)
+            for layer, own, a, kept, delta in zip(network.layers, params, *term, strict=True)
+        )
+        for term in terms
+    )
+    return functools.reduce(_added, sums)
+
+
+def _added(one: Any, other: Any) -> Any:
+    return jax.tree.map(jnp.add, one, other)
 
 
 def gradient(
@@ -188,9 +189,10 @@ def gradient(
     params: tuple[LayerParams, ...],
     x: Array,
     y: Array,
-    carry: Carry = exact,
-    states: tuple[Any, ...] = (),
+    rule: LearningRule = EXACT,
+    state: Any = None,
     key: Array | None = None,
+    aggregation: Aggregation = MEAN,
 ) -> BatchGradient:
     """The mean gradient of the cost over a mini-batch, with the trace and the deltas behind it.
 
@@ -200,9 +202,10 @@ def gradient(
         params: parameters of the layers 2..L.
         x: (m, ...) inputs of the shape of layer 1, or flat.
         y: (m, n_out) targets.
-        carry: how the error travels back; `exact` gives the exact gradient.
-        states: what `carry` needs to know, one entry for each hidden layer.
+        rule: how credit is assigned; by backpropagation unless said.
+        state: what the rule needs to know, from its `init`.
         key: of this step, for layers that draw; None for evaluation, where they do not.
+        aggregation: how the gradients of the examples become one; their mean unless said.
 
     Raises:
         DataError: x or y has another shape, or the cost is not defined for y.
@@ -213,14 +216,20 @@ def gradient(
     if not isinstance(y, Tracer):
         pair.cost_function.check_targets(np.asarray(y), "y")
     x = x.reshape(-1, *network.shape)
+    batch_key = jax.random.key(0) if key is None else key
+    state = rule.init(batch_key, params, network.shapes) if state is None else state
 
-    def example(x: Array, y: Array, key: Array | None) -> tuple[Trace, tuple[Array, ...]]:
-        trace = forward(network, params, x, key)
-        return trace, backward(network, pair, params, trace, y, carry, states)
+    def example(x: Array, y: Array, own: Array) -> tuple[Trace, tuple[Credit, ...]]:
+        trace = forward(network, params, x, None if key is None else own)
+        seen = Forward(network, pair, params, trace)
+        return trace, credit(seen, y, rule, state, Keys(batch_key, own))
 
-    keys = None if key is None else jax.random.split(key, len(x))
-    trace, deltas = jax.vmap(example)(x, y, keys)
-    return BatchGradient(mean_gradient(network, params, trace, deltas), trace, deltas)
+    trace, terms = jax.vmap(example)(x, y, jax.random.split(batch_key, len(x)))
+    deltas = functools.reduce(_added, (term.delta for term in terms))
+    weights = aggregation.weights(lambda: squared_norms(network, params, terms))
+    total = sum_of_gradients(network, params, weighted(terms, weights))
+    mean = aggregation.gradient(total, len(x), batch_key)
+    return BatchGradient(mean, trace, deltas, terms)
 
 
 def gradient_descent_step(

@@ -29,9 +29,12 @@ class Observation(NamedTuple):
     Attributes:
         activations: sigma of the layers 2..L.
         params: the weights and biases at which the gradient was taken.
+        rule: the state of the learning rule, such as its feedback matrices.
         trace: z of the layers 2..L and a of the layers 1..L, each (m, n).
         deltas: delta^(x,l) of the layers 2..L, each (m, n).
-        gradient: the mean gradient of the cost over the m examples, without the penalty.
+        exact_deltas: dC_x/dz^l of the same, which other rules than backpropagation miss.
+        gradient: the mean gradient of the cost over the m examples, without the penalty: what the
+            learning rule and, over the steps, the aggregation make of it.
         y: (m, n_out) targets.
         answer: (m,) the classes that the network answers, as integers.
         target: (m,) the classes that are right.
@@ -41,8 +44,10 @@ class Observation(NamedTuple):
 
     activations: tuple[Activation, ...]
     params: tuple[LayerParams, ...]
+    rule: Any
     trace: Trace
     deltas: tuple[Array, ...]
+    exact_deltas: tuple[Array, ...]
     gradient: tuple[LayerParams, ...]
     y: Array
     answer: Array

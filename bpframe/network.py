@@ -26,6 +26,7 @@ from bpframe.contracts import (
     Params,
     Shape,
     Shapes,
+    Stacked,
 )
 
 
@@ -123,8 +124,12 @@ class Network(Component):
     @property
     def products(self) -> int:
         """The multiplications that the answer to one example takes, about."""
-        places = zip(self.params, self.sizes[1:], strict=True)
-        return sum(w.size * n // w.shape[0] for own, n in places for w in weights(own))
+        return sum(
+            n * _fan_in(path, w) * math.prod(w.shape[: _blocks(path)])
+            for own, n in zip(self.params, self.sizes[1:], strict=True)
+            for path, w in _leaves(own)
+            if _is_weight(path)
+        )
 
     @property
     def n_out(self) -> int:
@@ -163,21 +168,40 @@ def named(params: tuple[LayerParams, ...]) -> dict[str, Array]:
     return {
         ".".join([f"layer_{number}", *map(_name, path)]): array
         for number, own in enumerate(params, start=2)
-        for path, array in jax.tree_util.tree_leaves_with_path(own)
+        for path, array in _leaves(own)
     }
 
 
 def weights(params: Any) -> list[Array]:
     """The weights among parameters of layers: the arrays that are called `w`."""
-    leaves = jax.tree_util.tree_leaves_with_path(params)
-    return [leaf for path, leaf in leaves if _is_weight(path)]
+    return [leaf for path, leaf in _leaves(params) if _is_weight(path)]
 
 
-def map_weights(function: Callable[[Array], Array], params: Any) -> Any:
-    """Parameters with `function` of the weights, and with zeros in place of all else."""
+def map_weights(function: Callable[[Array, int], Array], params: Any) -> Any:
+    """Parameters with `function` of weights and their fan-in, and with zeros in place of all else.
+
+    The weights are (neurons, ...), after axes for blocks where equal layers are repeated.
+    """
     return jax.tree_util.tree_map_with_path(
-        lambda path, leaf: function(leaf) if _is_weight(path) else jnp.zeros_like(leaf), params
+        lambda path, leaf: (
+            function(leaf, _fan_in(path, leaf)) if _is_weight(path) else jnp.zeros_like(leaf)
+        ),
+        params,
     )
+
+
+def _leaves(params: Any) -> list[tuple[Any, Any]]:
+    return jax.tree_util.tree_leaves_with_path(params)
+
+
+def _fan_in(path: tuple[Any, ...], w: Array) -> int:
+    """How many weights a neuron has."""
+    return math.prod(w.shape[_blocks(path) + 1 :])
+
+
+def _blocks(path: tuple[Any, ...]) -> int:
+    """How many axes for blocks stand before the neurons."""
+    return sum(_name(key) == Stacked._fields[0] for key in path)
 
 
 def _is_weight(path: tuple[Any, ...]) -> bool:

@@ -33,6 +33,7 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "regulariser": "bpframe regulariser=$component",
         "data": "bpframe data=$component",
         "learning_rule": "bpframe learning_rule=$component",
+        "aggregation": "bpframe aggregation=$component",
         "metric": "bpframe 'metrics=[$component]'",
         "schedule": "bpframe schedule=$component",
         "stopping": "bpframe stopping=$component",

@@ -121,8 +121,7 @@ def _metrics(nodes: Any, registry: Registry) -> tuple[Monitor, ...]:
 
 
 def _check_schedule(experiment: Experiment, name: str, optimiser: str) -> None:
-    fields = {field.name for field in dataclasses.fields(experiment.optimiser)}
-    if not experiment.schedule.is_constant and "eta" not in fields:
+    if not experiment.schedule.is_constant and not experiment.optimiser.has_eta:
         raise ConfigError(
             f"schedule: {name} scales optimiser.eta, and {optimiser} has no eta; set "
             "schedule=constant, or choose another optimiser, such as sgd"

@@ -11,7 +11,7 @@ from bpframe.component import check_fields
 from bpframe.configuration import schemas
 from bpframe.configuration.translation import translated
 from bpframe.errors import ConfigError, unknown
-from bpframe.plugin_host.registry import Registry
+from bpframe.plugin_host.registry import KINDS, Registry
 
 
 def merged(schema: Any, given: Any, path: str) -> DictConfig:
@@ -46,11 +46,26 @@ def component(node: Any, kind: str, registry: Registry) -> Any:
     if dataclasses.is_dataclass(schema_type) and schema_type.__name__ != name:
         raise ConfigError(f"{kind}.name: cannot be set; choose the component with {kind}={name}")
     cls = registry.get(kind, name, kind)
-    fields = schemas.values(merged(schemas.schema(registry, kind, name), node, kind))
+    return _made(cls, merged(schemas.schema(registry, kind, name), node, kind), kind, registry)
+
+
+def _made(cls: type[Any], node: DictConfig, path: str, registry: Registry) -> Any:
+    """An instance with the fields of a checked node, and with the components inside of it."""
+    inner = {
+        field.name: named(node[field.name], kind, f"{path}.{field.name}", registry)[1]
+        for field in dataclasses.fields(cls)
+        if field.metadata.get("named") and (kind := _kind(cls.field_types()[field.name]))
+    }
+    fields = schemas.values(node) | inner
     fields.pop("name")
     component = cls(**fields)
-    check_fields(component, kind)
+    check_fields(component, path)
     return component
+
+
+def _kind(contract: Any) -> str | None:
+    """The kind of components that a contract is for."""
+    return next((kind for kind, each in KINDS.items() if each.contract is contract), None)
 
 
 def named(node: Any, kind: str, path: str, registry: Registry) -> tuple[str, Any]:
@@ -63,9 +78,6 @@ def named(node: Any, kind: str, path: str, registry: Registry) -> tuple[str, Any
         )
     name = str(given["name"])
     cls = registry.get(kind, name, path)
-    values = merged(schemas.schema(registry, kind, name), given, path)
-    fields = schemas.values(values)
-    fields.pop("name")
-    component = cls(**fields)
-    check_fields(component, path)
-    return name, component
+    return name, _made(
+        cls, merged(schemas.schema(registry, kind, name), given, path), path, registry
+    )

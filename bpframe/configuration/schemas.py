@@ -57,6 +57,9 @@ def _fields(component: type[Any]) -> list[Any]:
         if issubclass(component, Layer) and field.name == ACTIVATION:
             fields.append((ACTIVATION, typing.Any, component.default_activation or MISSING))
             continue
+        if (part := field.metadata.get("named")) is not None:
+            fields.append((field.name, typing.Any, _free(part)))
+            continue
         default: Any = MISSING if field.default is dataclasses.MISSING else field.default
         if field.default_factory is not dataclasses.MISSING:
             default = field.default_factory()
@@ -64,6 +67,13 @@ def _fields(component: type[Any]) -> list[Any]:
             default = dataclasses.field(default_factory=lambda default=default: _lists(default))
         fields.append((field.name, _with_lists(component.field_types()[field.name]), default))
     return fields
+
+
+def _free(name: str) -> Any:
+    """A component inside of another: its keys are known only with its name; see `components`."""
+    return dataclasses.field(
+        default_factory=lambda: DictConfig({"name": name}, flags={"struct": False})
+    )
 
 
 def _lists(value: Any) -> Any:
@@ -131,6 +141,7 @@ class Config:
     initialiser: Any = MISSING
     regulariser: Any = MISSING
     learning_rule: Any = MISSING
+    aggregation: Any = MISSING
     schedule: Any = MISSING
     stopping: Any = MISSING
     metrics: list[Any] = MISSING  # names, or {name: ..., field: ...}; checked one by one

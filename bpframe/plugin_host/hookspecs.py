@@ -17,11 +17,10 @@ from bpframe.contracts import (
     InitialCondition,
     Initialiser,
     Layer,
-    LearningRule,
-    Optimiser,
     OutputPair,
     Regulariser,
 )
+from bpframe.learning import Aggregation, LearningRule, Optimiser
 from bpframe.metrics import Metric
 from bpframe.runs.listeners import Listener
 from bpframe.runs.records import EpochRecord, RunInfo, RunResult
@@ -81,6 +80,13 @@ def bpframe_learning_rules() -> Mapping[  # pyright: ignore[reportReturnType]
     str, type[LearningRule]
 ]:
     """Learning rules, chosen as `learning_rule=NAME`."""
+
+
+@hookspec
+def bpframe_aggregations() -> Mapping[  # pyright: ignore[reportReturnType]
+    str, type[Aggregation]
+]:
+    """Aggregations of the gradients of a mini-batch, chosen as `aggregation=NAME`."""
 
 
 @hookspec

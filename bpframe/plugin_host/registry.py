@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from bpframe import contracts, metrics, schedules
+from bpframe import contracts, learning, metrics, schedules
 from bpframe.component import Component
 from bpframe.errors import ConfigError, UnknownNameError, unknown
 
@@ -37,13 +37,14 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "layer": Kind("bpframe_layers", contracts.Layer),
         "cost": Kind("bpframe_costs", contracts.Cost),
         PAIRS: Kind("bpframe_output_pairs", contracts.OutputPair),
-        "optimiser": Kind("bpframe_optimisers", contracts.Optimiser),
+        "optimiser": Kind("bpframe_optimisers", learning.Optimiser),
         "initialiser": Kind(
             "bpframe_initialisers", (contracts.Initialiser, contracts.InitialCondition)
         ),
         "regulariser": Kind("bpframe_regularisers", contracts.Regulariser),
         "data": Kind("bpframe_datasets", contracts.Dataset),
-        "learning_rule": Kind("bpframe_learning_rules", contracts.LearningRule),
+        "learning_rule": Kind("bpframe_learning_rules", learning.LearningRule),
+        "aggregation": Kind("bpframe_aggregations", learning.Aggregation),
         "metric": Kind("bpframe_metrics", metrics.Metric),
         "schedule": Kind("bpframe_schedules", schedules.Schedule),
         "stopping": Kind("bpframe_stopping", schedules.Stopping),

@@ -31,7 +31,7 @@ from bpframe.training.loading import check, fitting, load
 from bpframe.training.orders import epoch_orders
 from bpframe.training.precision import precision
 from bpframe.training.programs import Programs
-from bpframe.training.step import State
+from bpframe.training.step import State, answering
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -288,11 +288,12 @@ class _Run:
             self.has_warned = True
 
     def _finish(self, ending: Ending) -> RunResult:
-        params = ending.params or jax.device_get(self.state.params)
+        experiment, state = self.programs.experiment, self.state
+        params = ending.params or jax.device_get(answering(experiment, state).params)
         best = jax.device_get(self.state.best.params)
         sets, test = self.programs.sets, None
         if ending.status == "completed":
-            test = jax.device_get(self.programs.test(params))
+            test = jax.device_get(self.programs.test(state))
         return self.recorder.finish(
             ending._replace(params=params, best_params=best, test=test),
             n_test=sets["test"].x.shape[0],

@@ -16,6 +16,7 @@ from bpframe.errors import BpframeError
 from bpframe.plugin_host.registry import ACTIVE, Plugin, Registry
 from bpframe.testing import (
     activations,
+    aggregations,
     components,
     costs,
     datasets,
@@ -56,6 +57,7 @@ CHECKS: Mapping[str, tuple[Check, ...]] = MappingProxyType(
         "regulariser": regularisers.CHECKS,
         "data": datasets.CHECKS,
         "learning_rule": learning_rules.CHECKS,
+        "aggregation": aggregations.CHECKS,
         "metric": metrics.METRIC_CHECKS,
         "schedule": schedules.SCHEDULE_CHECKS,
         "stopping": schedules.STOPPING_CHECKS,
@@ -194,6 +196,7 @@ def _probe(kind: str, component: type[Any], registry: Registry) -> Callable[[Any
         "regulariser": lambda: regularisers.probe,
         "data": lambda: lambda dataset: dataset,
         "learning_rule": lambda: learning_rules.probe,
+        "aggregation": lambda: aggregations.probe,
         "metric": lambda: metrics.metric_probe(registry),
         "schedule": lambda: schedules.schedule_probe,
         "stopping": lambda: schedules.stopping_probe,

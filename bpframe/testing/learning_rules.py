@@ -2,101 +2,167 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
-from bpframe import equations
-from bpframe.contracts import BackwardStep
 from bpframe.equations import Dense
-from bpframe.network import Network
+from bpframe.learning import BackwardStep, Credit, Forward, TrainingStep
 from bpframe.testing import components
 from bpframe.testing.expect import (
     expect,
     expect_array,
     expect_arrays,
     expect_close,
+    expect_same_shapes,
     expect_trees_equal,
 )
 from bpframe.testing.outcome import Check
-from bpframe.testing.parameters import DEPTHS, AllParams, Straight, shapes_of, some_params
+from bpframe.testing.parameters import (
+    DEPTHS,
+    SIZES,
+    Straight,
+    shapes_of,
+    some_params,
+    some_step,
+)
 from bpframe.testing.subjects import Subject
 from bpframe.testing.tracing import run_traced, shape_of
-from bpframe.testing.training import built_in
+from bpframe.training.precision import cast_floats
 
 
 def probe(rule: Any) -> Any:
-    """The error that arrives at the hidden layer of a small network."""
-    params = some_params(6)
-    states = rule.init(jax.random.key(3), params, shapes_of(params))
-    return states, rule.carry(states[0], _step(params, "float64"))
+    """A step of training of a small network: the deltas, the answer and the state after it."""
+    params, state, step = _stepped(rule)
+    updated = jax.tree.map(lambda p, g: p - 0.1 * g, params, step.found.mean)
+    return step.found.deltas, step.found.mean, rule.learn(state, step, params, updated)
 
 
-def _step(params: AllParams, dtype: str) -> BackwardStep:
-    """The error on its way from the output layer of a small network to its hidden layer."""
-    delta = jnp.asarray([0.3, -0.7, 0.2], dtype)
-    a, y = jnp.asarray([0.1, 0.5, -0.2, 0.9], dtype), jnp.asarray([0.0, 1.0, 0.0], dtype)
-    own = jax.tree.map(lambda part: part.astype(dtype), params[1])
-    return BackwardStep(Dense(3, activation=Straight()), own, a, None, delta, delta, y)
+def _stepped(rule: Any, dtype: str = "float64", sizes: tuple[int, ...] = SIZES) -> Any:
+    """Parameters, the state of the rule, and a step of training."""
+    params = some_params(6, dtype, sizes)
+    state = cast_floats(rule.init(jax.random.key(3), params, shapes_of(params)), dtype)
+    return params, state, some_step(params, rule, state)
+
+
+def _beside_backprop(rule: Any, dtype: str, sizes: tuple[int, ...] = SIZES) -> Any:
+    """The state of the rule, and a step of backpropagation."""
+    params = some_params(6, dtype, sizes)
+    state = rule.init(jax.random.key(3), params, shapes_of(params))
+    return cast_floats(state, dtype), some_step(params)
+
+
+def _carries(rule: Any, state: Any, step: TrainingStep) -> bool:
+    """Whether the error travels back by `carry`."""
+    return _assigned(rule, state, step) is None
+
+
+def _example(step: TrainingStep) -> tuple[Forward, Array]:
+    """The first example of a step, and its target."""
+    trace, y = jax.tree.map(lambda part: part[0], (step.found.trace, step.y))
+    return Forward(step.network, step.pair, step.params, trace), y
+
+
+def _assigned(rule: Any, state: Any, step: TrainingStep) -> Any:
+    return rule.assign(state, *_example(step), jax.random.key(5))
 
 
 def has_a_state_for_each_hidden_layer(subject: Subject) -> None:
-    """Init gives one entry a hidden layer, of arrays or nothing."""
+    """Init gives arrays or nothing; for `carry`, one entry a hidden layer."""
     for rule in subject.instances:
         for sizes in DEPTHS:
             params = some_params(6, sizes=sizes)
-            states = rule.init(jax.random.key(0), params, shapes_of(params))
+            state = rule.init(jax.random.key(0), params, shapes_of(params))
+            expect_arrays(state, "the state", "init")
+            if not _carries(rule, state, some_step(params)):
+                continue
             expect(
-                isinstance(states, tuple) and len(states) == len(sizes) - 2,
+                isinstance(state, tuple) and len(state) == len(sizes) - 2,
                 "init gives no tuple with one entry for each hidden layer",
                 given=f"a network {'-'.join(map(str, sizes))}",
-                found=states if not isinstance(states, tuple) else f"{len(states)} entries",
+                found=state if not isinstance(state, tuple) else f"{len(state)} entries",
                 expected=f"{len(sizes) - 2} entries",
                 method="init",
             )
-            expect_arrays(states, "the state", "init")
 
 
 def keeps_shape_and_dtype(subject: Subject) -> None:
-    """Carry gives (n,) for layer l, in the dtype of the deltas."""
+    """Carry gives the shape of a^l, in the dtype of the deltas."""
     for rule in subject.instances:
-        params = some_params(6, "float32")
-        states = rule.init(jax.random.key(0), params, shapes_of(params))
+        params, state, _ = _stepped(rule, "float32")
+        if not _carries(rule, state, some_step(params)):
+            continue
         for dtype in ("float32", "bfloat16"):
-            state = jax.tree.map(lambda s, dtype=dtype: _narrowed(s, dtype), states[0])
-            arrived = shape_of(rule.carry, state, _step(params, dtype))
+            arrived = shape_of(rule.carry, cast_floats(state[0], dtype), _backward_step(dtype))
             given = f"w^(l+1) of shape (3, 4), dtype {dtype}, {rule}"
             expect_array(arrived, (4,), dtype, "the error that arrives", given=given)
 
 
+def _backward_step(dtype: str) -> BackwardStep:
+    """The error on its way from the output layer of a small network to its hidden layer."""
+    delta = jnp.asarray([0.3, -0.7, 0.2], dtype)
+    a, y = jnp.asarray([0.1, 0.5, -0.2, 0.9], dtype), jnp.asarray([0.0, 1.0, 0.0], dtype)
+    own = jax.tree.map(lambda part: part.astype(dtype), some_params(6)[1])
+    layer, keys = Dense(3, activation=Straight()), jax.random.split(jax.random.key(4))
+    return BackwardStep(layer, own, a, None, delta, delta, y, *keys)
+
+
+def assigns_what_layers_take(subject: Subject) -> None:
+    """Assign gives, for every layer, an a and a delta like those of backpropagation."""
+    for rule, dtype in itertools.product(subject.instances, ("float32", "bfloat16")):
+        for sizes in DEPTHS:
+            state, step = _beside_backprop(rule, dtype, sizes)
+            terms = _assigned(rule, state, step)
+            if terms is None:
+                continue
+            given = f"a network {'-'.join(map(str, sizes))}, dtype {dtype}, {rule}"
+            expect(
+                isinstance(terms, tuple) and terms and all(isinstance(t, Credit) for t in terms),
+                "assign gives no tuple of Credit",
+                given=given,
+                found=type(terms).__name__,
+                expected="(Credit(a, kept, delta),)",
+                method="assign",
+            )
+            seen, _ = _example(step)
+            for term in terms:
+                what = "assign gives an a or a delta that"
+                expect_same_shapes(term.a, seen.trace.a[:-1], what)
+                expect_same_shapes(term.delta, seen.trace.z, what)
+
+
+def answers_like_the_output(subject: Subject) -> None:
+    """Answer gives (n_out,), in the dtype of a^L."""
+    for rule, dtype in itertools.product(subject.instances, ("float32", "bfloat16")):
+        state, step = _beside_backprop(rule, dtype)
+        seen, _ = _example(step)
+        answer = rule.answer(state, seen)
+        if answer is not None:
+            given = f"a network 5-4-3, dtype {dtype}, {rule}"
+            expect_array(answer, (3,), dtype, "the answer", given=given, method="answer")
+
+
+def keeps_its_state_in_shape(subject: Subject) -> None:
+    """Learn keeps structure, shapes and dtypes of the state, with products in bfloat16 too."""
+    for rule, dtype in itertools.product(subject.instances, ("float32", "float64", "bfloat16")):
+        wide = "float32" if dtype == "bfloat16" else dtype
+        params, state, _ = _stepped(rule, wide)
+        step = some_step(cast_floats(params, dtype), rule, cast_floats(state, dtype))
+        expect_same_shapes(shape_of(rule.learn, state, step, params, params), state, "the state")
+
+
 def is_what_it_says(subject: Subject) -> None:
     """With is_gradient the deltas give the exact gradient, without it they do not."""
-    activation = built_in(subject.registry, "activation", "tanh")
-    cost = built_in(subject.registry, "cost", "quadratic")
     sizes = (5, 6, 4, 3)
-    network = Network((5,), tuple(Dense(n, activation=activation) for n in sizes[1:]))
-    rng = np.random.default_rng(9)
-    x, y = jnp.asarray(rng.normal(size=(4, 5))), jnp.asarray(rng.normal(size=(4, 3)))
-    params = some_params(7, sizes=sizes)
-
-    def mean_cost(params: AllParams) -> jax.Array:
-        def one(x: jax.Array, y: jax.Array) -> jax.Array:
-            return cost(equations.forward(network, params, x).a[-1], y)
-
-        return jnp.mean(jax.vmap(one)(x, y))
-
-    exact = jax.jit(jax.grad(mean_cost))(params)
+    exact = some_step(some_params(6, sizes=sizes)).found.mean
     says = subject.component.is_gradient
-
-    @jax.jit
-    def gradient(rule: Any, params: AllParams, states: Any) -> AllParams:
-        return equations.gradient(network, cost, params, x, y, rule.carry, states).mean
-
+    step_of = jax.jit(lambda rule: _stepped(rule, sizes=sizes)[2].found.mean)
     for rule in subject.instances:
-        states = rule.init(jax.random.key(1), params, shapes_of(params))
-        found = run_traced(gradient, rule, params, states)
+        found = run_traced(step_of, rule)
         for number, (ours, theirs) in enumerate(zip(found, exact, strict=True), start=2):
             if says:
                 problem = f"is_gradient is True, and dC/dw of layer {number} is another"
@@ -122,14 +188,13 @@ def uses_its_key(subject: Subject) -> None:
         expect_trees_equal(first, again, problem, given="jax.random.key(2)", method="init")
 
 
-def _narrowed(leaf: Any, dtype: str) -> Any:
-    return leaf.astype(dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
-
-
 CHECKS = (
     *components.PURE,
     Check("a state for each hidden layer", has_a_state_for_each_hidden_layer, "init"),
     Check("shapes and dtypes", keeps_shape_and_dtype, "carry"),
+    Check("credit is shaped like layers", assigns_what_layers_take, "assign"),
+    Check("answer is shaped like the output", answers_like_the_output, "answer"),
+    Check("state keeps its shapes", keeps_its_state_in_shape, "learn"),
     Check("gradient or not, as it says", is_what_it_says, "carry"),
     Check("same key, same state", uses_its_key, "init"),
     *components.COMPILED,

@@ -51,8 +51,10 @@ def _observation(sigmoid: Any, cost: Any, m: int, seed: int, dtype: str) -> Obse
     return Observation(
         activations=tuple(layer.activation for layer in network.layers),
         params=params,
+        rule=(None,) * (len(params) - 1),
         trace=found.trace,
         deltas=found.deltas,
+        exact_deltas=found.deltas,
         gradient=found.mean,
         y=y,
         answer=jnp.asarray(answer, jnp.int32),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from typing import Any
 
@@ -21,7 +20,7 @@ from bpframe.testing.expect import (
     expect_trees_equal,
 )
 from bpframe.testing.outcome import Check
-from bpframe.testing.parameters import DEPTHS, WIDE_DTYPES, AllParams, some_params
+from bpframe.testing.parameters import DEPTHS, WIDE_DTYPES, AllParams, some_params, some_step
 from bpframe.testing.subjects import Subject
 from bpframe.testing.tracing import run_traced, shape_of
 from bpframe.training.precision import precision
@@ -29,11 +28,16 @@ from bpframe.training.precision import precision
 STEPS = 60
 
 
-_update = jax.jit(lambda optimiser, *arguments: optimiser.update(*arguments))
+def stepped(optimiser: Any, gradient: AllParams, state: Any, params: AllParams) -> Any:
+    """What an update gives, in a step of some network with these parameters."""
+    return optimiser.update(gradient, state, params, some_step(params))
+
+
+_update = jax.jit(stepped)
 
 
 def update(optimiser: Any, *arguments: Any) -> Any:
-    """`optimiser.update`, compiled once for all instances of a class."""
+    """The same, compiled once for all instances of a class."""
     return run_traced(_update, optimiser, *arguments)
 
 
@@ -42,7 +46,7 @@ def probe(optimiser: Any) -> Any:
     params = some_params(1, sizes=(3, 4))
     state = optimiser.init(params)
     for seed in (2, 3):
-        params, state = optimiser.update(some_params(seed, sizes=(3, 4)), state, params)
+        params, state = stepped(optimiser, some_params(seed, sizes=(3, 4)), state, params)
     return params
 
 
@@ -62,7 +66,7 @@ def keeps_shape_and_dtype(subject: Subject) -> None:
                     method="init",
                 )
             with precision(dtype):  # as in a run
-                updated, after = shape_of(optimiser.update, params, state, params)
+                updated, after = shape_of(stepped, optimiser, params, state, params)
             expect(
                 jax.tree.structure(updated) == jax.tree.structure(params),
                 "update returns parameters of another structure",
@@ -72,6 +76,8 @@ def keeps_shape_and_dtype(subject: Subject) -> None:
             for new, old in zip(jax.tree.leaves(updated), jax.tree.leaves(params), strict=True):
                 expect_array(new, old.shape, dtype, "an updated parameter", given=f"{optimiser}")
             expect_same_shapes(after, state, "the state")
+            evaluated = shape_of(optimiser.evaluated, state, params)
+            expect_same_shapes(evaluated, params, "what is evaluated")
 
 
 def state_is_a_pytree(subject: Subject) -> None:
@@ -81,7 +87,7 @@ def state_is_a_pytree(subject: Subject) -> None:
     def looped(optimiser: Any, carry: Any, gradients: Any) -> Any:
         def step(carry: Any, gradient: Any) -> tuple[Any, None]:
             params, state = carry
-            return optimiser.update(gradient, state, params), None
+            return stepped(optimiser, gradient, state, params), None
 
         return jax.lax.scan(step, carry, gradients)[0]
 
@@ -180,7 +186,7 @@ def moves_every_parameter(subject: Subject) -> None:
 def eta_matters(subject: Subject) -> None:
     """A larger eta makes another step."""
     optimiser, params = subject.default, some_params(1)
-    larger = dataclasses.replace(optimiser, eta=1.5 * optimiser.eta)
+    larger = optimiser.scaled(1.5)
     one, other = (update(o, some_params(2), o.init(params), params)[0] for o in (optimiser, larger))
     expect(
         not all(
@@ -188,7 +194,7 @@ def eta_matters(subject: Subject) -> None:
             for p, q in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
         ),
         "another eta makes the same step, so no schedule and no sweep can change anything",
-        given=f"eta = {optimiser.eta:g} and {larger.eta:g}",
+        given=f"{optimiser}, and the same with 1.5 times its eta",
     )
 
 
@@ -221,7 +227,7 @@ CHECKS = (
         "eta matters",
         eta_matters,
         "update",
-        applies=lambda s: s.component.field_types().get("eta") is float,
+        applies=lambda s: s.default.has_eta,
     ),
     *components.COMPILED,
 )

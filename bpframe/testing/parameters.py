@@ -9,7 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bpframe.contracts import ElementwiseActivation, LayerParams, Params, Shapes
+from bpframe import equations
+from bpframe.contracts import Cost, ElementwiseActivation, LayerParams, Params, Shapes
+from bpframe.equations import EXACT, Dense, Unpaired
+from bpframe.learning import LearningRule, TrainingStep
+from bpframe.network import Network
 
 SIZES = (5, 4, 3)
 DEPTHS = ((5, 3), SIZES, (5, 6, 4, 3))
@@ -28,6 +32,52 @@ class Straight(ElementwiseActivation):
     def prime(self, z: jax.Array) -> jax.Array:
         """1."""
         return jnp.ones_like(z)
+
+
+class Curved(ElementwiseActivation):
+    """a = z / sqrt(1 + z^2), smooth and monotonous."""
+
+    def __call__(self, z: jax.Array) -> jax.Array:
+        """z / sqrt(1 + z^2)."""
+        return z * jax.lax.rsqrt(1 + z * z)
+
+    def prime(self, z: jax.Array) -> jax.Array:
+        """(1 + z^2)^(-3/2)."""
+        return jax.lax.rsqrt(1 + z * z) ** 3
+
+
+class SquaredError(Cost):
+    """1/2 |a - y|^2."""
+
+    def __call__(self, a: jax.Array, y: jax.Array) -> jax.Array:
+        """1/2 |a - y|^2."""
+        return 0.5 * jnp.sum((a - y) ** 2)
+
+    def prime(self, a: jax.Array, y: jax.Array) -> jax.Array:
+        """a - y."""
+        return a - y
+
+
+def dense_network(params: AllParams) -> Network:
+    """A dense network with parameters of these shapes."""
+    layers = (Dense(len(own.b), activation=Curved()) for own in params)
+    return Network(shapes_of(params)[0], tuple(layers))
+
+
+def some_step(
+    params: AllParams, rule: LearningRule = EXACT, state: Any = None, m: int = 3
+) -> TrainingStep:
+    """A step of training of a dense network on m examples."""
+    rng = np.random.default_rng(11)
+    network, pair = dense_network(params), Unpaired(SquaredError(), Curved())
+    dtype = jax.tree.leaves(params)[0].dtype
+    x, y = (
+        jnp.asarray(rng.uniform(-0.9, 0.9, (m, *shape)), dtype)
+        for shape in (network.shape, network.shapes[-1])
+    )
+    key = jax.random.key(12)
+    found = equations.gradient(network, pair, params, x, y, rule, state, key)
+    return TrainingStep(network, pair, params, y, found, key)
 
 
 def shapes_of(params: AllParams) -> Shapes:

@@ -32,6 +32,7 @@ BESIDE = {
     "initialiser": "scaled",
     "regulariser": "none",
     "learning_rule": "backprop",
+    "aggregation": "mean",
     "schedule": "constant",
     "stopping": "never",
 }

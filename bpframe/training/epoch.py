@@ -20,10 +20,11 @@ from bpframe.training.compilation import EPOCH_OPTIONS
 from bpframe.training.devices import DeviceExamples, take
 from bpframe.training.evaluation import nothing_measured
 from bpframe.training.experiment import Experiment
-from bpframe.training.metric_folds import Portion, Totals, observation, summed
+from bpframe.training.metric_folds import Portion, Totals, summed
+from bpframe.training.observing import observation
 from bpframe.training.orders import blocks
 from bpframe.training.precision import wide_dtype
-from bpframe.training.step import State, train_step
+from bpframe.training.step import Answering, State, train_step
 
 # How many bytes of inputs are gathered at once for the mini-batches that follow: 0.87 of the time
 # that one mini-batch at a time takes for 784-30-10 (m 10) and 0.83 for four hidden layers of 30,
@@ -67,7 +68,8 @@ def train_epoch(
         state, measured = carry
         step = train_step(experiment, state, examples._replace(x=xy[0], y=xy[1]), n)
         if measured:
-            seen = observation(experiment, state.params, step.gradient, step.y, examples.middle)
+            wide = Answering(state.params, state.rule)
+            seen = observation(experiment, wide, step.gradient, step.y, examples.middle)
             measured = metric_folds.add(experiment, steps, measured, seen)
         return (step.state, measured), step.totals
 

@@ -12,15 +12,22 @@ import jax.numpy as jnp
 from jax import Array
 
 from bpframe import equations
-from bpframe.contracts import LayerParams
 from bpframe.metrics import Observation
 from bpframe.training import metric_folds
 from bpframe.training.devices import DeviceExamples, floats, take
 from bpframe.training.experiment import Experiment
-from bpframe.training.metric_folds import Portion, Totals, observation, summed
+from bpframe.training.metric_folds import Portion, Totals, summed
+from bpframe.training.observing import observation
 from bpframe.training.orders import blocks
-from bpframe.training.precision import cast, cast_floats
-from bpframe.training.step import State, narrow, score, train_step
+from bpframe.training.step import (
+    Answering,
+    State,
+    answering,
+    narrow,
+    narrow_answering,
+    score,
+    train_step,
+)
 
 EVALUATION_CHUNK = 2_000
 
@@ -28,22 +35,22 @@ EVALUATION_CHUNK = 2_000
 @jax.jit
 def evaluate(
     experiment: Experiment,
-    params: tuple[LayerParams, ...],
+    wide: Answering,
     examples: DeviceExamples,
     n_train: Array,
 ) -> Totals:
     """Cost and correct answers over `examples`, in chunks; the penalty is that of training."""
     network, _ = narrow(experiment)
-    narrow_params = cast(params, experiment.training.dtype)
+    narrowed = narrow_answering(experiment, wide)
 
     def example(xy: tuple[Array, Array]) -> Totals:
         x, y = floats(experiment, examples._replace(x=xy[0], y=xy[1]))
-        trace = equations.forward(network, narrow_params, x.reshape(network.shape))
-        return score(experiment, trace.z[-1], trace.a[-1], y, examples.middle)
+        trace = equations.forward(network, narrowed.params, x.reshape(network.shape))
+        return score(experiment, narrowed, trace, y, examples.middle)
 
     scores = jax.lax.map(example, (examples.x, examples.y), batch_size=EVALUATION_CHUNK)
     totals = summed(scores)
-    penalty = experiment.regulariser.cost(params) / n_train
+    penalty = experiment.regulariser.cost(wide.params) / n_train
     return Totals(totals.cost / examples.x.shape[0] + penalty, totals.correct)
 
 
@@ -64,14 +71,14 @@ def _measured(
     experiment: Experiment, state: State, examples: DeviceExamples, portion: Portion
 ) -> Mapping[str, Array]:
     network, pair = narrow(experiment)
-    params = cast(state.params, experiment.training.dtype)
-    states = cast_floats(state.rule, experiment.training.dtype)
+    wide = answering(experiment, state)
+    narrowed = narrow_answering(experiment, wide)
+    rule = experiment.learning_rule
 
     def add(measured: Any, rows: Array) -> tuple[Any, None]:
         x, y = floats(experiment, take(examples, rows))
-        carry = experiment.learning_rule.carry
-        found = equations.gradient(network, pair, params, x, y, carry, states)
-        seen = observation(experiment, state.params, found, y, examples.middle)
+        found = equations.gradient(network, pair, narrowed.params, x, y, rule, narrowed.rule)
+        seen = observation(experiment, wide, found, y, examples.middle)
         return metric_folds.add(experiment, portion, measured, seen), None
 
     n = examples.x.shape[0]
@@ -79,7 +86,7 @@ def _measured(
     measured = nothing_measured(experiment, portion, state, take(examples, jnp.arange(chunk)))
     for rows in blocks(jnp.arange(n), chunk, 1):
         measured, _ = jax.lax.scan(add, measured, rows[:, 0])
-    return metric_folds.columns(experiment, portion, measured, state.params)
+    return metric_folds.columns(experiment, portion, measured, wide.params)
 
 
 def nothing_measured(
@@ -91,6 +98,7 @@ def nothing_measured(
 
     def seen(state: State, batch: DeviceExamples) -> Observation:
         step = train_step(experiment, state, batch, batch.x.shape[0])
-        return observation(experiment, state.params, step.gradient, step.y, batch.middle)
+        wide = Answering(state.params, state.rule)
+        return observation(experiment, wide, step.gradient, step.y, batch.middle)
 
     return metric_folds.start(experiment, portion, jax.eval_shape(seen, state, batch))

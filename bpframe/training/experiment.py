@@ -7,11 +7,10 @@ from bpframe.contracts import (
     Dataset,
     InitialCondition,
     Initialiser,
-    LearningRule,
-    Optimiser,
     OutputPair,
     Regulariser,
 )
+from bpframe.learning import Aggregation, LearningRule, Optimiser
 from bpframe.metrics import Monitor
 from bpframe.network import Network
 from bpframe.schedules import Schedule, Stopping
@@ -66,6 +65,7 @@ class Experiment(Component):
     initialiser: Initialiser | InitialCondition
     regulariser: Regulariser
     learning_rule: LearningRule
+    aggregation: Aggregation
     schedule: Schedule
     stopping: Stopping
     metrics: tuple[Monitor, ...]

@@ -77,9 +77,7 @@ def _drawn(experiment: Experiment, key: jax.Array) -> tuple[LayerParams, ...]:
         return experiment.network.init(initialiser, key)
 
 
-def _rule_state(
-    experiment: Experiment, key: jax.Array, params: tuple[LayerParams, ...]
-) -> tuple[Any, ...]:
+def _rule_state(experiment: Experiment, key: jax.Array, params: tuple[LayerParams, ...]) -> Any:
     narrow = cast_floats(params, "float32")
     with jax.enable_x64(False):
         state = experiment.learning_rule.init(key, narrow, experiment.network.shapes)

@@ -11,10 +11,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from bpframe.contracts import LayerParams
-from bpframe.equations import BatchGradient
 from bpframe.metrics import Metric, Observation
 from bpframe.training.experiment import Experiment
-from bpframe.training.precision import cast, cast_floats, wide_dtype
 
 
 class Portion(NamedTuple):
@@ -29,37 +27,6 @@ class Totals(NamedTuple):
 
     cost: Array
     correct: Array
-
-
-def observation(
-    experiment: Experiment,
-    params: tuple[LayerParams, ...],
-    found: BatchGradient,
-    y: Array,
-    middle: Array,
-) -> Observation:
-    """What metrics see of a mini-batch with targets y (m, n_out), in wide precision.
-
-    `middle` is that of the targets; see `bpframe.Examples`.
-    """
-    dtype = experiment.training.dtype
-    wide, pair = wide_dtype(dtype), cast(experiment.cost, dtype)
-    z, a = found.trace.z[-1], found.trace.a[-1]
-    answer, target = (
-        jax.vmap(answered, in_axes=(0, None))(outputs, limit).astype(jnp.int32)
-        for outputs, limit in ((a, threshold(experiment, middle)), (y, middle))
-    )
-    return Observation(
-        activations=cast(tuple(layer.activation for layer in experiment.network.layers), wide),
-        params=params,
-        trace=cast_floats(found.trace, wide),
-        deltas=cast(found.deltas, wide),
-        gradient=found.mean,
-        y=y.astype(wide),
-        answer=answer,
-        target=target,
-        cost=jax.vmap(pair.cost)(z, a, y).astype(wide),
-    )
 
 
 def answered(a: Array, limit: Array) -> Array:

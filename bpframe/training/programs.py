@@ -9,7 +9,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from bpframe.contracts import LayerParams
 from bpframe.data import Data
 from bpframe.training import devices, evaluation, initial_state
 from bpframe.training.compilation import EPOCH_OPTIONS
@@ -18,7 +17,7 @@ from bpframe.training.metric_folds import Totals
 from bpframe.training.orders import padded
 from bpframe.training.portions import longest_portion
 from bpframe.training.precision import precision, wide_dtype
-from bpframe.training.step import State
+from bpframe.training.step import State, answering
 from bpframe.training.turn import Evaluated, Trained, train, turn
 
 _turn = jax.jit(turn, compiler_options=EPOCH_OPTIONS)
@@ -54,9 +53,10 @@ class Programs:
         rows = padded(orders, self.most) if count else orders
         return self._compiled[name](self.experiment, state, rows, count, self.sets)
 
-    def test(self, params: tuple[LayerParams, ...]) -> Totals:
+    def test(self, state: State) -> Totals:
         """Cost and right answers over the test set; see `evaluation.evaluate`."""
-        return self._compiled["test"](self.experiment, params, self.sets["test"], self._n)
+        wide = answering(self.experiment, state)
+        return self._compiled["test"](self.experiment, wide, self.sets["test"], self._n)
 
     def _compile(self) -> tuple[State, dict[str, Any]]:
         """The initial state and all programs; the longest is compiled beside all the rest."""
@@ -64,7 +64,8 @@ class Programs:
         state = jax.eval_shape(initial_state.draw_state, experiment, exact)
         with ThreadPoolExecutor(3) as pool:
             compiling = {"turn": pool.submit(self._lowered(_turn, state, self.most).compile)}
-            test = evaluation.evaluate.lower(experiment, state.params, self.sets["test"], self._n)
+            wide = jax.eval_shape(answering, experiment, state)
+            test = evaluation.evaluate.lower(experiment, wide, self.sets["test"], self._n)
             compiling["test"] = pool.submit(test.compile)
             if experiment.training.evaluate_start:
                 compiling["start"] = pool.submit(self._lowered(_turn, state, 0).compile)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from typing import Any, NamedTuple
 
@@ -10,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from bpframe.contracts import Optimiser
+from bpframe.learning import Optimiser
 from bpframe.schedules import EpochResult, Progress
 from bpframe.training.experiment import Experiment
 from bpframe.training.metric_folds import Totals
@@ -26,11 +25,11 @@ class Steering(NamedTuple):
 
 def scheduled(experiment: Experiment, steering: Steering, step: Array, n: int) -> Optimiser:
     """The optimiser with its eta as the schedule has it at this step."""
-    optimiser: Any = experiment.optimiser
+    optimiser = experiment.optimiser
     if experiment.schedule.is_constant:
         return optimiser
     factor = experiment.schedule.factor(steering.schedule, progress(experiment, step, n))
-    return dataclasses.replace(optimiser, eta=optimiser.eta * factor)
+    return optimiser.scaled(factor)
 
 
 def progress(experiment: Experiment, step: Array, n: int) -> Progress:

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from bpframe import equations
-from bpframe.contracts import LayerParams
-from bpframe.equations import BatchGradient
+from bpframe.contracts import LayerParams, Trace
+from bpframe.learning import BatchGradient, Forward, TrainingStep
 from bpframe.training.best import Best
 from bpframe.training.devices import DeviceExamples, floats
 from bpframe.training.experiment import Experiment
@@ -23,17 +23,24 @@ DRAWS = 1
 
 
 class State(NamedTuple):
-    """What changes during training, and the fixed state of the learning rule.
+    """What changes during training, and the state of the learning rule.
 
     `step` counts the steps since the start; `best` is what has been best after an evaluated epoch.
     """
 
     params: tuple[LayerParams, ...]
     optimiser: Any
-    rule: tuple[Any, ...]
+    rule: Any
     steering: Steering
     step: Array
     best: Best
+
+
+class Answering(NamedTuple):
+    """What the network answers with: the parameters, and the state of the learning rule."""
+
+    params: tuple[LayerParams, ...]
+    rule: Any
 
 
 class Step(NamedTuple):
@@ -52,30 +59,62 @@ def train_step(experiment: Experiment, state: State, batch: DeviceExamples, n: i
     """One step on the examples of a mini-batch, out of n in the training set."""
     network, pair = narrow(experiment)
     x, y = floats(experiment, batch)
-    params = cast(state.params, experiment.training.dtype)
-    rule = experiment.learning_rule
-    states = cast_floats(state.rule, experiment.training.dtype)
+    narrowed = narrow_answering(experiment, Answering(state.params, state.rule))
+    rule, aggregation = experiment.learning_rule, experiment.aggregation
     key = jax.random.fold_in(jax.random.fold_in(jax.random.key(experiment.seed), DRAWS), state.step)
-    found = equations.gradient(network, pair, params, x, y, rule.carry, states, key)
+    found = equations.gradient(
+        network, pair, narrowed.params, x, y, rule, narrowed.rule, key, aggregation
+    )
+    seen = TrainingStep(network, pair, narrowed.params, y, found, key)
     penalty = experiment.regulariser.gradient(state.params)
     gradient = jax.tree.map(lambda g, p: g + p / n, found.mean, penalty)
     optimiser = scheduled(experiment, state.steering, state.step, n)
-    new_params, optimiser_state = optimiser.update(gradient, state.optimiser, state.params)
-    scores = jax.vmap(score, in_axes=(None, 0, 0, 0, None))(
-        experiment, found.trace.z[-1], found.trace.a[-1], y, batch.middle
+    new_params, optimiser_state = optimiser.update(gradient, state.optimiser, state.params, seen)
+    scores = jax.vmap(score, in_axes=(None, None, 0, 0, None))(
+        experiment, narrowed, found.trace, y, batch.middle
     )
     totals = summed(scores)
-    state = state._replace(params=new_params, optimiser=optimiser_state, step=state.step + 1)
+    state = state._replace(
+        params=new_params,
+        optimiser=optimiser_state,
+        rule=rule.learn(state.rule, seen, state.params, new_params),
+        step=state.step + 1,
+    )
     return Step(state, found, totals, y)
 
 
-def score(experiment: Experiment, z: Array, a: Array, y: Array, middle: Array) -> Totals:
+def answering(experiment: Experiment, state: State) -> Answering:
+    """What is evaluated and saved after a step."""
+    return Answering(experiment.optimiser.evaluated(state.optimiser, state.params), state.rule)
+
+
+def narrow_answering(experiment: Experiment, wide: Answering) -> Answering:
+    """The same in the dtype of the products."""
+    dtype = experiment.training.dtype
+    return Answering(cast(wide.params, dtype), cast_floats(wide.rule, dtype))
+
+
+def outputs(
+    experiment: Experiment, narrowed: Answering, trace: Trace, y: Array
+) -> tuple[Array, Array]:
+    """What the network answers to one example, (n_out,), and the cost of that answer."""
+    network, pair = narrow(experiment)
+    seen = Forward(network, pair, narrowed.params, trace)
+    answer = experiment.learning_rule.answer(narrowed.rule, seen)
+    if answer is None:
+        return trace.a[-1], pair.cost(trace.z[-1], trace.a[-1], y)
+    return answer, pair.cost_function(answer, y)
+
+
+def score(
+    experiment: Experiment, narrowed: Answering, trace: Trace, y: Array, middle: Array
+) -> Totals:
     """The cost of one example in wide precision, and 1 if its answer is right, else 0.
 
     `middle` is that of the targets (see `bpframe.Examples`); where they are no classes, -1.
     """
-    _, pair = narrow(experiment)
-    cost = pair.cost(z, a, y).astype(wide_dtype(experiment.training.dtype))
+    a, cost = outputs(experiment, narrowed, trace, y)
+    cost = cost.astype(wide_dtype(experiment.training.dtype))
     right = answered(a, threshold(experiment, middle)) == answered(y, middle)
     return Totals(cost, jnp.where(jnp.isnan(middle), -1, right.astype(jnp.int32)))
 

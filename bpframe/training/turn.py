@@ -22,7 +22,7 @@ from bpframe.training.evaluation import evaluate, measure
 from bpframe.training.experiment import Experiment
 from bpframe.training.metric_folds import Totals
 from bpframe.training.precision import wide_dtype
-from bpframe.training.step import State
+from bpframe.training.step import State, answering
 
 
 class Evaluated(NamedTuple):
@@ -91,8 +91,8 @@ def turn(
         found = Epoch(state, nothing, jnp.ones((), bool), {})
     first, state, train = state.step, found.state, found.totals
     if experiment.training.evaluate_train or not trains:
-        train = evaluate(experiment, state.params, sets["train"], n)
-    validation = evaluate(experiment, state.params, sets["validation"], n)
+        train = evaluate(experiment, answering(experiment, state), sets["train"], n)
+    validation = evaluate(experiment, answering(experiment, state), sets["validation"], n)
     columns: OrderedDict[str, Array] = OrderedDict(found.columns)  # a dict would leave jit sorted
     for split in SPLITS:
         if metric_folds.portions(experiment, split):
@@ -106,7 +106,8 @@ def turn(
             **{name: column for name, column in columns.items() if not column.ndim},
         }
         has_classes = validation.correct >= 0
-        best = better(experiment.best, state.best, state.params, reached, has_classes)
+        params = answering(experiment, state).params
+        best = better(experiment.best, state.best, params, reached, has_classes)
         state = state._replace(best=best)
     finite = found.finite & jnp.isfinite(train.cost) & jnp.isfinite(validation.cost)
     stop = jnp.zeros((), bool)

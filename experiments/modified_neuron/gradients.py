@@ -111,6 +111,15 @@ def doubles(run: Run) -> tuple[bpframe.Params, ...]:
     )
 
 
+class Arriving(bpframe.LearningRule):
+    """The error that comes back to a layer is given, as the state of the rule."""
+
+    def carry(self, state: jax.Array, step: bpframe.BackwardStep) -> jax.Array:
+        """What was given."""
+        del step
+        return state
+
+
 def delta_2(
     experiment: bpframe.Experiment,
     params: tuple[bpframe.Params, ...],
@@ -121,10 +130,10 @@ def delta_2(
     """(m, 30): delta^2 where `arriving`, (m, 30), comes back to layer 2, whatever delta^3 is."""
 
     def example(x: jax.Array, y: jax.Array, error: jax.Array) -> jax.Array:
+        rule = Arriving()
         found = bpframe.gradient(
-            experiment.network, experiment.cost, params, x[None], y[None],
-            carry=lambda state, *_: state, states=(error,),
-        )  # fmt: skip
+            experiment.network, experiment.cost, params, x[None], y[None], rule, (error,)
+        )
         return found.deltas[0][0]
 
     return jax.vmap(example)(x, y, arriving)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -18,16 +19,6 @@ class Backprop(LearningRule):
 
     is_gradient = True
     formula = Formula("(w^(l+1))^T delta^(l+1)", r"(w^{l+1})^T \delta^{l+1}")
-
-    def init(self, key: Array, params: tuple[LayerParams, ...], shapes: Shapes) -> tuple[Any, ...]:
-        """No state: the weights themselves carry the error back."""
-        del key, shapes
-        return (None,) * (len(params) - 1)
-
-    def carry(self, state: Any, step: BackwardStep) -> Array:
-        """(w^(l+1))^T delta^(l+1)."""
-        del state
-        return step.layer.carry(step.params, step.a, step.kept, step.delta)
 
 
 class FeedbackAlignment(LearningRule):
@@ -46,9 +37,14 @@ class FeedbackAlignment(LearningRule):
         keys = jax.random.split(key, len(params))
 
         def drawn(key: Array, own: LayerParams) -> LayerParams:
-            return map_weights(
-                lambda w: jax.random.normal(key, w.shape, w.dtype) / math.sqrt(w[0].size), own
-            )
+            number = itertools.count()
+
+            def feedback(w: Array, fan_in: int) -> Array:
+                at = next(number)  # of several weights in a layer
+                own_key = jax.random.fold_in(key, at) if at else key
+                return jax.random.normal(own_key, w.shape, w.dtype) / math.sqrt(fan_in)
+
+            return map_weights(feedback, own)
 
         return tuple(drawn(key, own) for key, own in zip(keys[1:], params[1:], strict=True))
 

@@ -48,7 +48,7 @@ class L2(Regulariser):
 
     def gradient(self, params: tuple[LayerParams, ...]) -> tuple[LayerParams, ...]:
         """Strength w for the weights, 0 for all else."""
-        return map_weights(lambda w: self.strength * w, params)
+        return map_weights(lambda w, _: self.strength * w, params)
 
 
 class L1(Regulariser):
@@ -64,7 +64,7 @@ class L1(Regulariser):
 
     def gradient(self, params: tuple[LayerParams, ...]) -> tuple[LayerParams, ...]:
         """Strength sign(w) for the weights, 0 at w = 0 as the book advises; 0 for all else."""
-        return map_weights(lambda w: self.strength * jnp.sign(w), params)
+        return map_weights(lambda w, _: self.strength * jnp.sign(w), params)
 
 
 def _total(parts: Iterable[Array]) -> Array:

@@ -314,7 +314,7 @@ class AnyOptimiser(Optimiser):
     def init(self, params: Any) -> Any:
         return ()
 
-    def update(self, gradient: Any, state: Any, params: Any) -> Any:
+    def update(self, gradient: Any, state: Any, params: Any, step: Any) -> Any:
         return params, state
 
 

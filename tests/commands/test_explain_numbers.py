@@ -190,7 +190,7 @@ def test_the_printed_formulas_give_what_is_computed(overrides: tuple[str, ...]) 
     )
     x, y = rng.normal(size=(M, network.sizes[0])), np.eye(3)[rng.integers(3, size=M)]
     states = rule.init(jax.random.key(2), params, network.shapes)
-    program = gradient(network, pair, params, jnp.asarray(x), jnp.asarray(y), rule.carry, states)
+    program = gradient(network, pair, params, jnp.asarray(x), jnp.asarray(y), rule, states)
     reader = Reader(experiment, params, states)
     followed = [reader.follow(*example) for example in zip(x, y, strict=True)]
 

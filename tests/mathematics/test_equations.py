@@ -15,7 +15,15 @@ from oracles import (
     random_params,
 )
 
-from bpframe import DataError, Dense, Network, forward, gradient, gradient_descent_step
+from bpframe import (
+    DataError,
+    Dense,
+    LearningRule,
+    Network,
+    forward,
+    gradient,
+    gradient_descent_step,
+)
 from bpframe.equations import Unpaired
 from bpframe.network import PerNeuronActivation
 from bpframe.plugin_host.host import load_registry
@@ -217,10 +225,11 @@ def test_another_way_to_carry_the_error_replaces_the_transpose_only():
     rng = np.random.default_rng(13)
     feedback = tuple(jnp.asarray(rng.normal(size=p.w.shape)) for p in params[1:])
 
-    def carry(state, step):
-        return state.T @ step.delta
+    class Feedback(LearningRule):
+        def carry(self, state, step):
+            return state.T @ step.delta
 
-    ours = gradient(network, cost, params, x, y, carry, feedback)
+    ours = gradient(network, cost, params, x, y, Feedback(), feedback)
     exact = gradient(network, cost, params, x, y)
     np.testing.assert_array_equal(ours.deltas[-1], exact.deltas[-1])
     prime = 1 - np.tanh(np.asarray(exact.trace.z[1])) ** 2

@@ -365,7 +365,7 @@ def _no_config_type() -> type[Any]:
         def init(self, params: Any) -> Any:
             return ()
 
-        def update(self, gradient: Any, state: Any, params: Any) -> Any:
+        def update(self, gradient: Any, state: Any, params: Any, step: Any) -> Any:
             return params, state
 
     return Odd
@@ -378,7 +378,7 @@ def _default_of_another_type() -> type[Any]:
         def init(self, params: Any) -> Any:
             return ()
 
-        def update(self, gradient: Any, state: Any, params: Any) -> Any:
+        def update(self, gradient: Any, state: Any, params: Any, step: Any) -> Any:
             return params, state
 
     return Odd

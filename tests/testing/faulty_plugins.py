@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import faulty_layers
+import faulty_learning
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -42,6 +43,7 @@ from bpframe import (
     RunInfo,
     Shape,
     Shapes,
+    TrainingStep,
     hookimpl,
     hyperparameter,
 )
@@ -468,15 +470,19 @@ class OneDelta(sound.CrossEntropyLogistic):
 class Ascent(sound.Descent):
     """Uphill."""
 
-    def update(self, gradient: AllParams, state: Any, params: AllParams) -> tuple[AllParams, Any]:
+    def update(
+        self, gradient: AllParams, state: Any, params: AllParams, step: TrainingStep
+    ) -> tuple[AllParams, Any]:
         return jax.tree.map(lambda p, g: p + self.eta * g, params, gradient), state
 
 
 class NoBiases(sound.SignDescent):
     """The biases stay where they are."""
 
-    def update(self, gradient: AllParams, state: Any, params: AllParams) -> tuple[AllParams, Any]:
-        moved, state = super().update(gradient, state, params)
+    def update(
+        self, gradient: AllParams, state: Any, params: AllParams, step: TrainingStep
+    ) -> tuple[AllParams, Any]:
+        moved, state = super().update(gradient, state, params, step)
         return tuple(p._replace(w=q.w) for p, q in zip(params, moved, strict=True)), state
 
 
@@ -493,10 +499,12 @@ class StateOfNone(sound.Descent):
     def init(self, params: AllParams) -> Any:
         return None
 
-    def update(self, gradient: AllParams, state: Any, params: AllParams) -> tuple[AllParams, Any]:
+    def update(
+        self, gradient: AllParams, state: Any, params: AllParams, step: TrainingStep
+    ) -> tuple[AllParams, Any]:
         if state is None:
             state = jax.tree.map(jnp.zeros_like, params)
-        return super().update(gradient, state, params)
+        return super().update(gradient, state, params, step)
 
 
 class WideState(sound.ByHandAdam):
@@ -510,15 +518,19 @@ class WideState(sound.ByHandAdam):
 class NoEpsilon(sound.ByHandAdam):
     """0 / 0 where the gradient is zero."""
 
-    def update(self, gradient: AllParams, state: Any, params: AllParams) -> tuple[AllParams, Any]:
-        step = jax.tree.map(lambda g: self.eta * g / jnp.sqrt(g * g), gradient)
-        return jax.tree.map(jnp.subtract, params, step), state
+    def update(
+        self, gradient: AllParams, state: Any, params: AllParams, step: TrainingStep
+    ) -> tuple[AllParams, Any]:
+        change = jax.tree.map(lambda g: self.eta * g / jnp.sqrt(g * g), gradient)
+        return jax.tree.map(jnp.subtract, params, change), state
 
 
 class OwnStep(sound.Descent):
     """A step of a fixed size, whatever eta is."""
 
-    def update(self, gradient: AllParams, state: Any, params: AllParams) -> tuple[AllParams, Any]:
+    def update(
+        self, gradient: AllParams, state: Any, params: AllParams, step: TrainingStep
+    ) -> tuple[AllParams, Any]:
         return jax.tree.map(lambda p, g: p - 0.1 * g, params, gradient), state
 
 
@@ -533,10 +545,12 @@ class VelocityOnTheClass(sound.Descent):
 
     _velocity = 0.0
 
-    def update(self, gradient: AllParams, state: Any, params: AllParams) -> tuple[AllParams, Any]:
+    def update(
+        self, gradient: AllParams, state: Any, params: AllParams, step: TrainingStep
+    ) -> tuple[AllParams, Any]:
         type(self)._velocity = 0.5 * type(self)._velocity + 1
         steps = jax.tree.map(lambda g: type(self)._velocity * g, gradient)
-        return super().update(steps, state, params)
+        return super().update(steps, state, params, step)
 
 
 _steps: list[int] = []
@@ -545,15 +559,19 @@ _steps: list[int] = []
 class CounterInAGlobal(sound.Descent):
     """Steps counted in a list of the module."""
 
-    def update(self, gradient: AllParams, state: Any, params: AllParams) -> tuple[AllParams, Any]:
+    def update(
+        self, gradient: AllParams, state: Any, params: AllParams, step: TrainingStep
+    ) -> tuple[AllParams, Any]:
         _steps.append(len(_steps))
-        return super().update(gradient, state, params)
+        return super().update(gradient, state, params, step)
 
 
 class NoiseOnTheHost(sound.Descent):
     """Noise of a generator outside the state."""
 
-    def update(self, gradient: AllParams, state: Any, params: AllParams) -> tuple[AllParams, Any]:
+    def update(
+        self, gradient: AllParams, state: Any, params: AllParams, step: TrainingStep
+    ) -> tuple[AllParams, Any]:
         def noise(g: Array) -> Array:
             shape = jax.ShapeDtypeStruct(g.shape, g.dtype)
             return jax.pure_callback(
@@ -563,7 +581,7 @@ class NoiseOnTheHost(sound.Descent):
                 vmap_method="sequential",
             )
 
-        return super().update(jax.tree.map(noise, gradient), state, params)
+        return super().update(jax.tree.map(noise, gradient), state, params, step)
 
 
 class CachedOnSelf(sound.Descent):
@@ -573,7 +591,9 @@ class CachedOnSelf(sound.Descent):
     def step_size(self) -> Any:
         return 1.0 * self.eta
 
-    def update(self, gradient: AllParams, state: Any, params: AllParams) -> tuple[AllParams, Any]:
+    def update(
+        self, gradient: AllParams, state: Any, params: AllParams, step: TrainingStep
+    ) -> tuple[AllParams, Any]:
         step_size = self.step_size()
         return jax.tree.map(lambda p, g: p - step_size * g, params, gradient), state
 
@@ -581,9 +601,11 @@ class CachedOnSelf(sound.Descent):
 class TwoLayersOnly(sound.SignDescent):
     """Written for networks with one hidden layer."""
 
-    def update(self, gradient: AllParams, state: Any, params: AllParams) -> tuple[AllParams, Any]:
+    def update(
+        self, gradient: AllParams, state: Any, params: AllParams, step: TrainingStep
+    ) -> tuple[AllParams, Any]:
         first, second = gradient
-        return super().update((first, second), state, params)
+        return super().update((first, second), state, params, step)
 
 
 # Initialisers and regularisers.
@@ -1128,6 +1150,7 @@ COMPONENTS: dict[type[Any], str] = {
     StopsAtOnce: "does not stop at once",
     AllCosts: "state keeps its shape",
     **faulty_layers.LAYERS,
+    **faulty_learning.COMPONENTS,
 }
 """Components with one defect each, with the check that is meant to catch it."""
 

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import sound_layers
+import sound_learning
 from jax import Array
 
 from bpframe import (
@@ -39,6 +40,7 @@ from bpframe import (
     Shape,
     Shapes,
     Stopping,
+    TrainingStep,
     hookimpl,
     hyperparameter,
     map_weights,
@@ -366,17 +368,19 @@ class ByHandAdam(Optimiser):
         zeros = jax.tree.map(jnp.zeros_like, params)
         return {"moments": {"first": zeros, "second": zeros}, "step": jnp.zeros((), jnp.int32)}
 
-    def update(self, gradient: AllParams, state: Any, params: AllParams) -> tuple[AllParams, Any]:
-        step = state["step"] + 1
+    def update(
+        self, gradient: AllParams, state: Any, params: AllParams, step: TrainingStep
+    ) -> tuple[AllParams, Any]:
+        steps = state["step"] + 1
         m, v = state["moments"]["first"], state["moments"]["second"]
         m = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, m, gradient)
         v = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, v, gradient)
 
         def moved(p: Array, m: Array, v: Array) -> Array:
-            t = step.astype(p.dtype)
+            t = steps.astype(p.dtype)
             return p - self.eta * (m / (1 - 0.9**t)) / (jnp.sqrt(v / (1 - 0.999**t)) + 1e-8)
 
-        state = {"moments": {"first": m, "second": v}, "step": step}
+        state = {"moments": {"first": m, "second": v}, "step": steps}
         return jax.tree.map(moved, params, m, v), state
 
 
@@ -389,7 +393,9 @@ class Descent(Optimiser):
     def init(self, params: AllParams) -> Any:
         return jax.tree.map(jnp.zeros_like, params) if self.with_momentum else None
 
-    def update(self, gradient: AllParams, state: Any, params: AllParams) -> tuple[AllParams, Any]:
+    def update(
+        self, gradient: AllParams, state: Any, params: AllParams, step: TrainingStep
+    ) -> tuple[AllParams, Any]:
         if state is not None:
             state = jax.tree.map(lambda v, g: 0.5 * v + g, state, gradient)
         steps = gradient if state is None else state
@@ -404,7 +410,9 @@ class SignDescent(Optimiser):
     def init(self, params: AllParams) -> Any:
         return ()
 
-    def update(self, gradient: AllParams, state: Any, params: AllParams) -> tuple[AllParams, Any]:
+    def update(
+        self, gradient: AllParams, state: Any, params: AllParams, step: TrainingStep
+    ) -> tuple[AllParams, Any]:
         return jax.tree.map(lambda p, g: p - self.eta * jnp.sign(g), params, gradient), state
 
 
@@ -488,7 +496,9 @@ class SignSymmetry(LearningRule):
         return ((),) * (len(params) - 1)
 
     def carry(self, state: Any, step: BackwardStep) -> Array:
-        return step.layer.carry(map_weights(jnp.sign, step.params), step.a, step.kept, step.delta)
+        return step.layer.carry(
+            map_weights(lambda w, _: jnp.sign(w), step.params), step.a, step.kept, step.delta
+        )
 
 
 class GatedFeedback(LearningRule):
@@ -698,6 +708,7 @@ COMPONENTS: tuple[type[Component], ...] = (
     Spirals,
     Curve,
     *sound_layers.LAYERS,
+    *sound_learning.COMPONENTS,
 )
 SOUND: dict[str, Any] = {c.__name__: lambda c=c: offering(c) for c in COMPONENTS} | {
     "Counting": Counting

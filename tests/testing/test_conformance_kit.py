@@ -128,7 +128,9 @@ def test_a_defect_is_caught_by_the_check_meant_for_it(name: str) -> None:
             assert re.search(rf"^{label} ", detail, re.MULTILINE), detail
     if failed[0].kind != "plugin":
         assert re.search(
-            r"^look at:  .*(faulty|sound)_(plugins|layers)\.py, line \d+ \(", detail, re.MULTILINE
+            r"^look at:  .*(faulty|sound)_(plugins|layers|learning)\.py, line \d+ \(",
+            detail,
+            re.MULTILINE,
         ), detail
 
 

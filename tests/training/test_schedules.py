@@ -305,7 +305,7 @@ class Fixed(Optimiser):
     def init(self, params: Any) -> Any:
         return ()
 
-    def update(self, gradient: Any, state: Any, params: Any) -> Any:
+    def update(self, gradient: Any, state: Any, params: Any, step: Any) -> Any:
         return bpframe.gradient_descent_step(params, gradient, self.rate), state
 
 

@@ -142,19 +142,13 @@ class Chunk:
         """Write the run folders of the jobs that have ended, which then leave the chunk."""
         ended = [lane for lane in self._lanes if lane.ending is not None]
         self._lanes = [lane for lane in self._lanes if lane.ending is None]
-        params = best = test = None
-        if ended and self._states is not None:
-            with precision(self._programs.experiment.training.dtype):
-                params, best = by_lane((self._states.params, self._states.best.params))
+        states, test = self._parked, None
+        with precision(self._programs.experiment.training.dtype), LogFiles() as logs:
+            if ended and self._states is not None:
+                states = by_lane(self._states)
                 if any(lane.ending and lane.ending.status == COMPLETED for lane in ended):
                     test = by_lane(self._programs.test(self._experiments, self._states))
-        elif ended and self._parked is not None:
-            params, best = self._parked.params, self._parked.best.params
-        with LogFiles() as logs:
-            return [
-                lane.finish(lane.own(params), lane.own(best), lane.own(test), logs)
-                for lane in ended
-            ]
+            return [lane.finish(lane.own(states), lane.own(test), logs) for lane in ended]
 
     def park(self) -> None:
         """Take the states from the devices, to make room for other chunks."""

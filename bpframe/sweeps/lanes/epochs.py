@@ -10,13 +10,12 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from bpframe.contracts import LayerParams
 from bpframe.training import evaluation
 from bpframe.training.devices import DeviceExamples
 from bpframe.training.experiment import Experiment
 from bpframe.training.metric_folds import Totals
 from bpframe.training.precision import wide_dtype
-from bpframe.training.step import State
+from bpframe.training.step import State, answering
 from bpframe.training.turn import Evaluated, Trained, turn
 
 
@@ -80,15 +79,15 @@ def start(experiments: Experiment, states: State, sets: Mapping[str, DeviceExamp
 
 def test(
     experiments: Experiment,
-    params: tuple[LayerParams, ...],
+    states: State,
     examples: DeviceExamples,
     *,
     n_train: int,
 ) -> Totals:
     """Cost and right answers of the lanes of one device over the test set."""
 
-    def lane(experiment: Experiment, params: tuple[LayerParams, ...]) -> Totals:
+    def lane(experiment: Experiment, state: State) -> Totals:
         n = jnp.asarray(n_train, wide_dtype(experiment.training.dtype))
-        return evaluation.evaluate(experiment, params, examples, n)
+        return evaluation.evaluate(experiment, answering(experiment, state), examples, n)
 
-    return over_blocks(lane, experiments, params)
+    return over_blocks(lane, experiments, states)

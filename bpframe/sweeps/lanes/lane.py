@@ -22,7 +22,7 @@ from bpframe.sweeps.lanes.programs import LanePrograms
 from bpframe.sweeps.ledger import unwritable
 from bpframe.sweeps.rows import COMPLETED, FAILED, Row, scalars
 from bpframe.training.metric_folds import Totals
-from bpframe.training.step import State
+from bpframe.training.step import State, answering
 from bpframe.training.turn import Evaluated, Trained
 
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
@@ -124,13 +124,15 @@ class Lane:
         except OSError as error:
             self._unwritable(error)
 
-    def finish(self, params: Any, best: Any, test: Totals | None, logs: LogFiles) -> Row:
+    def finish(self, state: State | None, test: Totals | None, logs: LogFiles) -> Row:
         """Write the run folder, with the last and the best parameters when the lane ended."""
         ending = self.ending
         assert ending is not None
         if ending.status == COMPLETED:
             ending = ending._replace(test=test)
-        ending = ending._replace(params=ending.params or params or (), best_params=best or ())
+        if state is not None:
+            last = ending.params or jax.device_get(answering(self.job.experiment, state).params)
+            ending = ending._replace(params=last, best_params=state.best.params)
         try:
             return self._written(ending, logs)
         except OSError as error:

@@ -162,7 +162,7 @@ class LanePrograms:
 
     def test(self, experiments: Experiment, states: State) -> Totals:
         """Cost and right answers over the test set."""
-        return self._compiled["test"](experiments, states.params, self.data.sets["test"])
+        return self._compiled["test"](experiments, states, self.data.sets["test"])
 
     def stack(self, experiments: Sequence[Experiment]) -> Experiment:
         """The experiments, one per lane, stacked on the devices."""
@@ -227,7 +227,7 @@ class LanePrograms:
         traced = {
             "turn": turns(turn),
             "test": jax.jit(sharded(test, lanes, lanes, whole)).trace(
-                experiments, states.params, self.data.shapes["test"]
+                experiments, states, self.data.shapes["test"]
             ),
             "initial": initial,
         }

@@ -16,6 +16,7 @@ from bpframe import (
     Layer,
     LayerParams,
     Shape,
+    Stacked,
     hyperparameter,
 )
 
@@ -122,42 +123,45 @@ class Repeat(Layer):
         """That of the layer before, which the inner layers have to keep."""
         return _kept_shape(self.layers, shape_prev, "repeat")
 
-    def init(self, initialiser: Initialiser, key: Array, shape_prev: Shape) -> Inner:
+    def init(self, initialiser: Initialiser, key: Array, shape_prev: Shape) -> Stacked:
         """The parameters of the inner layers, `count` times."""
 
         def drawn(key: Array) -> Inner:
             return _drawn(self.layers, initialiser, key, shape_prev)
 
-        return jax.vmap(drawn)(jax.random.split(key, self.count))
+        return Stacked(jax.vmap(drawn)(jax.random.split(key, self.count)))
 
-    def forward(self, params: Inner, a_prev: Array, key: Array | None) -> tuple[Array, Any]:
+    def forward(self, params: Stacked, a_prev: Array, key: Array | None) -> tuple[Array, Any]:
         """The last repetition, and what each of them leaves behind."""
 
         def once(a: Array, own: tuple[Inner, Array | None]) -> tuple[Array, Any]:
             return _forward(self.layers, own[0], a, own[1])
 
         keys = None if key is None else jax.random.split(key, self.count)
-        return jax.lax.scan(once, a_prev, (params, keys))
+        return jax.lax.scan(once, a_prev, (params.blocks, keys))
 
-    def carry(self, params: Inner, a_prev: Array, kept: Any, delta: Array) -> Array:
+    def carry(self, params: Stacked, a_prev: Array, kept: Any, delta: Array) -> Array:
         """Through all repetitions, the last first."""
         del a_prev
         return self._back(params, kept, delta)[0]
 
-    def gradient(self, params: Inner, a_prev: Array, kept: Any, delta: Array) -> Inner:
+    def gradient(self, params: Stacked, a_prev: Array, kept: Any, delta: Array) -> Stacked:
         """The gradients of the inner layers in each repetition."""
         del a_prev
         _, deltas = jax.vmap(self._back, in_axes=(None, 0, 0))(params, kept, delta)
         by_repetition = jax.tree.map(lambda part: part.swapaxes(0, 1), (kept, deltas))
-        return jax.lax.map(
-            lambda own: _gradients(self.layers, own[0], *own[1]), (params, by_repetition)
+        return Stacked(
+            jax.lax.map(
+                lambda own: _gradients(self.layers, own[0], *own[1]),
+                (params.blocks, by_repetition),
+            )
         )
 
-    def _back(self, params: Inner, kept: Any, error: Array) -> tuple[Array, Any]:
+    def _back(self, params: Stacked, kept: Any, error: Array) -> tuple[Array, Any]:
         def once(error: Array, own: tuple[Inner, Any]) -> tuple[Array, Any]:
             return _back(self.layers, *own, error)
 
-        return jax.lax.scan(once, error, (params, kept), reverse=True)
+        return jax.lax.scan(once, error, (params.blocks, kept), reverse=True)
 
 
 def _shapes(layers: Layers, shape: Shape) -> Iterator[Shape]:

@@ -1,7 +1,4 @@
-"""Optimisers: plain gradient descent and the book's momentum written out, the rest from optax.
-
-`eta` is the learning rate in all of them, as in the book; g is the mean gradient.
-"""
+"""Optimisers that optax computes."""
 
 from __future__ import annotations
 
@@ -12,45 +9,15 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from bpframe import Formula, Optimiser, Params, gradient_descent_step, hookimpl, hyperparameter
+from bpframe import (
+    Formula,
+    LayerParams,
+    Optimiser,
+    TrainingStep,
+    hyperparameter,
+)
 
-BPFRAME_API_VERSION = 2
-AllParams = tuple[Params, ...]
-
-
-class Sgd(Optimiser):
-    """w <- w - eta g. Source: Nielsen (2015), equations 20 and 21."""
-
-    eta: float = hyperparameter(default=0.5, gt=0)
-
-    formula = Formula("w <- w - eta g", r"w \to w - \eta g")
-
-    def init(self, params: AllParams) -> Any:
-        """No state."""
-        del params
-        return ()
-
-    def update(self, gradient: AllParams, state: Any, params: AllParams) -> tuple[AllParams, Any]:
-        """w - eta g."""
-        return gradient_descent_step(params, gradient, self.eta), state
-
-
-class Momentum(Optimiser):
-    """v <- mu v - eta g, w <- w + v. Source: Nielsen (2015), equations 107 and 108."""
-
-    eta: float = hyperparameter(default=0.1, gt=0)
-    mu: float = hyperparameter(default=0.9, ge=0, lt=1)
-
-    formula = Formula("v <- mu v - eta g,  w <- w + v", r"v \to \mu v - \eta g,\quad w \to w + v")
-
-    def init(self, params: AllParams) -> Any:
-        """v = 0."""
-        return jax.tree.map(jnp.zeros_like, params)
-
-    def update(self, gradient: AllParams, state: Any, params: AllParams) -> tuple[AllParams, Any]:
-        """w + v, with v = mu v - eta g."""
-        v = jax.tree.map(lambda v, g: self.mu * v - self.eta * g, state, gradient)
-        return jax.tree.map(jnp.add, params, v), v
+AllParams = tuple[LayerParams, ...]
 
 
 class _Optax(Optimiser):
@@ -64,8 +31,11 @@ class _Optax(Optimiser):
         """The state of the transformation."""
         return self.transformation().init(params)
 
-    def update(self, gradient: AllParams, state: Any, params: AllParams) -> tuple[AllParams, Any]:
+    def update(
+        self, gradient: AllParams, state: Any, params: AllParams, step: TrainingStep
+    ) -> tuple[AllParams, Any]:
         """Params + the update of the transformation."""
+        del step
         # optax raises floats to an integer count, which strict promotion would refuse.
         with jax.numpy_dtype_promotion("standard"):
             updates, state = self.transformation().update(
@@ -186,18 +156,3 @@ class Lion(_Optax):
     def transformation(self) -> optax.GradientTransformation:
         """optax.lion."""
         return optax.lion(self.eta, b1=self.beta1, b2=self.beta2, weight_decay=self.decay)
-
-
-@hookimpl
-def bpframe_optimisers() -> dict[str, type[Optimiser]]:
-    """The optimisers by name."""
-    return {
-        "sgd": Sgd,
-        "momentum": Momentum,
-        "nesterov": Nesterov,
-        "adam": Adam,
-        "adamw": AdamW,
-        "rmsprop": RmsProp,
-        "adagrad": Adagrad,
-        "lion": Lion,
-    }

@@ -1,0 +1,90 @@
+"""Checks for aggregations: weights and gradients of any mini-batch, however it is ordered."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bpframe.testing import components
+from bpframe.testing.expect import (
+    expect_array,
+    expect_close,
+    expect_finite,
+    expect_same_shapes,
+    expect_trees_equal,
+)
+from bpframe.testing.outcome import Check
+from bpframe.testing.parameters import DEPTHS, WIDE_DTYPES, some_params
+from bpframe.testing.subjects import Subject
+from bpframe.testing.tracing import shape_of
+
+NORMS = (4.0, 0.01, 0.0, 1.0, 900.0)
+"""|g_x|^2 of five examples; one has no gradient at all."""
+
+
+def probe(aggregation: Any) -> Any:
+    """The weights, and the gradient that a sum becomes."""
+    norms = jnp.asarray(NORMS, "float64")
+    gradient = aggregation.gradient(some_params(1), len(NORMS), jax.random.key(3))
+    return aggregation.weights(lambda: norms), gradient
+
+
+def keeps_shape_and_dtype(subject: Subject) -> None:
+    """The weights are (m,), the gradient is shaped like the sum, in their dtypes."""
+    for aggregation in subject.instances:
+        for dtype in (*WIDE_DTYPES, "bfloat16"):
+            norms = jnp.asarray(NORMS, dtype)
+            weights = shape_of(lambda norms, own=aggregation: own.weights(lambda: norms), norms)
+            if weights is not None:
+                given = f"|g_x|^2 of dtype {dtype}, {aggregation}"
+                expect_array(weights, norms.shape, dtype, "c_x", given=given, method="weights")
+        for dtype, sizes in itertools.product(WIDE_DTYPES, DEPTHS):
+            total = some_params(1, dtype, sizes)
+            found = shape_of(
+                lambda t, own=aggregation: own.gradient(t, 5, jax.random.key(0)), total
+            )
+            expect_same_shapes(found, total, "the gradient")
+
+
+def is_finite(subject: Subject) -> None:
+    """Examples without a gradient, and very large ones, leave the weights finite."""
+    for aggregation in subject.instances:
+        for norms in (NORMS, (0.0, 0.0), (1e30, 1.0)):
+            weights = aggregation.weights(lambda norms=norms: jnp.asarray(norms, "float32"))
+            if weights is not None:
+                expect_finite(weights, "a weight is not finite", np.array(norms), "weights")
+
+
+def ignores_the_order(subject: Subject) -> None:
+    """An example counts the same wherever it stands in the mini-batch."""
+    for aggregation in subject.instances:
+        norms = jnp.asarray(NORMS, "float64")
+        forth, back = (
+            aggregation.weights(lambda norms=norms: norms) for norms in (norms, norms[::-1])
+        )
+        if forth is not None:
+            problem = "an example has another weight at another place of the mini-batch"
+            expect_close(forth, back[::-1], problem, given=np.array(NORMS), method="weights")
+
+
+def uses_its_key(subject: Subject) -> None:
+    """The same key gives the same gradient."""
+    for aggregation in subject.instances:
+        key, total = jax.random.key(2), some_params(1)
+        first, again = (aggregation.gradient(total, 5, key) for _ in range(2))
+        problem = "the same key gives another gradient"
+        expect_trees_equal(first, again, problem, given="jax.random.key(2)", method="gradient")
+
+
+CHECKS = (
+    *components.PURE,
+    Check("shapes and dtypes", keeps_shape_and_dtype, "weights"),
+    Check("weights are finite", is_finite, "weights"),
+    Check("order does not matter", ignores_the_order, "weights"),
+    Check("same key, same gradient", uses_its_key, "gradient"),
+    *components.COMPILED,
+)

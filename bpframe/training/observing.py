@@ -1,0 +1,62 @@
+"""What metrics see of a mini-batch."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from bpframe import equations
+from bpframe.contracts import Trace
+from bpframe.learning import BatchGradient, Forward, Keys
+from bpframe.metrics import Observation
+from bpframe.training.experiment import Experiment
+from bpframe.training.metric_folds import answered, threshold
+from bpframe.training.precision import cast, cast_floats, wide_dtype
+from bpframe.training.step import Answering, narrow, narrow_answering, outputs
+
+
+def observation(
+    experiment: Experiment, wide: Answering, found: BatchGradient, y: Array, middle: Array
+) -> Observation:
+    """What metrics see of a mini-batch with targets y (m, n_out), in wide precision.
+
+    `middle` is that of the targets; see `bpframe.Examples`.
+    """
+    dtype = wide_dtype(experiment.training.dtype)
+    narrowed = narrow_answering(experiment, wide)
+    a, cost = jax.vmap(outputs, in_axes=(None, None, 0, 0))(experiment, narrowed, found.trace, y)
+    answer, target = (
+        jax.vmap(answered, in_axes=(0, None))(values, limit).astype(jnp.int32)
+        for values, limit in ((a, threshold(experiment, middle)), (y, middle))
+    )
+    return Observation(
+        activations=cast(tuple(layer.activation for layer in experiment.network.layers), dtype),
+        params=wide.params,
+        rule=wide.rule,
+        trace=cast_floats(found.trace, dtype),
+        deltas=cast(found.deltas, dtype),
+        exact_deltas=cast(_exact_deltas(experiment, narrowed, found, y), dtype),
+        gradient=found.mean,
+        y=y.astype(dtype),
+        answer=answer,
+        target=target,
+        cost=cost.astype(dtype),
+    )
+
+
+def _exact_deltas(
+    experiment: Experiment, narrowed: Answering, found: BatchGradient, y: Array
+) -> tuple[Array, ...]:
+    """Those of backpropagation on the same trace."""
+    if experiment.learning_rule.is_gradient:
+        return found.deltas
+    network, pair = narrow(experiment)
+    keys = Keys(*(jax.random.key(0),) * 2)  # which exact deltas do not look at
+    nothing = (None,) * len(network.layers)
+
+    def one(trace: Trace, y: Array) -> tuple[Array, ...]:
+        seen = Forward(network, pair, narrowed.params, trace)
+        return equations.backward(seen, y, equations.EXACT, nothing, keys)
+
+    return jax.vmap(one)(found.trace, y)
