@@ -31,7 +31,11 @@ from bpframe.contracts import (
 
 
 class ModifiedNeurons(Component):
-    """The neurons of one layer that share another activation f; `neurons` count from 0."""
+    """The neurons of one layer that share another activation f; `neurons` count from 0.
+
+    In a layer (rows, columns, maps) a neuron is that of one map, at all its places, which share their
+    weights as well.
+    """
 
     neurons: tuple[int, ...]
     activation: ElementwiseActivation
@@ -72,14 +76,14 @@ class PerNeuronActivation(ElementwiseActivation):
         return (self.base, *(group.activation for group in self.modified))
 
     def __call__(self, z: Array) -> Array:
-        """sigma(z), or f(z) at the modified neurons; z is (n,)."""
+        """sigma(z), or f(z) at the modified neurons; z is (n,) or (rows, columns, n)."""
         a = self.base(z)
         for group in self.modified:
             a = jnp.where(group.mask(z.shape[-1]), group.activation(z), a)
         return a
 
     def prime(self, z: Array) -> Array:
-        """sigma'(z), or f'(z) at the modified neurons; z is (n,)."""
+        """sigma'(z), or f'(z) at the modified neurons; z is (n,) or (rows, columns, n)."""
         prime = self.base.prime(z)
         for group in self.modified:
             prime = jnp.where(group.mask(z.shape[-1]), group.activation.prime(z), prime)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from bpframe.commands.explained_items import Equation, Item, Prose, described
 from bpframe.contracts import Formula, Layer
 from bpframe.equations import Dense
+from bpframe.learning import LearningRule
 from bpframe.network import shown_shape
 from bpframe.training.experiment import Experiment
 
@@ -49,6 +50,11 @@ def forward(experiment: Experiment, number: int) -> Iterator[Item]:
         )
 
 
+def replaces(rule: LearningRule, method: str) -> bool:
+    """Whether a rule has its own way for one of the methods of the contract."""
+    return getattr(type(rule), method) is not getattr(LearningRule, method)
+
+
 def carried(layer: Layer) -> Formula | None:
     """What a layer l + 1 carries back of its error; None for the product of the book."""
     if isinstance(layer, Dense):
@@ -67,9 +73,10 @@ def mean_gradient(experiment: Experiment) -> Iterator[Item]:
         yield Prose("5. Gradient, the mean over the mini-batch.")
     else:
         left = ("nabla_b^l", "nabla_w^l"), (r"\nabla_b^l", r"\nabla_w^l")
+        exact = f" Only that of layer {depth} is dC/db and dC/dw."
         yield Prose(
-            "5. What stands for the gradient, the mean over the mini-batch. Only that of layer "
-            f"{depth} is dC/db and dC/dw."
+            "5. What stands for the gradient, the mean over the mini-batch."
+            + (exact if not replaces(experiment.learning_rule, "assign") else "")
         )
     (b, w), (b_latex, w_latex) = left
     yield Equation(

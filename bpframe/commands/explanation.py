@@ -17,8 +17,11 @@ from bpframe.commands.explained_items import (
     described,
     equation,
 )
+from bpframe.commands.explained_layers import replaces
+from bpframe.component import hyperparameters
 from bpframe.contracts import Activation, ElementwiseActivation, Formula, InitialCondition
-from bpframe.equations import Unpaired
+from bpframe.equations import Dense, Unpaired
+from bpframe.learning import Aggregation, LearningRule, Optimiser
 from bpframe.network import Layer, ModifiedNeurons, PerNeuronActivation
 from bpframe.training.advice import better_cost
 from bpframe.training.experiment import Experiment
@@ -79,24 +82,63 @@ def _algorithm(experiment: Experiment) -> Iterator[Item]:
     if depth > 2 and not rule.is_gradient:
         yield Prose(f"4. Backward, layer by layer, by the learning rule {described(rule)}.")
         first = (inspect.getdoc(type(rule)) or "").partition("\n")[0]
-        yield Prose(f"{first} In BP2 it replaces (w^(l+1))^T delta^(l+1): delta is not dC/dz.")
-        if rule.formula is None:
-            yield Prose("The plugin gives no formula for it; e^l is what it carries to layer l.")
+        if replaces(rule, "assign"):
+            yield Prose(first)
+        else:
+            yield Prose(f"{first} In BP2 it replaces (w^(l+1))^T delta^(l+1): delta is not dC/dz.")
+            if rule.formula is None:
+                yield Prose(
+                    "The plugin gives no formula for it; e^l is what it carries to layer l."
+                )
+        yield from _other_doors(rule)
     else:
         yield Prose("4. Backward, layer by layer.")
-    for number in range(depth - 1, 1, -1):
+    for number in range(depth - 1, 1, -1) if not replaces(rule, "assign") else ():
         yield from _backward(experiment, number, layers[number - 2])
     if depth == 2:
         yield Prose("There is no hidden layer to go back to.")
     yield from explained_layers.mean_gradient(experiment)
+    yield from _aggregation(experiment)
     g = "that" if depth > 2 and not rule.is_gradient else "that gradient"
     yield Prose(f"6. Step with g, {g} and the penalty's: {described(experiment.optimiser)}.")
-    yield from equation("{}", experiment.optimiser.formula)
+    yield from _optimiser(experiment.optimiser)
     if not experiment.schedule.is_constant:
         yield Prose(
             f"At every step eta is multiplied by a factor: {described(experiment.schedule)}."
         )
         yield from equation("factor = {}", experiment.schedule.formula)
+
+
+def _other_doors(rule: LearningRule) -> Iterator[Item]:
+    """What a learning rule replaces besides what carries the error back."""
+    for method, sentence in (
+        ("assign", "It gives all layers deltas, or terms of its own, in place of BP1 and BP2."),
+        ("answer", "The network's answer is what the rule makes of it, and not a^L."),
+        ("learn", "Its state learns after every step."),
+    ):
+        if replaces(rule, method):
+            yield Prose(sentence)
+
+
+def _aggregation(experiment: Experiment) -> Iterator[Item]:
+    aggregation = experiment.aggregation
+    plain = (getattr(Aggregation, name) for name in ("weights", "gradient"))
+    own = (getattr(type(aggregation), name) for name in ("weights", "gradient"))
+    if tuple(plain) == tuple(own):
+        return
+    yield Prose(
+        f"In place of the mean, with g_x the gradient of one example: {described(aggregation)}."
+    )
+    yield from equation("{}", aggregation.formula)
+
+
+def _optimiser(optimiser: Optimiser) -> Iterator[Item]:
+    """Its formula, and those of the optimisers in it."""
+    yield from equation("{}", optimiser.formula)
+    for _, inner in hyperparameters(optimiser):
+        if isinstance(inner, Optimiser):
+            yield Prose(f"The optimiser in it: {described(inner)}.")
+            yield from _optimiser(inner)
 
 
 def _output_error(experiment: Experiment, depth: int) -> Iterator[Item]:
@@ -200,10 +242,12 @@ def _layers(experiment: Experiment) -> Iterator[Item]:
         yield Prose(f"Layer {number}, {sizes[number - 1]} neurons: {described(activation)}.")
         yield from _functions(activation, f"sigma_{number}", rf"\sigma_{{{number}}}")
         for group in modified:
+            if len(experiment.network.shapes[number - 1]) > 1:
+                yield Prose("A neuron of this layer is one of its maps, at all places.")
             yield from _modified(group, number, names[id(group)])
         if modified:
             yield Prose("Nothing else in the four equations changes.")
-    if all(layer.activation.prime_formula == ONE for layer in layers):
+    if all(isinstance(each, Dense) and each.activation.prime_formula == ONE for each in layers):
         yield from _affine_map(len(layers) + 1, is_gradient=experiment.learning_rule.is_gradient)
 
 

@@ -154,13 +154,7 @@ def _modified(network: Network, names: list[str], nodes: Any, registry: Registry
                 f"{path}.layer: {node.layer} does not exist; allowed: 2 to {len(network.sizes)} "
                 "(the input is layer 1 and has no activation)"
             )
-        shape = network.shapes[node.layer - 1]
-        if len(shape) > 1:
-            raise ConfigError(
-                f"{path}.layer: layer {node.layer} is an image of {shown_shape(shape)}; neurons "
-                "are modified in flat layers, such as dense ones"
-            )
-        (n,) = shape
+        *_, n = network.shapes[node.layer - 1]
         if not 0 <= node.neuron < n:
             raise ConfigError(
                 f"{path}.neuron: {node.neuron} does not exist in layer {node.layer}; "

@@ -366,9 +366,24 @@ def test_a_layer_of_ones_own(tmp_path: Path) -> None:
     assert bpframe.run(experiment).summary.status == "completed"
 
 
-def test_a_neuron_of_an_image_is_not_modified() -> None:
+def test_a_modified_neuron_of_an_image_is_a_map_at_all_places() -> None:
     layers = f"network.layers=[{CONVOLUTIONAL}, {FLAT_LAYERS}]"
-    modified = "network.modified_neurons=[{layer: 2, neuron: 0, activation: relu}]"
-    with pytest.raises(ConfigError, match="layer 2 is an image of 6 x 6 x 3"):
-        bpframe.compose([layers, modified])
-    bpframe.compose([layers, modified.replace("layer: 2", "layer: 4")])
+    modified = "network.modified_neurons=[{layer: 2, neuron: 1, activation: relu}]"
+    network = bpframe.compose([layers, modified, "cost=quadratic"]).network
+    params = network.init(load_registry().get("initialiser", "scaled", "")(), jax.random.key(2))
+    rng = np.random.default_rng(5)
+    x, y = jnp.asarray(rng.normal(size=(2, 8, 8, 1))), jnp.asarray(rng.normal(size=(2, 10)))
+    found = bpframe.gradient(network, Quadratic(), params, x, y)
+    z = np.asarray(found.trace.z[0])
+    assert z.shape == (2, 6, 6, 3)
+    expected = np.tanh(z)
+    expected[..., 1] = np.maximum(z[..., 1], 0)
+    assert_close(found.trace.a[1], expected, 1e-12)
+
+    def mean_cost(params: Any) -> Any:
+        a = jax.vmap(lambda x: bpframe.forward(network, params, x).a[-1])(x)
+        return jnp.mean(jax.vmap(Quadratic())(a, y))
+
+    assert_close(found.mean, jax.grad(mean_cost)(params), 1e-12)
+    with pytest.raises(ConfigError, match=r"neuron: 3 does not exist in layer 2; allowed: 0 to 2"):
+        bpframe.compose([layers, modified.replace("neuron: 1", "neuron: 3")])
