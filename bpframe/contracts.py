@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import jax
@@ -159,6 +160,16 @@ class Layer(Component, ABC):
             return sum((jnp.sum(part**2) for part in parts), start=jnp.zeros((), delta.dtype))
 
         return jax.vmap(one)(a_prev, kept, delta)
+
+    def inner_deltas(
+        self, params: LayerParams, a_prev: Array, kept: Any, delta: Array
+    ) -> Mapping[str, Array]:
+        """The deltas of layers inside of this one, by name, for one example; as here, of none.
+
+        Each is (..., n): the neurons, after axes for equal layers that are repeated.
+        """
+        del params, a_prev, kept, delta
+        return {}
 
 
 class Cost(Component, ABC):

@@ -32,6 +32,8 @@ class Observation(NamedTuple):
         rule: the state of the learning rule, such as its feedback matrices.
         trace: z of the layers 2..L and a of the layers 1..L, each (m, n).
         deltas: delta^(x,l) of the layers 2..L, each (m, n).
+        inner_deltas: by `layer_3.0`, ... those of layers inside of other layers, each (m, ..., n),
+            with axes for equal layers that are repeated in front of the neurons.
         exact_deltas: dC_x/dz^l of the same, which other rules than backpropagation miss.
         gradient: the mean gradient of the cost over the m examples, without the penalty: what the
             learning rule and, over the steps, the aggregation make of it.
@@ -47,6 +49,7 @@ class Observation(NamedTuple):
     rule: Any
     trace: Trace
     deltas: tuple[Array, ...]
+    inner_deltas: Mapping[str, Array]
     exact_deltas: tuple[Array, ...]
     gradient: tuple[LayerParams, ...]
     y: Array

@@ -54,6 +54,7 @@ def _observation(sigmoid: Any, cost: Any, m: int, seed: int, dtype: str) -> Obse
         rule=(None,) * (len(params) - 1),
         trace=found.trace,
         deltas=found.deltas,
+        inner_deltas={"layer_3.0": found.deltas[1][:, None]},
         exact_deltas=found.deltas,
         gradient=found.mean,
         y=y,

@@ -36,6 +36,7 @@ def observation(
         rule=wide.rule,
         trace=cast_floats(found.trace, dtype),
         deltas=cast(found.deltas, dtype),
+        inner_deltas=cast(_inner_deltas(experiment, narrowed, found), dtype),
         exact_deltas=cast(_exact_deltas(experiment, narrowed, found, y), dtype),
         gradient=found.mean,
         y=y.astype(dtype),
@@ -43,6 +44,22 @@ def observation(
         target=target,
         cost=cost.astype(dtype),
     )
+
+
+def _inner_deltas(
+    experiment: Experiment, narrowed: Answering, found: BatchGradient
+) -> dict[str, Array]:
+    layers, trace = experiment.network.layers, found.trace
+    parts = zip(layers, narrowed.params, trace.a[:-1], trace.kept, found.deltas, strict=True)
+    inside = (
+        jax.vmap(layer.inner_deltas, in_axes=(None, 0, 0, 0))(own, a, kept, delta)
+        for layer, own, a, kept, delta in parts
+    )
+    return {
+        f"layer_{number}.{name}": delta
+        for number, inner in enumerate(inside, start=2)
+        for name, delta in inner.items()
+    }
 
 
 def _exact_deltas(

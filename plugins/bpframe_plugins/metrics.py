@@ -30,6 +30,15 @@ def _layers(values: list[Array]) -> Columns:
     return {f"layer_{number}": value for number, value in enumerate(values, start=2)}
 
 
+def _deltas(seen: Observation) -> Columns:
+    """The deltas of each layer, and of layers in it, (m, ..., n), in the order of the layers."""
+    found: Columns = {}
+    for layer, delta in _layers([_flat(delta) for delta in seen.deltas]).items():
+        inside = {name: d for name, d in seen.inner_deltas.items() if name.startswith(f"{layer}.")}
+        found |= {layer: delta, **inside}
+    return found
+
+
 def _flat(values: Array) -> Array:
     """(m, ...) as (m, n)."""
     return values.reshape(len(values), -1)
@@ -57,37 +66,39 @@ class Accuracy(MeanMetric):
 class DeltaNorm(MeanMetric):
     """|delta^(x,l)|, the norm of an example's error, averaged over the examples; per layer.
 
-    See `mean_delta_norm` for the norm of the mean error.
+    Layers in other layers have columns such as layer_3.0, with an entry for each repetition. See `mean_delta_norm` for the norm of the mean error.
     """
 
     def measure(self, seen: Observation) -> Columns:
-        """(m,) a layer."""
-        return _layers([jnp.linalg.norm(_flat(delta), axis=1) for delta in seen.deltas])
+        """(m,) a layer, or (m, repetitions)."""
+        return {name: jnp.linalg.norm(delta, axis=-1) for name, delta in _deltas(seen).items()}
 
 
 class MeanDeltaNorm(Metric):
     """|(1/n) sum_x delta^(x,l)|, the norm of the mean error over the examples; per layer.
 
-    It is the norm of dC/db^l, the speed at which a layer learns.
+    It is the norm of dC/db^l, the speed at which a layer learns. Columns are as in `delta_norm`.
     Source: Nielsen (2015), chapter 5, the vanishing gradient problem.
     """
 
     def start(self, seen: Observation) -> Any:
         """A sum of zero for each neuron, and no examples."""
-        sums = [jnp.zeros(delta.shape[1:], seen.y.dtype) for delta in seen.deltas]
+        deltas = jax.eval_shape(_deltas, seen)
+        sums = {name: jnp.zeros(delta.shape[1:], seen.y.dtype) for name, delta in deltas.items()}
         return sums, jnp.zeros((), seen.y.dtype)
 
     def add(self, total: Any, seen: Observation) -> Any:
         """The deltas added, and their number."""
         sums, n = total
-        added = [s + jnp.sum(delta, axis=0) for s, delta in zip(sums, seen.deltas, strict=True)]
+        deltas = _deltas(seen)
+        added = {name: total + jnp.sum(deltas[name], axis=0) for name, total in sums.items()}
         return added, n + seen.y.shape[0]
 
     def result(self, total: Any, params: AllParams) -> Columns:
         """The norm of the sum over the number of examples."""
         del params
         sums, n = total
-        return _layers([jnp.linalg.norm((s / n).reshape(-1)) for s in sums])
+        return {name: jnp.linalg.norm(total / n, axis=-1) for name, total in sums.items()}
 
 
 class MeanCost(MeanMetric):

@@ -387,3 +387,40 @@ def test_a_modified_neuron_of_an_image_is_a_map_at_all_places() -> None:
     assert_close(found.mean, jax.grad(mean_cost)(params), 1e-12)
     with pytest.raises(ConfigError, match=r"neuron: 3 does not exist in layer 2; allowed: 0 to 2"):
         bpframe.compose([layers, modified.replace("neuron: 1", "neuron: 3")])
+
+
+def test_deltas_of_repeated_layers_are_those_of_the_layers_written_out() -> None:
+    inner = (Dense(4, activation=TANH), Residual((Dense(4, activation=TANH),), activation=TANH))
+    network = Network((4,), (Repeat(3, inner, activation=LINEAR), Dense(2, activation=TANH)))
+    params = network.init(load_registry().get("initialiser", "scaled", "")(), jax.random.key(2))
+    blocks, last = params[0].blocks, params[1]
+    flat = tuple(own for i in range(3) for own in jax.tree.map(lambda p, i=i: p[i], blocks))
+    plain = Network((4,), (*inner * 3, network.layers[-1]))
+    rng = np.random.default_rng(5)
+    x, y = jnp.asarray(rng.normal(size=(5, 4))), jnp.asarray(rng.normal(size=(5, 2)))
+    found = bpframe.gradient(network, Quadratic(), params, x, y)
+    expected = bpframe.gradient(plain, Quadratic(), (*flat, last), x, y)
+    deltas = jax.vmap(network.layers[0].inner_deltas, in_axes=(None, 0, 0, 0))(
+        params[0], x, found.trace.kept[0], found.deltas[0]
+    )
+    assert list(deltas) == ["0", "1", "1.0"]
+    for name, at in (("0", 0), ("1", 1)):
+        for repetition in range(3):
+            theirs = expected.deltas[2 * repetition + at]
+            assert_close(deltas[name][:, repetition], theirs, 1e-12)
+    whole = bpframe.compose(
+        [
+            *QUICK,
+            "metrics=[delta_norm,mean_delta_norm]",
+            "network.layers=[{n: 4, activation: tanh}, {name: repeat, count: 3, layers: ["
+            + "{n: 4, activation: tanh}, {n: 4, activation: linear}]}, "
+            + "{n: 10, activation: softmax}]",
+        ]
+    )
+    metrics = bpframe.run(whole).history.metrics
+    for name in ("delta_norm", "mean_delta_norm"):
+        by_repetition = metrics[f"{name}.steps.layer_3.1"]
+        assert np.shape(by_repetition)[1:] == (3,)
+        np.testing.assert_allclose(
+            np.asarray(by_repetition)[:, -1], metrics[f"{name}.steps.layer_3"], rtol=1e-6
+        )

@@ -104,6 +104,13 @@ class Residual(Layer):
         _, deltas = jax.vmap(_back, in_axes=(None, None, 0, 0))(self.layers, params, kept, delta)
         return _gradients(self.layers, params, kept, deltas)
 
+    def inner_deltas(
+        self, params: Inner, a_prev: Array, kept: Any, delta: Array
+    ) -> dict[str, Array]:
+        """Those of the inner layers, by their index."""
+        del a_prev
+        return _by_index(self.layers, params, kept, _back(self.layers, params, kept, delta)[1])
+
 
 class Repeat(Layer):
     """f(f(...f(a))), `count` times the inner layers f, each time with parameters of its own.
@@ -156,6 +163,14 @@ class Repeat(Layer):
                 (params.blocks, by_repetition),
             )
         )
+
+    def inner_deltas(
+        self, params: Stacked, a_prev: Array, kept: Any, delta: Array
+    ) -> dict[str, Array]:
+        """Those of the inner layers, by their index, each with a leading axis `count`."""
+        del a_prev
+        deltas = self._back(params, kept, delta)[1]
+        return jax.vmap(lambda *own: _by_index(self.layers, *own))(params.blocks, kept, deltas)
 
     def _back(self, params: Stacked, kept: Any, error: Array) -> tuple[Array, Any]:
         def once(error: Array, own: tuple[Inner, Any]) -> tuple[Array, Any]:
@@ -215,6 +230,19 @@ def _back(
         error = layer.carry(own, a, kept, delta)
         deltas.append(delta)
     return error, tuple(reversed(deltas))
+
+
+def _by_index(
+    layers: Layers, params: Inner, left: tuple[Any, ...], deltas: tuple[Array, ...]
+) -> dict[str, Array]:
+    """The deltas of the layers and of what is in them, by index: 0, 1, 1.0, ..."""
+    found: dict[str, Array] = {}
+    parts = enumerate(zip(layers, params, left, deltas, strict=True))
+    for index, (layer, own, (a, _, kept), delta) in parts:
+        inside = layer.inner_deltas(own, a, kept, delta)
+        found[f"{index}"] = delta.reshape(-1)
+        found |= {f"{index}.{name}": inner for name, inner in inside.items()}
+    return found
 
 
 def _gradients(
