@@ -33,8 +33,8 @@ from bpframe.contracts import (
 class ModifiedNeurons(Component):
     """The neurons of one layer that share another activation f; `neurons` count from 0.
 
-    In a layer (rows, columns, maps) a neuron is that of one map, at all its places, which share their
-    weights as well.
+    In a layer (rows, columns, maps) a neuron is that of one map, at all its places, which share
+    their weights as well.
     """
 
     neurons: tuple[int, ...]

@@ -66,7 +66,8 @@ class Accuracy(MeanMetric):
 class DeltaNorm(MeanMetric):
     """|delta^(x,l)|, the norm of an example's error, averaged over the examples; per layer.
 
-    Layers in other layers have columns such as layer_3.0, with an entry for each repetition. See `mean_delta_norm` for the norm of the mean error.
+    Layers in other layers have columns such as layer_3.0, with an entry for each repetition.
+    See `mean_delta_norm` for the norm of the mean error.
     """
 
     def measure(self, seen: Observation) -> Columns:

@@ -408,15 +408,11 @@ def test_deltas_of_repeated_layers_are_those_of_the_layers_written_out() -> None
         for repetition in range(3):
             theirs = expected.deltas[2 * repetition + at]
             assert_close(deltas[name][:, repetition], theirs, 1e-12)
-    whole = bpframe.compose(
-        [
-            *QUICK,
-            "metrics=[delta_norm,mean_delta_norm]",
-            "network.layers=[{n: 4, activation: tanh}, {name: repeat, count: 3, layers: ["
-            + "{n: 4, activation: tanh}, {n: 4, activation: linear}]}, "
-            + "{n: 10, activation: softmax}]",
-        ]
+    block = (
+        "{name: repeat, count: 3, layers: [{n: 4, activation: tanh}, {n: 4, activation: linear}]}"
     )
+    layers = f"network.layers=[{{n: 4, activation: tanh}}, {block}, {{n: 10, activation: softmax}}]"
+    whole = bpframe.compose([*QUICK, "metrics=[delta_norm,mean_delta_norm]", layers])
     metrics = bpframe.run(whole).history.metrics
     for name in ("delta_norm", "mean_delta_norm"):
         by_repetition = metrics[f"{name}.steps.layer_3.1"]
