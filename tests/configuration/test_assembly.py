@@ -570,7 +570,8 @@ def test_garbage_is_an_experiment_or_one_line(key: str, value: str) -> None:
 
 def test_an_optimiser_in_an_optimiser_is_chosen_by_name_with_its_fields() -> None:
     def inner(*overrides: str) -> Any:
-        return bpframe.compose(["optimiser=max_norm", *overrides]).optimiser.inner
+        outer: Any = bpframe.compose(["optimiser=max_norm", *overrides]).optimiser
+        return outer.inner
 
     adam = inner("optimiser.inner=adam")
     assert (type(adam).__name__, adam.eta) == ("Adam", 0.001)
