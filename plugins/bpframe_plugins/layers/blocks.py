@@ -142,22 +142,24 @@ class Repeat(Layer):
     def carry(self, params: Inner, a_prev: Array, kept: Any, delta: Array) -> Array:
         """Through all repetitions, the last first."""
         del a_prev
-        return self._back(params, kept, delta)[0]
+
+        def once(error: Array, own: tuple[Inner, Any]) -> tuple[Array, None]:
+            return _back(self.layers, *own, error)[0], None
+
+        return jax.lax.scan(once, delta, (params, kept), reverse=True)[0]
 
     def gradient(self, params: Inner, a_prev: Array, kept: Any, delta: Array) -> Inner:
         """The gradients of the inner layers in each repetition."""
         del a_prev
-        _, deltas = jax.vmap(self._back, in_axes=(None, 0, 0))(params, kept, delta)
-        by_repetition = jax.tree.map(lambda part: part.swapaxes(0, 1), (kept, deltas))
-        return jax.lax.map(
-            lambda own: _gradients(self.layers, own[0], *own[1]), (params, by_repetition)
-        )
 
-    def _back(self, params: Inner, kept: Any, error: Array) -> tuple[Array, Any]:
-        def once(error: Array, own: tuple[Inner, Any]) -> tuple[Array, Any]:
-            return _back(self.layers, *own, error)
+        def once(error: Array, own: tuple[Inner, Any]) -> tuple[Array, Inner]:
+            params, kept = own
+            back = jax.vmap(_back, in_axes=(None, None, 0, 0))
+            error, deltas = back(self.layers, params, kept, error)
+            return error, _gradients(self.layers, params, kept, deltas)
 
-        return jax.lax.scan(once, error, (params, kept), reverse=True)
+        by_repetition = jax.tree.map(lambda part: part.swapaxes(0, 1), kept)
+        return jax.lax.scan(once, delta, (params, by_repetition), reverse=True)[1]
 
 
 def _shapes(layers: Layers, shape: Shape) -> Iterator[Shape]:

@@ -51,11 +51,9 @@ class MaxPooling(_Pooling):
     def forward(self, params: Any, a_prev: Array, key: Array | None) -> tuple[Array, Array]:
         """The largest of each window, and its place there."""
         del params, key
-        seen = windows.unfolded(a_prev, self.size, self._stride)
-        z = seen[:, :, 0, 0]
+        z, *others = windows.places(a_prev, self.size, self._stride)
         place = jnp.zeros(z.shape, jnp.int32)
-        for number in range(1, self.size**2):
-            a = seen[:, :, *divmod(number, self.size)]
+        for number, a in enumerate(others, start=1):
             place = jnp.where(a > z, number, place)
             z = jnp.maximum(z, a)
         return z, place
@@ -78,7 +76,8 @@ class AveragePooling(_Pooling):
     def forward(self, params: Any, a_prev: Array, key: Array | None) -> tuple[Array, None]:
         """The mean of each window."""
         del params, key
-        return jnp.mean(windows.unfolded(a_prev, self.size, self._stride), axis=(2, 3)), None
+        first, *others = windows.places(a_prev, self.size, self._stride)
+        return sum(others, start=first) / self.size**2, None
 
     def carry(self, params: Any, a_prev: Array, kept: None, delta: Array) -> Array:
         """The error is spread evenly."""

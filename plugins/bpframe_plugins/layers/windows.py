@@ -45,6 +45,16 @@ def unfolded(image: Array, size: int, stride: int = 1) -> Array:
     return jnp.stack(rows, axis=2)
 
 
+def places(image: Array, size: int, stride: int) -> list[Array]:
+    """What stands at each place of all windows, row by row: size^2 of (down, across, channels)."""
+    down, across = (n - size + 1 for n in image.shape[:2])
+    return [
+        image[i : i + down : stride, j : j + across : stride]
+        for i in range(size)
+        for j in range(size)
+    ]
+
+
 def folded(windows: Array, shape: Shape, stride: int) -> Array:
     """The transpose of `unfolded`: an image of this shape, to which each window adds its part."""
     rows, columns, channels = shape
