@@ -85,7 +85,7 @@ class Convolution(Layer):
         wide = windows.spread(delta, 1, edge, columns + before + after + 2 * edge, self.stride)
         seen = windows.beside(wide, self.size)
         flipped = params.w[:, :, ::-1].transpose(2, 0, 1, 3).reshape(-1, self.size * channels)
-        parts = seen.reshape(*seen.shape[:2], -1) @ flipped
+        parts = seen @ flipped
         parts = parts.reshape(*seen.shape[:2], self.size, channels)
         image = windows.below(parts, rows + before + after, self.stride)
         # Without it XLA computes an entry again wherever max-pooling reads it.
@@ -113,8 +113,7 @@ class Convolution(Layer):
         margin = self._margin
         if any(margin):
             image = jnp.pad(image, (margin, margin, (0, 0)))
-        found = windows.unfolded(image, self.size, self.stride)
-        return found.reshape(*found.shape[:2], -1)
+        return windows.unfolded(image, self.size, self.stride)
 
 
 def _matrix(w: Array) -> Array:

@@ -35,14 +35,14 @@ def counts(shape: Shape, size: int, stride: int, what: str) -> tuple[int, int]:
 
 
 def unfolded(image: Array, size: int, stride: int = 1) -> Array:
-    """The windows of an image (rows, columns, channels): (down, across, size, size, channels)."""
+    """The windows of an image (rows, columns, channels): (down, across, size^2 channels)."""
     down, across = ((n - size) // stride + 1 for n in image.shape[:2])
     if stride == size:
-        cut = image[: down * size, : across * size]
-        return cut.reshape(down, size, across, size, -1).swapaxes(1, 2)
+        cut = image[: down * size, : across * size].reshape(down, size, across, -1)
+        return cut.swapaxes(1, 2).reshape(down, across, -1)
     seen = beside(image, size, stride)
     rows = [seen[i : i + stride * (down - 1) + 1 : stride] for i in range(size)]
-    return jnp.stack(rows, axis=2)
+    return jnp.stack(rows, axis=2).reshape(down, across, -1)
 
 
 def places(image: Array, size: int, stride: int) -> list[Array]:
@@ -56,7 +56,7 @@ def places(image: Array, size: int, stride: int) -> list[Array]:
 
 
 def folded(windows: Array, shape: Shape, stride: int) -> Array:
-    """The transpose of `unfolded`: an image of this shape, to which each window adds its part."""
+    """An image of this shape, to which each window adds its part."""
     rows, columns, channels = shape
     down, across, size = windows.shape[:3]
     if stride == size:
@@ -67,9 +67,10 @@ def folded(windows: Array, shape: Shape, stride: int) -> Array:
 
 
 def beside(image: Array, size: int, stride: int = 1) -> Array:
-    """What stands beside each other in windows, row by row: (rows, across, size, channels)."""
+    """What stands beside each other in windows, row by row: (rows, across, size channels)."""
     last = image.shape[1] - size + 1
-    return jnp.stack([image[:, j : j + last : stride] for j in range(size)], axis=2)
+    parts = jnp.stack([image[:, j : j + last : stride] for j in range(size)], axis=2)
+    return parts.reshape(*parts.shape[:2], -1)
 
 
 def below(parts: Array, rows: int, stride: int) -> Array:
