@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -53,7 +53,7 @@ def measure(quick: bool, only: str | None = None) -> list[dict[str, Any]]:
 
 
 def _rows(
-    overrides: list[str], name: str, jobs: int, targets: dict[str, float | None], rounds: int
+    overrides: list[str], name: str, jobs: int, targets: Mapping[str, float | None], rounds: int
 ) -> list[dict[str, Any]]:
     own = bpframe.compose(overrides)
     data = loading.load(own)

@@ -310,7 +310,7 @@ def pytorch_eager(task: Task, channels_last: bool = False) -> Way:
                 layer = torch.nn.Linear(w.shape[1], w.shape[0])
             with torch.no_grad():
                 layer.weight.copy_(torch.from_numpy(w))
-                layer.bias.copy_(torch.from_numpy(b))
+                layer.bias.copy_(torch.from_numpy(b))  # pyright: ignore[reportOptionalMemberAccess]
             parts.append(layer)
             if index < len(starts) - 1:
                 parts.append(activations[task.activation]())
@@ -318,7 +318,8 @@ def pytorch_eager(task: Task, channels_last: bool = False) -> Way:
                 parts.append(torch.nn.MaxPool2d(2))
                 if index == len(task.maps) - 1:
                     parts.append(torch.nn.Flatten())
-        return torch.nn.Sequential(*parts).to(device, memory_format=memory_format)
+        model = torch.nn.Sequential(*parts).to(device)
+        return model.to(memory_format=memory_format)  # pyright: ignore[reportCallIssue]
 
     def loss(z: torch.Tensor, rows: Any) -> torch.Tensor:
         if task.cost == "quadratic":
