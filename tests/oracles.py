@@ -109,6 +109,18 @@ def numpy_gradient(
     return [(w / len(xs), b / len(xs)) for w, b in total]
 
 
+def numpy_step(
+    activations: list[str], cost: str, params, xs, ys, eta: float, decay: float = 0.0
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """w - eta (dC/dw + decay w) and b - eta dC/db, with the mean gradient of a mini-batch."""
+    params = [(np.asarray(w), np.asarray(b)) for w, b in params]
+    found = numpy_gradient(activations, cost, params, xs, ys)
+    return [
+        (w - eta * (nabla_w + decay * w), b - eta * nabla_b)
+        for (w, b), (nabla_w, nabla_b) in zip(params, found, strict=True)
+    ]
+
+
 def autodiff_gradient(network: Network, cost, params, x, y):
     """The mean gradient by jax.grad through the forward pass and the cost as it is defined."""
 

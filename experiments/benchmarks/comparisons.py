@@ -27,12 +27,16 @@ WIDE = Task(
     eta=0.1,
     images=12_800,
 )
+CONVOLUTION = dataclasses.replace(SOFTMAX, hidden=(100,), maps=(20,), images=2_000)
+CONVOLUTION_128 = dataclasses.replace(CONVOLUTION, m=128, images=2_560)
+CONVOLUTIONS = dataclasses.replace(CONVOLUTION, maps=(20, 40), images=1_000)
+MANY = dataclasses.replace(WIDE, hidden=(256,) * 65, m=32, eta=1e-3, images=1_280)
 HUGE = dataclasses.replace(WIDE, hidden=(4096, 4096), m=4096, images=40_960)
 
 SCAN = "lax.scan over jax.grad"
 
 QUICK_IMAGES = 2560
-"""On how many images an epoch is timed in a quick run, at most."""
+"""On how many images an epoch is timed in a quick run, at most; with convolutions a fifth."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,10 +65,14 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """Rows that are timed together, way after way in every round."""
+    """Rows that are timed together, way after way in every round.
+
+    With `compiling` it is compiling that is timed, and not an epoch.
+    """
 
     rows: tuple[Row, ...]
     rounds: int
+    compiling: bool = False
 
 
 def groups(gpu: bool) -> list[Group]:
@@ -77,6 +85,9 @@ def groups(gpu: bool) -> list[Group]:
             "optax": "optax step in a loop",
             "torch": "PyTorch eager",
             "sklearn": "scikit-learn",
+            "scan_nchw": "scan over grad, NCHW",
+            "scan_nhwc": "scan over grad, NHWC",
+            "torch_last": "PyTorch, channels last",
         }
         return tuple(
             Row(task.name, peers[peer], Side("bpframe", task), Side(peers[peer], task), target)
@@ -88,6 +99,12 @@ def groups(gpu: bool) -> list[Group]:
     evaluated = Side("bpframe, evaluate_train", FIRST)
     dtypes = [dataclasses.replace(FIRST, dtype=dtype) for dtype in ("float64", "bfloat16")]
     wide_dtypes = [dataclasses.replace(WIDE, dtype=dtype) for dtype in ("float64", "bfloat16")]
+    layouts = {"scan_nchw": 0.9, "scan_nhwc": 0.9, "torch": 0.8, "torch_last": 0.8}
+    repeated = dataclasses.replace(MANY, repeated=True)
+    short, long = (
+        dataclasses.replace(SOFTMAX, hidden=(30,) * (1 + count), repeated=True)
+        for count in (4, 200)
+    )
     found = [
         Group(against(FIRST, scan=0.75, numpy=0.65, optax=0.5, torch=0.10), 7),
         Group(against(SOFTMAX, sklearn=0.25), 5),
@@ -133,6 +150,33 @@ def groups(gpu: bool) -> list[Group]:
             ),
             5,
         ),
+        *(Group(against(task, **layouts), 7) for task in (CONVOLUTION, CONVOLUTION_128)),
+        Group(against(CONVOLUTIONS, **layouts), 7),
+        Group(
+            (
+                Row(
+                    repeated.name,
+                    "written out",
+                    Side("bpframe", repeated),
+                    Side("bpframe", MANY),
+                    1.1,
+                ),
+            ),
+            9,
+        ),
+        Group(
+            (
+                Row(
+                    f"compiling {long.name}",
+                    "4 repetitions",
+                    Side("bpframe", long),
+                    Side("bpframe", short),
+                    1.5,
+                ),
+            ),
+            5,
+            compiling=True,
+        ),
     ]
     if gpu:
         for task in (HUGE, dataclasses.replace(HUGE, dtype="bfloat16")):
@@ -149,6 +193,8 @@ def measure(group: Group, quick: bool) -> list[dict[str, Any]]:
 
     """
     group = _with_few_images(group) if quick else group
+    if group.compiling:
+        return [_compiled(row, 1 if quick else group.rounds) for row in group.rows]
     sides = {
         side.key: side for row in group.rows for side in (row.ours, row.theirs) if side is not None
     }
@@ -192,16 +238,38 @@ def measure(group: Group, quick: bool) -> list[dict[str, Any]]:
     return found
 
 
+def _compiled(row: Row, rounds: int) -> dict[str, Any]:
+    """How long it takes to lower and compile ours and theirs, alternating."""
+    sides = {"ours": row.ours, "theirs": row.theirs or row.ours}
+    samples: timing.Samples = {name: [] for name in sides}
+    for _ in range(rounds):
+        for name, side in sides.items():
+            samples[name].append(ways.prepare(side.way, side.task).compile_s)
+    entry: dict[str, Any] = {
+        "work": row.work,
+        "against": row.against,
+        "target": row.target,
+        "us_per_step": None,
+        "compile_s": statistics.median(samples["ours"]),
+        "peer_us_per_step": None,
+        "peer_compile_s": statistics.median(samples["theirs"]),
+        "ratio": timing.median_ratio(samples, "ours", "theirs"),
+        "note": "",
+    }
+    return entry | {"met": met(entry)}
+
+
 def _with_few_images(group: Group) -> Group:
     def few(side: Side) -> Side:
-        images = min(side.task.images, QUICK_IMAGES)
+        most = QUICK_IMAGES // 5 if side.task.maps else QUICK_IMAGES
+        images = min(side.task.images, most)
         return Side(side.way, dataclasses.replace(side.task, images=images))
 
     rows = [
         dataclasses.replace(row, ours=few(row.ours), theirs=row.theirs and few(row.theirs))
         for row in group.rows
     ]
-    return Group(tuple(rows), group.rounds)
+    return dataclasses.replace(group, rows=tuple(rows))
 
 
 def met(entry: dict[str, Any]) -> bool | None:

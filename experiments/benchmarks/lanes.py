@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import numpy as np
 import timing
+from comparisons import CONVOLUTION
 
 import bpframe
 from bpframe.data import Data
@@ -24,46 +25,69 @@ from bpframe.training.programs import Programs
 __all__ = ["measure", "use_all_cores"]
 
 
-def measure(quick: bool) -> list[dict[str, Any]]:
-    """MNIST, 784-30-10, m 10, quadratic cost; and the digits, 64-30-10."""
+FIRST = ["cost=quadratic", "optimiser.eta=3.0"]
+CONVOLUTIONAL = [*CONVOLUTION.overrides(), "data.train_size=5000"]
+"""Few images, since lanes of a convolution take a hundred times as long as those of 784-30-10."""
+
+
+def measure(quick: bool, only: str | None = None) -> list[dict[str, Any]]:
+    """784-30-10 on MNIST, 64-30-10 on the digits, and one convolution, all with m 10.
+
+    `only` is a part of the names of those that are measured.
+    """
     rows = []
     for overrides, name, jobs, targets in (
-        (["data=mnist"], "784-30-10 on MNIST", 64, {"shared": 2.5, "own": 2.0, "one": 1.1}),
-        ([], "64-30-10 on the digits", 256, {}),
+        (
+            ["data=mnist", *FIRST],
+            "784-30-10 on MNIST",
+            64,
+            {"shared": 2.5, "own": 2.0, "one": 1.1},
+        ),
+        (FIRST, "64-30-10 on the digits", 256, {"shared": None, "own": None, "one": None}),
+        (CONVOLUTIONAL, "28x28-conv5x20-pool2-100-10", 16, {"own": 1 / 0.7}),
     ):
-        jobs = jobs // 16 if quick else jobs
-        own = bpframe.compose(["cost=quadratic", "optimiser.eta=3.0", *overrides])
-        shared = bpframe.compose(
-            ["cost=quadratic", "optimiser.eta=3.0", "sweep.shared_order=true", *overrides]
+        if only is None or only in name:
+            jobs = max(2, jobs // 16) if quick else jobs
+            rows += _rows(overrides, name, jobs, targets, 1 if quick else 9)
+    return rows
+
+
+def _rows(
+    overrides: list[str], name: str, jobs: int, targets: Mapping[str, float | None], rounds: int
+) -> list[dict[str, Any]]:
+    own = bpframe.compose(overrides)
+    data = loading.load(own)
+    made = {
+        "shared": lambda: _lanes(
+            bpframe.compose([*overrides, "sweep.shared_order=true"]), data, jobs
+        ),
+        "own": lambda: _lanes(own, data, jobs),
+        "one": lambda: _lanes(own, data, 1),
+    }
+    ways = {"single": _single(own, data), **{way: made[way]() for way in targets}}
+    samples = timing.interleaved(ways, rounds)
+    steps = -(-len(data.train) // own.training.m(len(data.train)))
+    rows = []
+    for way, target in targets.items():
+        lanes = 1 if way == "one" else jobs
+        pairs = zip(samples["single"], samples[way], strict=True)
+        ratios = [lanes * a / b if lanes > 1 else b / a for a, b in pairs]
+        ratio = statistics.median(ratios)
+        rows.append(
+            {
+                "work": name,
+                "way": way,
+                "lanes": lanes,
+                "us_per_step": 1e6 * statistics.median(samples[way]) / steps / lanes,
+                "single_us_per_step": 1e6 * statistics.median(samples["single"]) / steps,
+                "ratio": ratio,
+                "spread": [min(ratios), max(ratios)],
+                "target": target,
+                "met": None
+                if target is None
+                else (ratio >= target if lanes > 1 else ratio <= target),
+            }
         )
-        data = loading.load(own)
-        ways = {
-            "single": _single(own, data),
-            "own": _lanes(own, data, jobs),
-            "shared": _lanes(shared, data, jobs),
-            "one": _lanes(own, data, 1),
-        }
-        samples = timing.interleaved(ways, 1 if quick else 9)
-        steps = -(-len(data.train) // own.training.m(len(data.train)))
-        for way, lanes in (("shared", jobs), ("own", jobs), ("one", 1)):
-            pairs = zip(samples["single"], samples[way], strict=True)
-            ratios = [lanes * a / b if lanes > 1 else b / a for a, b in pairs]
-            ratio, target = statistics.median(ratios), targets.get(way)
-            rows.append(
-                {
-                    "work": name,
-                    "way": way,
-                    "lanes": lanes,
-                    "us_per_step": 1e6 * statistics.median(samples[way]) / steps / lanes,
-                    "single_us_per_step": 1e6 * statistics.median(samples["single"]) / steps,
-                    "ratio": ratio,
-                    "spread": [min(ratios), max(ratios)],
-                    "target": target,
-                    "met": None
-                    if target is None
-                    else (ratio >= target if lanes > 1 else ratio <= target),
-                }
-            )
     return rows
 
 

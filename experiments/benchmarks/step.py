@@ -1,10 +1,11 @@
 """What a training step costs in bpframe and in what people would write instead of it.
 
-    python experiments/benchmarks/step.py [--quick] [--json FILE]
+    python experiments/benchmarks/step.py [--quick] [--only TEXT] [--json FILE]
 
 Runs every comparison whose libraries are installed (`pip install -e '.[bench]'`), prints the
 tables, and says which targets are missed. With --json it writes FILE, and beside it RESULTS.md and
-the figures. --quick measures one round, fewer points, and epochs of fewer images.
+the figures. --quick measures one round, fewer points, and epochs of fewer images. --only measures
+the comparisons of which TEXT is a part of the name, prints them, and leaves the rest out.
 """
 
 from __future__ import annotations
@@ -33,13 +34,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="one round, fewer points and images")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there")
+    parser.add_argument("--only", metavar="TEXT", help="comparisons with TEXT in their name")
     arguments = parser.parse_args()
+    if arguments.only is not None and arguments.json:
+        parser.error("--only prints what it measures; leave --json out, which writes all results")
     if arguments.json and not arguments.json.absolute().parent.is_dir():
         parser.error(f"--json: the folder of {arguments.json} does not exist; make it first")
     # As runs of bpframe have it: by default JAX rounds the factors of float32 products on GPUs.
     jax.config.update(MATMUL, getattr(jax.config, MATMUL) or "highest")
     try:
-        results = measure(arguments.quick)
+        results = measure(arguments.quick, arguments.only)
     except BpframeError as error:
         print(f"step.py: {error}", file=sys.stderr)
         return 1
@@ -51,14 +55,26 @@ def main() -> int:
     return 0
 
 
-def measure(quick: bool) -> dict[str, Any]:
-    """All results, as the JSON file holds them."""
+def measure(quick: bool, only: str | None = None) -> dict[str, Any]:
+    """All results, as the JSON file holds them; or some comparisons, and nothing else.
+
+    Raises:
+        BpframeError: `only` is in no name.
+
+    """
     device = jax.devices()[0]
     rows: list[dict[str, Any]] = []
     groups = comparisons.groups(gpu=device.platform == "gpu")
+    if only is not None:
+        names = [group.rows[0].work for group in groups]
+        groups = [group for group in groups if any(only in row.work for row in group.rows)]
+        if not groups:
+            raise BpframeError(f"--only: {only!r} is in none of the names: {'; '.join(names)}")
     for number, group in enumerate(groups, start=1):
         print(f"{number}/{len(groups)}: {group.rows[0].work}", file=sys.stderr)
         rows += comparisons.measure(group, quick)
+    if only is not None:
+        return {"steps": rows, "processes": []}
     print("how the cost grows", file=sys.stderr)
     growth = scaling.measure(quick)
     print("whole processes", file=sys.stderr)

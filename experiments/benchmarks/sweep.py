@@ -1,10 +1,12 @@
 """What a sweep costs as one program, and one job after another.
 
-    python experiments/benchmarks/sweep.py [--quick] [--json FILE]
+    python experiments/benchmarks/sweep.py [--quick] [--only TEXT] [--json FILE]
 
 Times whole commands from shell to exit, and epochs of lanes against epochs of single runs; and
 measures the memory of large sweeps. With --json it writes FILE, and beside it SWEEP.md and
 sweep.png. --quick measures one round, with fewer jobs and with nothing compiled before.
+--only measures the epochs of networks of which TEXT is a part of the name, prints them, and leaves
+the rest out.
 """
 
 from __future__ import annotations
@@ -29,10 +31,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="one round, fewer jobs")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there")
+    parser.add_argument("--only", metavar="TEXT", help="epochs of networks with TEXT in their name")
     arguments = parser.parse_args()
+    if arguments.only is not None and arguments.json:
+        parser.error("--only prints what it measures; leave --json out, which writes all results")
     if arguments.json and not arguments.json.absolute().parent.is_dir():
         parser.error(f"--json: the folder of {arguments.json} does not exist; make it first")
-    results = measure(arguments.quick)
+    results = measure(arguments.quick, arguments.only)
     sweep_report.show(results)
     if arguments.json:
         arguments.json.write_text(json.dumps(results, indent=1) + "\n")
@@ -41,9 +46,11 @@ def main() -> int:
     return 0
 
 
-def measure(quick: bool) -> dict[str, Any]:
-    """All results, as the JSON file holds them."""
+def measure(quick: bool, only: str | None = None) -> dict[str, Any]:
+    """All results, as the JSON file holds them; or some epochs, and nothing else."""
     lanes.use_all_cores()
+    if only is not None:
+        return {"commands": [], "epochs": lanes.measure(quick, only), "memory": []}
     return {
         "date": datetime.date.today().isoformat(),
         "quick": quick,

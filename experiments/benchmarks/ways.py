@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import convolutions
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -26,6 +27,9 @@ from bpframe.training.epoch import epochs, train_epoch
 from bpframe.training.precision import precision
 
 Gradient = list[np.ndarray]  # w and b of each layer after the input, w as (n_out, n_in)
+
+READ_OFF_ETA = 30.0
+"""For the step off which a gradient is read, so that the weights do not swallow its digits."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,7 +139,7 @@ def _of_bpframe(task: Task, make: Callable[..., _Program]) -> Way:
     def gradient() -> Gradient:
         # The penalty is divided by the number of images, so it is made smaller with them.
         strength = task.strength * task.m / task.images
-        one = dataclasses.replace(task, images=task.m, strength=strength)
+        one = dataclasses.replace(task, images=task.m, strength=strength, eta=READ_OFF_ETA)
         experiment = bpframe.compose(one.overrides())
         with precision(task.dtype):
             examples = devices.to_device(mnist().train.first(task.m), task.dtype)
@@ -143,18 +147,39 @@ def _of_bpframe(task: Task, make: Callable[..., _Program]) -> Way:
             step = make(experiment, before, examples)
             after = step.epoch(before, np.arange(task.m, dtype=np.int32))
             pairs = zip(jax.tree.leaves(before.params), jax.tree.leaves(after.params), strict=True)
-            return [np.asarray((old - new) / task.eta, np.float32) for old, new in pairs]
+            return [np.asarray((old - new) / READ_OFF_ETA, np.float32) for old, new in pairs]
 
     return Way(epoch, gradient, program.compile_s)
 
 
 def scan_over_grad(task: Task) -> Way:
     """`jax.lax.scan` over `jax.grad`, the order shuffled on the device, the state donated."""
-    data = images()
-    x, y = jnp.asarray(data.x[: task.images]), jnp.asarray(data.y[: task.images])
+    _only(task, maps=())
     params = [(jnp.asarray(w.T), jnp.asarray(b)) for w, b in initial_params(task)]
-    first = [(np.asarray(w), np.asarray(b)) for w, b in params]
-    loss = _loss(task)
+
+    def as_ours(params: Any) -> Gradient:
+        return [np.asarray(leaf) for w, b in params for leaf in (w.T, b)]
+
+    return _scanned(task, _loss(task), params, images().x, as_ours)
+
+
+def scan_over_grad_of_images(task: Task, layout: convolutions.Layout) -> Way:
+    """The same for convolutions, in one of the layouts of their images."""
+    params = convolutions.params(initial_params(task), layout)
+    shaped = convolutions.images(images().x, layout)
+    loss = convolutions.loss(task, layout)
+    return _scanned(task, loss, params, shaped, lambda found: convolutions.as_ours(found, layout))
+
+
+def _scanned(
+    task: Task,
+    loss: Callable[[Any, Any, Any], jax.Array],
+    params: Any,
+    all_images: np.ndarray,
+    as_ours: Callable[[Any], Gradient],
+) -> Way:
+    x, y = jnp.asarray(all_images[: task.images]), jnp.asarray(images().y[: task.images])
+    first = jax.tree.map(np.asarray, params)
 
     @functools.partial(jax.jit, donate_argnums=0)
     def program(params: Any, key: jax.Array, x: jax.Array, y: jax.Array) -> Any:
@@ -177,8 +202,7 @@ def scan_over_grad(task: Task) -> Way:
         params = jax.block_until_ready(compiled(params, shuffle, x, y))
 
     def gradient() -> Gradient:
-        found = jax.grad(loss)(first, x[: task.m], y[: task.m])
-        return [np.asarray(leaf) for w, b in found for leaf in (w.T, b)]
+        return as_ours(jax.grad(loss)(first, x[: task.m], y[: task.m]))
 
     return Way(epoch, gradient, compile_s)
 
@@ -263,29 +287,39 @@ def numpy_loop(task: Task) -> Way:
     return Way(epoch, gradient)
 
 
-def pytorch_eager(task: Task) -> Way:
+def pytorch_eager(task: Task, channels_last: bool = False) -> Way:
     """torch.nn and torch.optim.SGD, one mini-batch after another, on the GPU if there is one."""
     import torch  # pyright: ignore[reportMissingImports]  (an extra)
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    memory_format = torch.channels_last if channels_last else torch.contiguous_format
     data = images()
-    x = torch.from_numpy(data.x[: task.images]).to(device)
+    shaped = data.x.reshape(-1, 1, 28, 28) if task.maps else data.x
+    x = torch.from_numpy(shaped[: task.images]).to(device, memory_format=memory_format)
     y = torch.from_numpy(data.y[: task.images]).to(device)
     labels = torch.from_numpy(data.labels[: task.images]).to(device)
     activations = {"sigmoid": torch.nn.Sigmoid, "relu": torch.nn.ReLU}
 
     def fresh() -> torch.nn.Sequential:
         parts: list[torch.nn.Module] = []
-        starts = initial_params(task)
+        starts = convolutions.channels_first(initial_params(task))
         for index, (w, b) in enumerate(starts):
-            linear = torch.nn.Linear(w.shape[1], w.shape[0])
+            if w.ndim == 4:
+                layer = torch.nn.Conv2d(w.shape[1], w.shape[0], w.shape[2])
+            else:
+                layer = torch.nn.Linear(w.shape[1], w.shape[0])
             with torch.no_grad():
-                linear.weight.copy_(torch.from_numpy(w))
-                linear.bias.copy_(torch.from_numpy(b))
-            parts.append(linear)
+                layer.weight.copy_(torch.from_numpy(w))
+                layer.bias.copy_(torch.from_numpy(b))  # pyright: ignore[reportOptionalMemberAccess]
+            parts.append(layer)
             if index < len(starts) - 1:
                 parts.append(activations[task.activation]())
-        return torch.nn.Sequential(*parts).to(device)
+            if w.ndim == 4:
+                parts.append(torch.nn.MaxPool2d(2))
+                if index == len(task.maps) - 1:
+                    parts.append(torch.nn.Flatten())
+        model = torch.nn.Sequential(*parts).to(device)
+        return model.to(memory_format=memory_format)  # pyright: ignore[reportCallIssue]
 
     def loss(z: torch.Tensor, rows: Any) -> torch.Tensor:
         if task.cost == "quadratic":
@@ -310,7 +344,9 @@ def pytorch_eager(task: Task) -> Way:
     def gradient() -> Gradient:
         other = fresh()
         loss(other(x[: task.m]), slice(0, task.m)).backward()
-        return [p.grad.cpu().numpy() for p in other.parameters() if p.grad is not None]
+        found = [p.grad.cpu().numpy() for p in other.parameters() if p.grad is not None]
+        pairs = zip(found[::2], found[1::2], strict=True)
+        return convolutions.rows_first(list(pairs))
 
     return Way(epoch, gradient)
 
@@ -405,9 +441,14 @@ WAYS: dict[str, Callable[[Task], Way]] = {
     "bpframe, watched": watched_way,
     "bpframe, evaluate_train": evaluated_way,
     "lax.scan over jax.grad": scan_over_grad,
+    **{
+        f"scan over grad, {layout}": functools.partial(scan_over_grad_of_images, layout=layout)
+        for layout in convolutions.LAYOUTS
+    },
     "NumPy over the mini-batch": numpy_loop,
     "optax step in a loop": optax_loop,
     "PyTorch eager": pytorch_eager,
+    "PyTorch, channels last": functools.partial(pytorch_eager, channels_last=True),
     "scikit-learn": scikit_learn,
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,6 +90,42 @@ def test_ways_compute_the_same_gradient(modules: Any) -> None:
         way = ways.prepare(name, small)
         comparisons._check_gradient(name, way.gradient(), ours)
         way.epoch()
+
+
+@pytest.mark.slow
+def test_ways_compute_the_same_gradient_of_convolutions(modules: Any) -> None:
+    """Slow: every way compiles an epoch of its own."""
+    comparisons, _, _, ways = modules
+    task = dataclasses.replace(comparisons.CONVOLUTIONS, images=20)
+    ours = ways.prepare("bpframe", task).gradient()
+    assert [leaf.shape for leaf in ours[:3]] == [(20, 5, 5, 1), (20,), (40, 5, 5, 20)]
+    peers = ["scan over grad, NCHW", "scan over grad, NHWC"]
+    if importlib.util.find_spec("torch"):
+        peers += ["PyTorch eager", "PyTorch, channels last"]
+    for name in peers:
+        way = ways.prepare(name, task)
+        comparisons._check_gradient(name, way.gradient(), ours)
+        way.epoch()
+
+
+@pytest.mark.slow
+def test_repeated_layers_are_timed_against_the_same_written_out(modules: Any) -> None:
+    """Slow: compiles both."""
+    comparisons, report, _, _ = modules
+    written = dataclasses.replace(comparisons.MANY, hidden=(20,) * 3, images=64)
+    repeated = dataclasses.replace(written, repeated=True)
+    assert (written.name, repeated.name) == (
+        "784-20-20-20-10, m 32",
+        "784-20-repeat(20, 2)-10, m 32",
+    )
+    sides = [comparisons.Side("bpframe", task) for task in (repeated, written)]
+    row = comparisons.Row(repeated.name, "written out", *sides, 1.1)
+    (step,) = comparisons.measure(comparisons.Group((row,), 1), quick=True)
+    (compiled,) = comparisons.measure(comparisons.Group((row,), 1, compiling=True), quick=True)
+    assert step["ratio"] > 0
+    assert compiled["us_per_step"] is None
+    assert compiled["ratio"] == compiled["compile_s"] / compiled["peer_compile_s"]
+    assert report._step(compiled)[2:4] == ["", ""]
 
 
 def test_another_gradient_stops_the_benchmark(modules: Any) -> None:

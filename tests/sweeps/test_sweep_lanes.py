@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
+from oracles import numpy_step
 from safetensors.numpy import load_file
 from test_cli import environment
 
@@ -30,7 +31,9 @@ from bpframe.sweeps.lanes.halving import Halving
 from bpframe.sweeps.lanes.programs import layout
 from bpframe.sweeps.rows import Row
 from bpframe.sweeps.session import Command, SweepTask
+from bpframe.training import initial_state, loading
 from bpframe.training.orders import epoch_order
+from bpframe.training.precision import precision
 
 pytestmark = pytest.mark.optimised
 
@@ -182,6 +185,30 @@ def steered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swept]:
 @pytest.mark.parametrize("num", range(len(LANES)))
 def test_a_lane_is_what_its_run_would_be_alone(steered: Swept, tmp_path: Path, num: int) -> None:
     assert_as_alone(steered, num, tmp_path / "alone")
+
+
+def test_lanes_are_gradient_descent_in_numpy(tmp_path: Path) -> None:
+    """25 examples in mini-batches of 10: the last has 5."""
+    static = (*SMALL, "training.dtype=float64", "cost=quadratic")
+    etas = (0.5, 3.0, 1.25)
+    jobs = [[f"optimiser.eta={eta}", f"seed={seed}"] for seed, eta in enumerate(etas)]
+    swept = sweep(tmp_path, static, *jobs)
+    for num, eta in enumerate(etas):
+        experiment = bpframe.compose(swept.overrides[num])
+        with precision("float64"):
+            params: Any = initial_state.initial_state(experiment).params
+        train = loading.load(experiment).train
+        x = train.x.reshape(len(train), -1) * float(train.scale)
+        y = np.eye(10)[train.y]
+        for epoch in range(1, 4):
+            order = epoch_order(experiment, epoch, len(train))
+            for start in range(0, len(train), 10):
+                rows = order[start : start + 10]
+                params = numpy_step(["sigmoid"] * 2, "quadratic", params, x[rows], y[rows], eta)
+        found = swept.params(num)
+        for number, (w, b) in enumerate(params, start=2):
+            np.testing.assert_allclose(found[f"layer_{number}.w"], w, rtol=0, atol=1e-11)
+            np.testing.assert_allclose(found[f"layer_{number}.b"], b, rtol=0, atol=1e-11)
 
 
 def test_lanes_stop_each_in_its_own_epoch(steered: Swept) -> None:

@@ -150,33 +150,36 @@ class Repeat(Layer):
     def carry(self, params: Stacked, a_prev: Array, kept: Any, delta: Array) -> Array:
         """Through all repetitions, the last first."""
         del a_prev
-        return self._back(params, kept, delta)[0]
+
+        def once(error: Array, own: tuple[Inner, Any]) -> tuple[Array, None]:
+            return _back(self.layers, *own, error)[0], None
+
+        return jax.lax.scan(once, delta, (params.blocks, kept), reverse=True)[0]
 
     def gradient(self, params: Stacked, a_prev: Array, kept: Any, delta: Array) -> Stacked:
         """The gradients of the inner layers in each repetition."""
         del a_prev
-        _, deltas = jax.vmap(self._back, in_axes=(None, 0, 0))(params, kept, delta)
-        by_repetition = jax.tree.map(lambda part: part.swapaxes(0, 1), (kept, deltas))
-        return Stacked(
-            jax.lax.map(
-                lambda own: _gradients(self.layers, own[0], *own[1]),
-                (params.blocks, by_repetition),
-            )
-        )
+
+        def once(error: Array, own: tuple[Inner, Any]) -> tuple[Array, Inner]:
+            params, kept = own
+            back = jax.vmap(_back, in_axes=(None, None, 0, 0))
+            error, deltas = back(self.layers, params, kept, error)
+            return error, _gradients(self.layers, params, kept, deltas)
+
+        by_repetition = jax.tree.map(lambda part: part.swapaxes(0, 1), kept)
+        return Stacked(jax.lax.scan(once, delta, (params.blocks, by_repetition), reverse=True)[1])
 
     def inner_deltas(
         self, params: Stacked, a_prev: Array, kept: Any, delta: Array
     ) -> dict[str, Array]:
         """Those of the inner layers, by their index, each with a leading axis `count`."""
         del a_prev
-        deltas = self._back(params, kept, delta)[1]
-        return jax.vmap(lambda *own: _by_index(self.layers, *own))(params.blocks, kept, deltas)
 
-    def _back(self, params: Stacked, kept: Any, error: Array) -> tuple[Array, Any]:
-        def once(error: Array, own: tuple[Inner, Any]) -> tuple[Array, Any]:
-            return _back(self.layers, *own, error)
+        def once(error: Array, own: tuple[Inner, Any]) -> tuple[Array, dict[str, Array]]:
+            error, deltas = _back(self.layers, *own, error)
+            return error, _by_index(self.layers, *own, deltas)
 
-        return jax.lax.scan(once, error, (params.blocks, kept), reverse=True)
+        return jax.lax.scan(once, delta, (params.blocks, kept), reverse=True)[1]
 
 
 def _shapes(layers: Layers, shape: Shape) -> Iterator[Shape]:

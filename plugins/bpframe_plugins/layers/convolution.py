@@ -78,14 +78,21 @@ class Convolution(Layer):
         return self._windows(a_prev) @ _matrix(params.w).T + params.b[None, None], None
 
     def carry(self, params: Params, a_prev: Array, kept: None, delta: Array) -> Array:
-        """The windows' parts of the error, each added where its window was."""
+        """One product of the windows of delta in each row, and its rows added where they belong."""
         del kept
         rows, columns, channels = a_prev.shape
         before, after = self._margin
-        parts = (delta @ _matrix(params.w)).reshape(*delta.shape[:2], self.size**2, channels)
-        padded = (rows + before + after, columns + before + after, channels)
-        image = windows.folded(parts, padded, self.size, self.stride)
-        return image[before : before + rows, before : before + columns]
+        edge = self.size - 1
+        wide = windows.spread(delta, 1, edge, columns + before + after + 2 * edge, self.stride)
+        seen = windows.beside(wide, self.size)
+        flipped = params.w[:, :, ::-1].transpose(2, 0, 1, 3).reshape(-1, self.size * channels)
+        parts = seen @ flipped
+        parts = parts.reshape(*seen.shape[:2], self.size, channels)
+        image = windows.below(parts, rows + before + after, self.stride)
+        # Without it XLA computes an entry again wherever max-pooling reads it.
+        return jax.lax.optimization_barrier(
+            image[before : before + rows, before : before + columns]
+        )
 
     def gradient(self, params: Params, a_prev: Array, kept: None, delta: Array) -> Params:
         """Sums over examples and windows: one matrix product for w."""
@@ -115,8 +122,7 @@ class Convolution(Layer):
         margin = self._margin
         if any(margin):
             image = jnp.pad(image, (margin, margin, (0, 0)))
-        found = windows.unfolded(image, self.size, self.stride)
-        return found.reshape(*found.shape[:2], -1)
+        return windows.unfolded(image, self.size, self.stride)
 
 
 def _matrix(w: Array) -> Array:

@@ -51,16 +51,20 @@ class MaxPooling(_Pooling):
     def forward(self, params: Any, a_prev: Array, key: Array | None) -> tuple[Array, Array]:
         """The largest of each window, and its place there."""
         del params, key
-        seen = windows.unfolded(a_prev, self.size, self._stride)
-        return jnp.max(seen, axis=2), jnp.argmax(seen, axis=2).astype(jnp.int32)
+        z, *others = windows.places(a_prev, self.size, self._stride)
+        place = jnp.zeros(z.shape, jnp.int32)
+        for number, a in enumerate(others, start=1):
+            place = jnp.where(a > z, number, place)
+            z = jnp.maximum(z, a)
+        return z, place
 
     def carry(self, params: Any, a_prev: Array, kept: Array, delta: Array) -> Array:
         """The error goes to the largest."""
         del params
-        places = jnp.arange(self.size**2, dtype=kept.dtype)[None, None, :, None]
-        is_largest = places == kept[:, :, None]
-        parts = jnp.where(is_largest, delta[:, :, None], jnp.zeros((), delta.dtype))
-        return windows.folded(parts, a_prev.shape, self.size, self._stride)
+        places = jnp.arange(self.size**2, dtype=jnp.int32).reshape(self.size, self.size)
+        is_largest = kept[:, :, None, None] == places[None, None, :, :, None]
+        parts = jnp.where(is_largest, delta[:, :, None, None], jnp.zeros((), delta.dtype))
+        return windows.folded(parts, a_prev.shape, self._stride)
 
 
 class AveragePooling(_Pooling):
@@ -72,11 +76,13 @@ class AveragePooling(_Pooling):
     def forward(self, params: Any, a_prev: Array, key: Array | None) -> tuple[Array, None]:
         """The mean of each window."""
         del params, key
-        return jnp.mean(windows.unfolded(a_prev, self.size, self._stride), axis=2), None
+        first, *others = windows.places(a_prev, self.size, self._stride)
+        return sum(others, start=first) / self.size**2, None
 
     def carry(self, params: Any, a_prev: Array, kept: None, delta: Array) -> Array:
         """The error is spread evenly."""
         del params, kept
-        area = self.size**2
-        parts = jnp.broadcast_to(delta[:, :, None] / area, (*delta.shape[:2], area, delta.shape[2]))
-        return windows.folded(parts, a_prev.shape, self.size, self._stride)
+        down, across, channels = delta.shape
+        share = delta[:, :, None, None] / self.size**2
+        parts = jnp.broadcast_to(share, (down, across, self.size, self.size, channels))
+        return windows.folded(parts, a_prev.shape, self._stride)
