@@ -38,6 +38,14 @@ def composed(name: str) -> bpframe.Experiment:
     return bpframe.compose(["+experiment=nielsen_chapter_6", f"nielsen_chapter_6={name}"])
 
 
+def parameters(experiment: bpframe.Experiment) -> int:
+    """How many weights and biases there are."""
+    initialiser = experiment.initialiser
+    assert isinstance(initialiser, bpframe.Initialiser)
+    drawn = jax.eval_shape(lambda key: experiment.network.init(initialiser, key), jax.random.key(0))
+    return sum(leaf.size for leaf in jax.tree.leaves(drawn))
+
+
 def read(folder: Path, name: str, **data: Any) -> Run:
     """A run of the network as its file describes it, with five epochs."""
     config: Mapping[str, Any] = {
@@ -56,15 +64,24 @@ def read(folder: Path, name: str, **data: Any) -> Run:
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_the_networks_are_those_of_the_book(name: str) -> None:
     experiment = composed(name)
+    assert parameters(experiment) == PARAMETERS[name]
+    assert experiment.network.n_out == 10
     initialiser = experiment.initialiser
     assert isinstance(initialiser, bpframe.Initialiser)
-    params = jax.eval_shape(
-        lambda key: experiment.network.init(initialiser, key), jax.random.key(0)
-    )
-    assert sum(leaf.size for leaf in jax.tree.leaves(params)) == PARAMETERS[name]
-    assert experiment.network.n_out == 10
     assert initialiser.variance(784, 100) == 1 / 100
     assert experiment.training.epochs == 60
+
+
+def test_two_layers_of_a_thousand_neurons_follow_dropout() -> None:
+    file = OmegaConf.load(CONF / "dropout.yaml")
+    layers = [
+        ",".join(f"{key}: {value}" for key, value in layer.items()) for layer in file.network.layers
+    ]
+    text = ",".join(f"{{{layer}}}" for layer in layers)
+    experiment = bpframe.compose(["data=mnist", "cost=log_likelihood", f"network.layers=[{text}]"])
+    dense = 640 * 1000 + 1000 + 1000 * 1000 + 1000 + 1000 * 10 + 10
+    assert parameters(experiment) == 20 * 26 + 40 * (20 * 25 + 1) + dense
+    assert file.training.epochs == study.NETS[-1].epochs == 40
 
 
 @pytest.mark.parametrize(("name", "eta", "strength"), [("dense", 0.1, 0), ("rectified", 0.03, 0.1)])

@@ -210,7 +210,8 @@ def test_sweeps_that_were_run_before_are_read_as_far_as_they_came(tmp_path: Path
     rows = []
     for num, epochs in enumerate((5, 0)):
         write_run(folder / str(num), {**CONFIG, "seed": 7}, status="interrupted")
-        rows.append({"num": num, "folder": str(num), "status": "interrupted", "epochs": epochs})
+        named = {"num": num, "folder": str(num), "error": None}
+        rows.append({**named, "status": "interrupted", "epochs": epochs})
     (folder / "results.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (tmp_path / "begun").mkdir()
     runs, seconds = sweeping.swept(tmp_path)
@@ -468,7 +469,8 @@ def test_sweeps_that_were_run_before_are_judged(main: Main, root: Path, capsys) 
     [found] = results.read(root / "results.json").values()
     assert (found.runs, found.seconds) == (1, 1.5)
     assert main("fake_near", "--read", str(root.parent / "elsewhere")) == 1
-    assert "holds no sweep that has ended" in capsys.readouterr().out
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "holds no sweep that has ended, nor do its subfolders" in shown
     with pytest.raises(SystemExit):
         main("--read", "a", "--runs", "b")
 
