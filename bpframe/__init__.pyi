@@ -6,6 +6,7 @@ from .contracts import Activation as Activation
 from .contracts import Cost as Cost
 from .contracts import Dataset as Dataset
 from .contracts import ElementwiseActivation as ElementwiseActivation
+from .contracts import Factors as Factors
 from .contracts import Formula as Formula
 from .contracts import InitialCondition as InitialCondition
 from .contracts import Initialiser as Initialiser

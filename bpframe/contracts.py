@@ -21,6 +21,7 @@ from jax import Array
 from bpframe.component import Component, hyperparameter
 from bpframe.data import Data
 from bpframe.errors import ExamplesError
+from bpframe.products import sum_of_products
 
 Shape: TypeAlias = tuple[int, ...]
 """The neurons of a layer: (n,), or (rows, columns, channels) of an image."""
@@ -57,6 +58,33 @@ class Trace(NamedTuple):
     z: tuple[Array, ...]
     a: tuple[Array, ...]
     kept: tuple[Any, ...]
+
+
+class Factors(NamedTuple):
+    """The Kronecker factors of a layer, for m examples: E[g g^T] is about A kron G.
+
+    g is an example's gradient as a matrix (neurons, fan-in + 1), whose last column is that of the
+    bias. With one example and one place it is exact.
+
+    Source: Martens and Grosse (2015); Grosse and Martens (2016), for layers that share weights.
+
+    Attributes:
+        a: A, (fan-in + 1, fan-in + 1): the mean over examples of the sum over places of a~ a~^T,
+            where a~ is what a neuron looks at, and a 1.
+        g: G, (neurons, neurons): the mean over examples and places of delta delta^T.
+
+    """
+
+    a: Array
+    g: Array
+
+    @classmethod
+    def of(cls, a: Array, delta: Array) -> Factors:
+        """From what the neurons look at, (m, places, fan-in), and their deltas, (m, places, n)."""
+        m, places, _ = a.shape
+        a = jnp.concatenate([a, jnp.ones_like(a[..., :1])], axis=2).reshape(m * places, -1)
+        delta = delta.reshape(m * places, -1)
+        return cls(sum_of_products(a, a) / m, sum_of_products(delta, delta) / (m * places))
 
 
 class Formula(NamedTuple):
@@ -160,6 +188,13 @@ class Layer(Component, ABC):
             return sum((jnp.sum(part**2) for part in parts), start=jnp.zeros((), delta.dtype))
 
         return jax.vmap(one)(a_prev, kept, delta)
+
+    def factors(
+        self, params: LayerParams, a_prev: Array, kept: Any, delta: Array
+    ) -> Factors | None:
+        """The Kronecker factors of the layer's curvature; None, as here, where it has none."""
+        del params, a_prev, kept, delta
+        return None
 
     def inner_deltas(
         self, params: LayerParams, a_prev: Array, kept: Any, delta: Array

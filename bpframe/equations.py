@@ -32,6 +32,7 @@ from bpframe.component import hyperparameter
 from bpframe.contracts import (
     Activation,
     Cost,
+    Factors,
     Formula,
     Initialiser,
     Layer,
@@ -99,6 +100,11 @@ class Dense(Layer):
         del params, kept
         squares = (jnp.sum(part.reshape(len(part), -1) ** 2, axis=1) for part in (delta, a_prev))
         return next(squares) * (next(squares) + 1)
+
+    def factors(self, params: Params, a_prev: Array, kept: None, delta: Array) -> Factors:
+        """A and G of one place. Source: Martens and Grosse (2015), equation 1."""
+        del params, kept
+        return Factors.of(a_prev.reshape(len(a_prev), 1, -1), delta[:, None])
 
 
 class Unpaired(OutputPair):

@@ -43,6 +43,7 @@ def fields(component: type[Any]) -> list[Field]:
         default: Any = field.default
         if field.default_factory is not dataclasses.MISSING:
             default = field.default_factory()
+        default = field.metadata.get("named") or default
         is_required = default is dataclasses.MISSING
         found.append(
             Field(

@@ -73,7 +73,7 @@ def named(node: Any, kind: str, path: str, registry: Registry) -> tuple[str, Any
     given = OmegaConf.create({"name": node}) if isinstance(node, str) else node
     if not isinstance(given, DictConfig) or "name" not in given:
         raise ConfigError(
-            f"{path}: {node!r} is not {'an' if kind == 'activation' else 'a'} {kind}; give a name, "
+            f"{path}: {node!r} is not {'an' if kind[0] in 'ao' else 'a'} {kind}; give a name, "
             "or {name: NAME, field: value}"
         )
     name = str(given["name"])

@@ -59,7 +59,7 @@ def _config(experiment: Experiment, registry: Registry) -> dict[str, Any]:
     """The config that `assembly.assemble` makes this experiment of."""
     parts = {group: getattr(experiment, group) for group in schemas.GROUPS}
     parts["cost"] = experiment.cost.cost_function
-    training = _fields(experiment.training, "", registry)
+    training = _fields(experiment.training)
     shared_order = training.pop("shared_order")
     config = {
         "seed": int(experiment.seed),
@@ -93,16 +93,15 @@ def _node(part: Component, kind: str, registry: Registry) -> dict[str, Any]:
             f"no configuration describes the experiment: {type(part).__name__} is offered by no "
             f"plugin as {kind}"
         )
-    return {"name": name, **_fields(part, kind, registry)}
+    fields = _fields(part)
+    for field in dataclasses.fields(part):
+        if field.metadata.get("named"):  # of the same kind, as an optimiser in an optimiser
+            fields[field.name] = _node(getattr(part, field.name), kind, registry)
+    return {"name": name, **fields}
 
 
-def _fields(part: Component, kind: str, registry: Registry) -> dict[str, Any]:
-    """Its fields; a component in it is of the same kind, as an optimiser in an optimiser."""
-    found = {field.name: getattr(part, field.name) for field in dataclasses.fields(part)}
-    return {
-        name: _node(value, kind, registry) if isinstance(value, Component) else _plain(value)
-        for name, value in found.items()
-    }
+def _fields(part: Component) -> dict[str, Any]:
+    return {field.name: _plain(getattr(part, field.name)) for field in dataclasses.fields(part)}
 
 
 def _plain(value: Any) -> Any:

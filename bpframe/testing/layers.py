@@ -156,6 +156,61 @@ def squares_the_norms(subject: Subject) -> None:
             expect_trees_close(found, expected, problem, given=place.given, rtol=1e-10, atol=1e-12)
 
 
+def factors_the_curvature(subject: Subject) -> None:
+    """Factors gives a symmetric A and G with no negative direction, as large as the parameters."""
+    for layer in subject.instances:
+        for place in places(layer):
+            found = _factors(place)
+            if found is None:
+                continue
+            n = sum(leaf.size for leaf in jax.tree.leaves(place.params))
+            sizes = tuple(len(factor) for factor in found)
+            expect(
+                sizes[0] * sizes[1] == n,
+                "A and G are not as large as the parameters",
+                given=place.given,
+                found=f"{sizes[0]} and {sizes[1]}",
+                expected=f"a product of {n}",
+                method="factors",
+            )
+            for name, factor in zip("AG", found, strict=True):
+                symmetric = np.asarray(factor + factor.T) / 2
+                expect_trees_close(factor, symmetric, f"{name} is not symmetric", given=place.given)
+                least = np.linalg.eigvalsh(symmetric).min()
+                expect(
+                    least > -1e-9 * (1 + np.abs(symmetric).max()),
+                    f"{name} has a negative eigenvalue",
+                    given=place.given,
+                    found=least,
+                    expected="at least 0",
+                    method="factors",
+                )
+
+
+def is_exact_for_one_example(subject: Subject) -> None:
+    """Where neurons have one place each, one example's A kron G is g g^T of its gradient."""
+    for layer in subject.instances:
+        for place in places(layer):
+            found = _factors(place, 1)
+            if found is None or len(layer.shape(place.shape_prev)) > 1:
+                continue
+            (_, kept), params = place.forward(place.a_prev[:1]), place.params
+            gradient = layer.gradient(params, place.a_prev[:1], kept, place.delta[:1])
+            whole = sum(float(jnp.sum(leaf**2)) for leaf in jax.tree.leaves(gradient))
+            expect_trees_close(
+                jnp.trace(found[0]) * jnp.trace(found[1]),
+                jnp.asarray(whole),
+                "for one example the trace of A kron G is not |g|^2",
+                given=place.given,
+            )
+
+
+def _factors(place: Place, m: int = M) -> Any:
+    a_prev, delta = place.a_prev[:m], place.delta[:m]
+    kept = place.forward(a_prev)[1]
+    return place.layer.factors(place.params, a_prev, kept, delta)
+
+
 def forms_no_gradient_of_one_example(subject: Subject) -> None:
     """In `gradient` no array holds a matrix of weights for each of the m examples."""
     m = 7
@@ -212,6 +267,8 @@ CHECKS = (
     Check("carry equals autodiff", carries_as_autodiff, "carry"),
     Check("gradient equals autodiff", sums_the_gradients, "gradient"),
     Check("squared norms", squares_the_norms, "squared_norms"),
+    Check("factors are sound", factors_the_curvature, "factors"),
+    Check("factors of one example", is_exact_for_one_example, "factors"),
     Check("no gradient of one example", forms_no_gradient_of_one_example, "gradient"),
     Check("evaluation is the mean over keys", evaluates_the_mean, "forward"),
     *components.COMPILED,

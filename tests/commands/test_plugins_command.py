@@ -136,7 +136,7 @@ def test_json_has_every_component_with_its_fields(main: Main, registry: Registry
         for field, described in zip(dataclasses.fields(cls), component["fields"], strict=True):
             required = field.default is dataclasses.MISSING
             assert described["is_required"] == required
-            default = None if required else field.default
+            default = field.metadata.get("named") or (None if required else field.default)
             assert described["default"] == json.loads(json.dumps(default))
             assert described["type"]
             bounds, choices = field.metadata.get("bounds", {}), field.metadata.get("choices", ())

@@ -269,7 +269,22 @@ TWICE = (
 # Each case: overrides, and what the message must hold.
 BAD: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
     # unknown names, with the known ones and a suggestion
-    (("optimiser=sdg",), ("optimiser: unknown 'sdg'", "did you mean 'sgd'?", "adam, adamw, lion")),
+    (
+        ("optimiser=sdg",),
+        ("optimiser: unknown 'sdg'", "did you mean 'sgd'?", "adam, adamw, clip_by_global_norm"),
+    ),
+    (("optimiser=max_norm", "optimiser.inner=adm"), ("optimiser.inner: unknown 'adm'", "'adam'")),
+    (
+        ("optimiser=max_norm", "optimiser.inner.etta=1"),
+        ("optimiser.inner.etta: unknown 'etta'", "did you mean 'eta'?"),
+    ),
+    (
+        ("optimiser=max_norm", "optimiser.inner={name: adam, beta1: 2}"),
+        ("optimiser.inner.beta1: 2.0 is out of range",),
+    ),
+    (("optimiser=max_norm", "optimiser.inner=3"), ("optimiser.inner: 3 is not an optimiser",)),
+    (("optimiser=max_norm", "optimiser.eta=3"), ("optimiser.eta: unknown 'eta'",)),
+    (("aggregation=clipped", "aggregation.norm=0"), ("aggregation.norm: 0.0 is out of range",)),
     (("data=minst",), ("data: unknown 'minst'", "did you mean 'mnist'?", "digits")),
     (("cost=cros_entropy",), ("cost: unknown", "did you mean 'cross_entropy'?", "quadratic")),
     (("initialiser=xavier",), ("initialiser: unknown 'xavier'", "xavier_uniform")),
@@ -286,7 +301,7 @@ BAD: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
     (("optimiser.mu=0.5",), ("optimiser.mu: unknown 'mu'", "known: eta")),
     (("network.actvation=relu",), ("network.actvation", "did you mean 'activation'?", "hidden")),
     (("training.epoch=3",), ("training.epoch: unknown", "did you mean 'epochs'?")),
-    (("batch_size=3",), ("batch_size: unknown", "known: checkpoint, cost")),
+    (("batch_size=3",), ("batch_size: unknown", "known: aggregation, checkpoint")),
     (("+network.dropout=0.5",), ("network.dropout: unknown 'dropout'", "known: activation")),
     (("+sweep.note=hi",), ("sweep.note: unknown 'note'", "known: direction")),
     (("+training.note=hi",), ("training.note: unknown 'note'",)),
@@ -294,7 +309,7 @@ BAD: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
     (("+checkpoint.note=hi",), ("checkpoint.note: unknown 'note'", "known: epochs, keep")),
     (("checkpoint.epochs=0",), ("checkpoint.epochs: 0 is out of range; allowed: >= 1",)),
     (("checkpoint.keep=0.5",), ("checkpoint.keep: ", "0.5")),
-    (("+foo=1",), ("foo: unknown 'foo'", "known: checkpoint, cost")),
+    (("+foo=1",), ("foo: unknown 'foo'", "known: aggregation, checkpoint")),
     (("+optimiser.foo=1",), ("optimiser.foo: unknown 'foo'", "known: eta")),
     (
         ("network.activation={name: leaky_relu, slop: 1}",),
@@ -551,3 +566,16 @@ def test_garbage_is_an_experiment_or_one_line(key: str, value: str) -> None:
         message = str(error)
     assert message.strip()
     assert len(message.splitlines()) == 1
+
+
+def test_an_optimiser_in_an_optimiser_is_chosen_by_name_with_its_fields() -> None:
+    def inner(*overrides: str) -> Any:
+        outer: Any = bpframe.compose(["optimiser=max_norm", *overrides]).optimiser
+        return outer.inner
+
+    adam = inner("optimiser.inner=adam")
+    assert (type(adam).__name__, adam.eta) == ("Adam", 0.001)
+    assert inner("optimiser.inner={name: adam, eta: 0.5}").eta == 0.5
+    assert inner("optimiser.inner.eta=0.25").eta == 0.25
+    nested = inner("optimiser.inner={name: clip_by_global_norm, inner: {name: momentum, mu: 0.5}}")
+    assert nested.inner.mu == 0.5

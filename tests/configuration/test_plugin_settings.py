@@ -29,7 +29,7 @@ class Mine(bpframe.Optimiser):
     def init(self, params):
         return ()
 
-    def update(self, gradient, state, params):
+    def update(self, gradient, state, params, step):
         return bpframe.gradient_descent_step(params, gradient, self.eta), state
 
 

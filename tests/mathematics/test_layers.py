@@ -124,7 +124,8 @@ def test_residual_and_repeat_are_their_layers_written_out() -> None:
     params = drawn(repeat, (4,))
     expected = a
     for number in range(3):
-        expected = made(jax.tree.map(lambda part, number=number: part[number], params), expected)
+        own = jax.tree.map(lambda part, number=number: part[number], params.blocks)
+        expected = made(own, expected)
     assert_close(z_of(repeat, params, a), expected, 1e-12)
 
 
@@ -420,3 +421,31 @@ def test_deltas_of_repeated_layers_are_those_of_the_layers_written_out() -> None
         np.testing.assert_allclose(
             np.asarray(by_repetition)[:, -1], metrics[f"{name}.steps.layer_3"], rtol=1e-6
         )
+
+
+@pytest.mark.parametrize("m", [1, 4])
+def test_factors_are_those_of_loops(m: int) -> None:
+    rng = np.random.default_rng(3)
+    layer = Convolution(3, 2, 1, "same", activation=LINEAR)
+    params = drawn(layer, (4, 5, 2))
+    a, delta = rng.normal(size=(m, 4, 5, 2)), rng.normal(size=(m, 4, 5, 3))
+    found = layer.factors(params, jnp.asarray(a), None, jnp.asarray(delta))
+    padded = np.pad(a, ((0, 0), (0, 1), (0, 1), (0, 0)))
+    seen = np.array([
+        [*padded[x, i : i + 2, j : j + 2].ravel(), 1.0]
+        for x, i, j in itertools.product(range(m), range(4), range(5))
+    ])  # fmt: skip
+    errors = delta.reshape(-1, 3)
+    assert_close(tuple(found), (seen.T @ seen / m, errors.T @ errors / (20 * m)), 1e-12)
+
+
+def test_factors_of_one_example_are_its_gradient_squared() -> None:
+    rng = np.random.default_rng(3)
+    layer = Dense(3, activation=LINEAR)
+    params = drawn(layer, (4,))
+    a, delta = jnp.asarray(rng.normal(size=(1, 4))), jnp.asarray(rng.normal(size=(1, 3)))
+    found = layer.factors(params, a, None, delta)
+    own = layer.gradient(params, a, None, delta)
+    g = np.concatenate([own.w, own.b[:, None]], axis=1).ravel(order="F")
+    assert_close(np.kron(found.a, found.g), np.outer(g, g), 1e-12)
+    assert MaxPooling(2, activation=LINEAR).factors((), a, None, delta) is None

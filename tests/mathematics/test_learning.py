@@ -20,7 +20,7 @@ from sound_learning import (
 )
 
 import bpframe
-from bpframe import Initialiser
+from bpframe import Initialiser, hookimpl
 from bpframe.learning import Aggregation, LearningRule, squared_norms
 from bpframe.plugin_host.host import load_registry
 from bpframe.testing.parameters import dense_network, shapes_of, some_params, some_step
@@ -192,6 +192,27 @@ def test_the_answer_decides_accuracy_and_cost() -> None:
     assert other.summary.test_cost == pytest.approx(0.5 * np.sum((a - y) ** 2, 1).mean(), rel=1e-5)
 
 
+class Offers:
+    BPFRAME_API_VERSION = 2
+
+    @hookimpl
+    def bpframe_aggregations(self) -> dict[str, Any]:
+        return {"robust": Robust}
+
+
+def test_a_run_follows_its_aggregation() -> None:
+    quick = ["training.epochs=1", "data.train_size=40", "aggregation=robust"]
+    nothing, all_of_it = (
+        bpframe.run(bpframe.compose([*quick, f"aggregation.most={most}"], plugins=[Offers()]))
+        for most in ("1e-9", "1e9")
+    )
+    plain = bpframe.run(bpframe.compose(quick[:2]))
+    np.testing.assert_allclose(all_of_it.history.train_cost, plain.history.train_cost, rtol=1e-6)
+    start = bpframe.compose(quick[:2])
+    drawn = initial_state.initial_state(start).params
+    jax.tree.map(np.testing.assert_array_equal, nothing.params, jax.device_get(drawn))
+
+
 def test_without_a_state_a_rule_draws_its_own() -> None:
     network, pair, params, x, y = batch()
     rule = REGISTRY.get("learning_rule", "feedback_alignment", "")()
@@ -202,13 +223,10 @@ def test_without_a_state_a_rule_draws_its_own() -> None:
 
 
 def test_layers_of_a_block_have_feedback_of_their_own() -> None:
-    whole = bpframe.compose(
-        [
-            "network.layers=[{n: 6, activation: tanh}, {name: repeat, count: 3, layers: ["
-            + 2 * "{n: 6, activation: tanh}, "
-            + "]}, {n: 10, activation: sigmoid}]"
-        ]
-    )
+    dense = "{n: 6, activation: tanh}"
+    block = f"{{name: repeat, count: 3, layers: [{dense}, {dense}]}}"
+    layers = f"network.layers=[{dense}, {block}, {{n: 10, activation: sigmoid}}]"
+    whole = bpframe.compose([layers])
     assert isinstance(whole.initialiser, Initialiser)
     params = whole.network.init(whole.initialiser, jax.random.key(1))
     rule = REGISTRY.get("learning_rule", "feedback_alignment", "")()

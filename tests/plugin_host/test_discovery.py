@@ -339,7 +339,7 @@ COMPONENTS = {
             def init(self, params):
                 return ()
 
-            def update(self, gradient, state, params):
+            def update(self, gradient, state, params, step):
                 return bpframe.gradient_descent_step(params, gradient, self.eta), state
 
         @bpframe.hookimpl

@@ -13,7 +13,7 @@ from bpframe_plugins.layers.normalisation import LayerNorm, Normalisation
 from bpframe_plugins.layers.pooling import AveragePooling, MaxPooling
 from jax import Array
 
-from bpframe import ConfigError, Dense, Params, Shape
+from bpframe import ConfigError, Dense, Factors, Params, Shape
 
 
 class NotTransposedOnSquares(Dense):
@@ -52,6 +52,22 @@ class ExampleByExample(Dense):
     def gradient(self, params: Params, a_prev: Array, kept: None, delta: Array) -> Params:
         flat = a_prev.reshape(len(a_prev), -1)
         return Params(jnp.sum(delta[:, :, None] * flat[:, None], axis=0), jnp.sum(delta, axis=0))
+
+
+class FactorsWithoutBias(Dense):
+    """A of the weights alone, and biases in no factor."""
+
+    def factors(self, params: Params, a_prev: Array, kept: None, delta: Array) -> Factors:
+        found = super().factors(params, a_prev, kept, delta)
+        return Factors(found.a[:-1, :-1], found.g)
+
+
+class FactorsTwiceTooLarge(Dense):
+    """delta is scaled for another cost."""
+
+    def factors(self, params: Params, a_prev: Array, kept: None, delta: Array) -> Factors:
+        found = super().factors(params, a_prev, kept, delta)
+        return Factors(found.a, 2 * found.g)
 
 
 class NormsWithoutBias(Dense):
@@ -234,6 +250,8 @@ LAYERS: dict[type[Any], str] = {
     MeanForSum: "gradient equals autodiff",
     ExampleByExample: "no gradient of one example",
     NormsWithoutBias: "squared norms",
+    FactorsWithoutBias: "factors are sound",
+    FactorsTwiceTooLarge: "factors of one example",
     AlwaysFloat32: "shapes and dtypes",
     NotFlipped: "carry equals autodiff",
     PaddedOnTheOtherSide: "carry equals autodiff",

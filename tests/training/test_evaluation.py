@@ -21,6 +21,7 @@ from bpframe import ConfigError, DivergenceError
 from bpframe.commands.explanation import explain
 from bpframe.training import devices, evaluation, initial_state, loading
 from bpframe.training.precision import precision
+from bpframe.training.step import Answering
 
 EVERY = "training.evaluate_every"
 START = "training.evaluate_start=true"
@@ -65,7 +66,7 @@ def test_epoch_0_is_what_there_is_before_training(tmp_path: Path) -> None:
         params = initial_state.initial_state(experiment).params
         examples = devices.to_device(experiment.data.load().train, "float32")
         n = jnp.float32(N_TRAIN)
-        totals = evaluation.evaluate(experiment, params, examples, n)
+        totals = evaluation.evaluate(experiment, Answering(params, ()), examples, n)
     assert result.history.train_cost[0] == pytest.approx(float(totals.cost), rel=1e-6)
     assert result.history.train_accuracy[0] == int(totals.correct) / N_TRAIN
     assert result.history.metrics["cost.train"][0] == pytest.approx(float(totals.cost), rel=1e-6)

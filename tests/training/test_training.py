@@ -23,7 +23,7 @@ from bpframe.training.devices import DeviceExamples
 from bpframe.training.epoch import BLOCK_BYTES, epochs, train_epoch
 from bpframe.training.orders import blocks
 from bpframe.training.precision import precision
-from bpframe.training.step import train_step
+from bpframe.training.step import answering, train_step
 
 pytestmark = pytest.mark.optimised
 
@@ -190,7 +190,7 @@ def test_the_same_programs_lower_for_other_devices(platform: str, dtype: str) ->
         n = np.float32(59)
         traced = (
             epochs.trace(experiment, state, examples, order[None], 1),
-            evaluation.evaluate.trace(experiment, state.params, examples, n),
+            evaluation.evaluate.trace(experiment, answering(experiment, state), examples, n),
         )
         for program in traced:
             here = program.lower(lowering_platforms=("cpu",)).as_text()

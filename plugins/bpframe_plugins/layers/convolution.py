@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from bpframe import (
+    Factors,
     Formula,
     Initialiser,
     Layer,
@@ -93,6 +94,14 @@ class Convolution(Layer):
         seen = jax.vmap(self._windows)(a_prev)
         w = sum_of_products(delta, seen.reshape(len(delta), -1))
         return Params(w.reshape(params.w.shape), sum_of_deltas(delta))
+
+    def factors(self, params: Params, a_prev: Array, kept: None, delta: Array) -> Factors:
+        """A and G over the windows. Source: Grosse and Martens (2016), equations 26 and 27."""
+        del params, kept
+        seen = jax.vmap(self._windows)(a_prev)
+        return Factors.of(
+            seen.reshape(len(seen), -1, seen.shape[-1]), delta.reshape(len(seen), -1, self.maps)
+        )
 
     @property
     def _margin(self) -> tuple[int, int]:
