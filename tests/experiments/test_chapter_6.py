@@ -70,6 +70,7 @@ def test_the_networks_are_those_of_the_book(name: str) -> None:
     assert isinstance(initialiser, bpframe.Initialiser)
     assert initialiser.variance(784, 100) == 1 / 100
     assert experiment.training.epochs == 60
+    assert not experiment.training.shuffle
 
 
 def test_two_layers_of_a_thousand_neurons_follow_dropout() -> None:
