@@ -1,9 +1,12 @@
 """Nielsen's book, reproduced: every study, its rows judged, and its figure.
 
-    python experiments/reproduce.py [NAME ...] [--quick] [--out FOLDER] [--runs FOLDER]
+    python experiments/reproduce.py [NAME ...] [--quick] [--out FOLDER]
+                                    [--runs FOLDER | --read FOLDER]
 
 Runs the sweeps of the studies (the folders here that have a study.py), all of them or those that
 are named, and writes RESULTS.md, results.json and the figures. What it does not run stays as it is.
+With --read nothing is run: the sweeps are read that stand in FOLDER/NAME or its subfolders, even if
+they are only a part of the study, or were interrupted.
 The exit status is 0 if every row agrees with the book, or disagrees for a reason that its study
 states.
 """
@@ -24,7 +27,8 @@ from reproduction.environment import Environment, environment
 from reproduction.estimate import book_loop_seconds
 from reproduction.output import Output
 from reproduction.results import Result
-from reproduction.study import Study
+from reproduction.runs import Runs
+from reproduction.study import NotRun, Row, Study
 
 from bpframe.errors import BpframeError, described
 
@@ -51,7 +55,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("names", nargs="*", metavar="NAME", help="a study; all if none is named")
     parser.add_argument("--quick", action="store_true", help="short runs, into a folder of its own")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where the results go")
-    parser.add_argument("--runs", type=Path, metavar="FOLDER", help="where the sweeps go")
+    sweeps = parser.add_mutually_exclusive_group()
+    sweeps.add_argument("--runs", type=Path, metavar="FOLDER", help="where the sweeps go")
+    sweeps.add_argument("--read", type=Path, metavar="FOLDER", help="where the sweeps are already")
     return parser
 
 
@@ -63,7 +69,7 @@ def _reproduce(arguments: argparse.Namespace, root: Path) -> int:
     default = root / "quick" if arguments.quick else root
     output = Output((arguments.out or default).resolve(), root.resolve())
     now = datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    sweeps = (arguments.runs or Path("outputs") / "reproduce" / now).absolute()
+    sweeps = arguments.read or arguments.runs or Path("outputs") / "reproduce" / now
     output.folder.mkdir(parents=True, exist_ok=True)  # before hours of training
     results = output.read()
     where = environment()
@@ -71,7 +77,8 @@ def _reproduce(arguments: argparse.Namespace, root: Path) -> int:
     for number, (name, study) in enumerate(catalogue.in_order(root, names), start=1):
         blank = _blank(name, study, arguments.quick, where)
         terminal.print(f"{number}/{len(names)}: {name}")
-        result = _attempted(blank, study, sweeps / name, output)
+        folder, run = sweeps.absolute() / name, arguments.read is None
+        result = _attempted(blank, study, folder, output, run=run)
         screen.show(terminal, result)
         ours.append(result)
         results[name] = result
@@ -94,12 +101,15 @@ def _blank(name: str, study: Study | BpframeError, quick: bool, where: Environme
     )
 
 
-def _attempted(blank: Result, study: Study | BpframeError, folder: Path, output: Output) -> Result:
+def _attempted(
+    blank: Result, study: Study | BpframeError, folder: Path, output: Output, *, run: bool
+) -> Result:
     """`blank` filled in, or with the reason why the study failed."""
     try:
         if isinstance(study, BpframeError):
             raise study
-        return _completed(blank, study, folder, output)
+        found = sweeping.sweep(study, folder, quick=blank.quick) if run else sweeping.swept(folder)
+        return _completed(blank, study, *found, output)
     except BpframeError as error:
         return dataclasses.replace(blank, error=str(error))
     except Exception as error:  # whatever the code of a study raises
@@ -107,15 +117,15 @@ def _attempted(blank: Result, study: Study | BpframeError, folder: Path, output:
         return dataclasses.replace(blank, error=described(error))
 
 
-def _completed(blank: Result, study: Study, folder: Path, output: Output) -> Result:
-    runs, seconds = sweeping.sweep(study, folder, quick=blank.quick)
-    rows = tuple(study.rows(runs, blank.quick))
+def _completed(blank: Result, study: Study, runs: Runs, seconds: float, output: Output) -> Result:
+    rows = study.rows(runs, blank.quick)
     figure = Figure(figsize=study.figsize, layout="constrained")
     study.draw(runs, figure)
     output.draw(study.name, figure)
     return dataclasses.replace(
         blank,
-        rows=rows,
+        rows=tuple(row for row in rows if isinstance(row, Row)),
+        not_run=tuple(row for row in rows if isinstance(row, NotRun)),
         runs=len(runs),
         seconds=seconds,
         book_loop_s=book_loop_seconds(runs, slice_s=0.1 if blank.quick else 0.5),

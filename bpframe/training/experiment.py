@@ -32,6 +32,7 @@ class Training(Component):
     With `evaluate_train` the whole training set is evaluated as well, after the epoch.
     A run is evaluated, recorded and steered every `evaluate_every` epochs, and after the last;
     with `evaluate_start` it is evaluated and recorded before the first as well, as epoch 0.
+    Without `shuffle` every epoch sees the examples in the order of the data set.
     """
 
     epochs: int = hyperparameter(default=30, ge=1)
@@ -41,6 +42,7 @@ class Training(Component):
     evaluate_every: int = hyperparameter(default=1, ge=1)
     evaluate_start: bool = False
     device: str = hyperparameter(default="auto", choices=DEVICES)
+    shuffle: bool = True
     shared_order: bool = False
 
     def m(self, n: int) -> int:

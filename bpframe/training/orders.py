@@ -11,8 +11,11 @@ from bpframe.training.experiment import Experiment
 def epoch_order(experiment: Experiment, epoch: int, n: int) -> np.ndarray:
     """The order in which the n training examples are seen in an epoch, counted from 1.
 
-    It is drawn with the experiment's seed, or with seed 0 if its order is shared.
+    It is drawn with the experiment's seed, or with seed 0 if its order is shared; without shuffling
+    it is that of the data set.
     """
+    if not experiment.training.shuffle:
+        return np.arange(n, dtype=np.int32)
     seed = 0 if experiment.training.shared_order else experiment.seed
     return np.random.default_rng([seed, epoch]).permutation(n).astype(np.int32)
 

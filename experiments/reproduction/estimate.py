@@ -18,12 +18,16 @@ from reproduction.book_loop import (
 from reproduction.runs import Run, Runs
 
 
-def book_loop_seconds(runs: Runs, *, slice_s: float = 0.5) -> float:
+def book_loop_seconds(runs: Runs, *, slice_s: float = 0.5) -> float | None:
     """Seconds for the training of all runs, one after another, evaluation left out.
+
+    None if there is a layer that is not fully connected, which the loop of chapter 2 does not have.
 
     The time of an example is measured for each network and mini-batch, with sigmoid neurons
     whatever the run has, and with the delta^L of the cross-entropy for any cost but the quadratic.
     """
+    if not all(map(is_dense, runs)):
+        return None
     sizes_of_data: dict[str, int] = {}
     speeds: dict[tuple[tuple[int, ...], int, Delta], float] = {}
     total = 0.0
@@ -41,6 +45,12 @@ def book_loop_seconds(runs: Runs, *, slice_s: float = 0.5) -> float:
             speeds[key] = seconds_per_example(*key, slice_s=slice_s)
         total += epochs(run) * n * speeds[key]
     return total
+
+
+def is_dense(run: Run) -> bool:
+    """Whether all of its layers are fully connected."""
+    [layers] = run.settings("network.layers") or [None]
+    return all(layer.get("name", "dense") == "dense" for layer in layers or ())
 
 
 def epochs(run: Run) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from reproduction import wording
 from reproduction.results import Result, Results
-from reproduction.study import Row
+from reproduction.study import NotRun, Row
 
 OVERVIEW = ("study", "rows agreeing", "seconds", "the book's loop, s", "ratio")
 ROWS = ("quantity", "the book, or theory", "ours", "rule", "verdict")
@@ -21,7 +21,9 @@ TIMES = """\
 evaluating and writing. *The book's loop* is an estimate of the same training example by example in
 NumPy and float64, as chapter 2 has it, evaluation left out: epochs x training examples x the time
 of an example, which was measured for each size of network and mini-batch on a slice, with sigmoid
-neurons whatever the study has. *Ratio* is the one divided by the other."""
+neurons whatever the study has. *Ratio* is the one divided by the other. A study of convolutions has
+no such estimate, and is left out of the times together; where its sweeps were run before, one by
+one, its seconds are those of training alone."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,15 +76,18 @@ def _overview(results: list[Result]) -> list[str]:
         if result.error is not None:
             lines.append([name, "failed", "", "", ""])
             continue
-        agreeing = f"{result.agreeing} of {len(result.rows)}"
+        not_run = f", {len(result.not_run)} not run" if result.not_run else ""
+        agreeing = f"{result.agreeing} of {len(result.rows)}{not_run}"
         lines.append([name, agreeing, *_times(result.seconds, result.book_loop_s)])
     if len(whole := [result for result in results if result.error is None]) > 1:
         agreeing = sum(result.agreeing for result in whole)
         rows = sum(len(result.rows) for result in whole)
-        seconds, loop = (
-            sum(time for time in times if time is not None)
-            for times in zip(*((r.seconds, r.book_loop_s) for r in whole), strict=True)
-        )
+        both = [
+            (result.seconds, result.book_loop_s)
+            for result in whole
+            if result.seconds is not None and result.book_loop_s is not None
+        ]
+        seconds, loop = (sum(times) for times in zip(*both, strict=True)) if both else (None, None)
         lines.append(["**together**", f"{agreeing} of {rows}", *_times(seconds, loop)])
     return [_table(OVERVIEW, lines), TIMES]
 
@@ -102,10 +107,13 @@ def _section(result: Result, links: Links) -> list[str]:
     runs = f"{result.runs} run{'s' * (result.runs != 1)}"
     took = f" in {wording.duration(result.seconds)} s" if result.seconds is not None else ""
     parts = [*title, *readme, f"{runs}{took}, on {result.date}{', quick' * result.quick}."]
-    if result.rows:
-        parts.append(_table(ROWS, map(_line, result.rows)))
+    if lines := [*map(_line, result.rows), *map(_line_not_run, result.not_run)]:
+        parts.append(_table(ROWS, lines))
     if disagreeing := [row for row in result.rows if not row.agrees]:
         parts += ["What disagrees, and why:", "\n".join(map(_reason, disagreeing))]
+    if result.not_run:
+        commands = "\n".join(f"- {row.quantity}: `{row.command}`" for row in result.not_run)
+        parts += ["What was not run, and the command that runs it:", commands]
     return [*parts, f"![{result.title}]({links.figure})"]
 
 
@@ -114,10 +122,18 @@ def _reason(row: Row) -> str:
 
 
 def _line(row: Row) -> list[str]:
-    source = f"({row.source})" if row.source and row.book is not None else row.source
     verdict = row.verdict if row.agrees else f"**{row.verdict}**"
     ours = f"{wording.ours(row)}, n {len(row.values)}"
-    return [row.quantity, f"{wording.book(row)} {source}".strip(), ours, row.rule.text, verdict]
+    return [row.quantity, _theirs(row), ours, row.rule.text, verdict]
+
+
+def _line_not_run(row: NotRun) -> list[str]:
+    return [row.quantity, _theirs(row), "not run", "", ""]
+
+
+def _theirs(row: Row | NotRun) -> str:
+    source = f"({row.source})" if row.source and row.book is not None else row.source
+    return f"{wording.book(row)} {source}".strip()
 
 
 def _table(header: tuple[str, ...], lines: Iterable[list[str]]) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 from bpframe.errors import BpframeError
 from bpframe.runs.folder import write_whole
 from reproduction.rules import Rule
-from reproduction.study import Row
+from reproduction.study import NotRun, Row
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,9 +48,11 @@ class Result:
         machine: on what it ran.
         versions: of bpframe and what it runs on.
         rows: its rows; none if it failed.
+        not_run: what of the book was not run.
         runs: the number of runs in its sweep.
-        seconds: of the sweep, from the start of its process to the exit.
-        book_loop_s: about how long the book's loop would train.
+        seconds: of the sweep, from the start of its process to the exit; of training alone where
+            the sweep was run before.
+        book_loop_s: about how long the book's loop would train; None for networks that it cannot.
         error: why it failed; None if it did not.
 
     """
@@ -63,6 +65,7 @@ class Result:
     machine: Mapping[str, Any]
     versions: Mapping[str, str]
     rows: tuple[Row, ...] = ()
+    not_run: tuple[NotRun, ...] = ()
     runs: int = 0
     seconds: float | None = None
     book_loop_s: float | None = None
@@ -112,7 +115,10 @@ def write(path: Path, results: Results) -> None:
 def _plain(result: Result) -> dict[str, Any]:
     values = dict(vars(result))
     del values["name"]
-    return values | {"rows": list(map(_plain_row, result.rows))}
+    return values | {
+        "rows": list(map(_plain_row, result.rows)),
+        "not_run": list(map(vars, result.not_run)),
+    }
 
 
 def _plain_row(row: Row) -> dict[str, Any]:
@@ -132,7 +138,8 @@ def _finite(value: float) -> float | None:
 
 
 def _result(entry: dict[str, Any]) -> Result:
-    return Result(**{**entry, "rows": tuple(map(_row, entry["rows"]))})
+    not_run = tuple(NotRun(**one) for one in entry.get("not_run", ()))
+    return Result(**{**entry, "rows": tuple(map(_row, entry["rows"])), "not_run": not_run})
 
 
 def _row(entry: dict[str, Any]) -> Row:

@@ -16,6 +16,7 @@ from safetensors.numpy import load_file
 from bpframe.errors import BpframeError, unknown
 
 USABLE = ("completed", "diverged")
+INTERRUPTED = "interrupted"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -81,8 +82,10 @@ class Runs(Sequence[Run]):
         self._runs = tuple(runs)
 
     @classmethod
-    def read(cls, folder: Path) -> Runs:
+    def read(cls, folder: Path, *, partial: bool = False) -> Runs:
         """The jobs of a sweep that completed or diverged, which must be all of them.
+
+        With `partial`, jobs may have been interrupted too: those that finished an epoch count.
 
         Raises:
             BpframeError: there is no sweep, or jobs ended otherwise.
@@ -92,7 +95,10 @@ class Runs(Sequence[Run]):
         if not path.is_file():
             raise BpframeError(f"{folder}: holds no sweep that has ended ({path.name} is missing)")
         rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        if bad := [row for row in rows if row["status"] not in USABLE]:
+        if partial:
+            rows = [row for row in rows if row["status"] != INTERRUPTED or row["epochs"]]
+        usable = (*USABLE, INTERRUPTED) if partial else USABLE
+        if bad := [row for row in rows if row["status"] not in usable]:
             named = ", ".join(f"{row['num']} ({row['status']}: {row['error']})" for row in bad)
             raise BpframeError(f"{folder}: {len(bad)} of {len(rows)} jobs did not end: {named}")
         return cls(Run.read(folder / row["folder"]) for row in rows)

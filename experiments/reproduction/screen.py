@@ -33,6 +33,8 @@ def show(screen: Console, result: Result) -> None:
     table.add_column("verdict", no_wrap=True)
     for row in result.rows:
         table.add_row(row.quantity, wording.book(row), wording.ours(row), row.verdict)
+    for row in result.not_run:
+        table.add_row(row.quantity, wording.book(row), "not run", "")
     screen.print(table)
     for row in result.rows:
         if not row.agrees:

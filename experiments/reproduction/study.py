@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -89,6 +89,28 @@ class Row:
 
 
 @dataclasses.dataclass(frozen=True)
+class NotRun:
+    """A quantity of the book that nobody has run here, so that there is nothing to judge.
+
+    Attributes:
+        quantity: what it is.
+        command: what runs it.
+        book: the book's figure.
+        unit: as in `Row`.
+        digits: likewise.
+        source: likewise.
+
+    """
+
+    quantity: str
+    command: str
+    book: float
+    unit: str = ""
+    digits: int | None = 2
+    source: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
 class Study:
     """What experiments/NAME/study.py has as its STUDY; the sweep is conf/experiment/NAME.yaml.
 
@@ -96,7 +118,8 @@ class Study:
         name: NAME.
         place: its place among the studies, from 1.
         title: what it is about.
-        rows: makes the rows of the runs; the second argument says whether the run was a quick one.
+        rows: makes the rows of the runs, and of what was not run; the second argument says whether
+            the run was a quick one.
         draw: draws into an empty figure with a constrained layout.
         figsize: inches.
         quick: overrides that make the sweep short.
@@ -108,7 +131,7 @@ class Study:
     name: str
     place: int
     title: str
-    rows: Callable[[Runs, bool], list[Row]]
+    rows: Callable[[Runs, bool], Sequence[Row | NotRun]]
     draw: Callable[[Runs, Figure], None]
     figsize: tuple[float, float] = (9, 4)
     quick: tuple[str, ...] = ()

@@ -36,6 +36,21 @@ def sweep(study: Study, folder: Path, *, quick: bool) -> tuple[Runs, float]:
     return runs, seconds
 
 
+def swept(folder: Path) -> tuple[Runs, float]:
+    """The runs of the sweep in a folder, or of those in its subfolders; seconds of their training.
+
+    Raises:
+        BpframeError: there is none, or a job failed.
+
+    """
+    found = sorted(path.parent for path in folder.glob("*/results.jsonl"))
+    sweeps = [folder] if (folder / "results.jsonl").is_file() else found
+    if not sweeps:
+        raise BpframeError(f"{folder}: holds no sweep that has ended, nor do its subfolders")
+    runs = Runs(run for sweep in sweeps for run in Runs.read(sweep, partial=True))
+    return runs, sum(sum(run.summary["timing"]["epoch_s"]) for run in runs)
+
+
 def command(study: Study, folder: Path, *, quick: bool) -> list[str]:
     """The command that sweeps into `folder`."""
     return [

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from reproduction.study import Row
+from reproduction.study import NotRun, Row
 
 
-def number(row: Row, value: float) -> str:
+def number(row: Row | NotRun, value: float) -> str:
     """A value in the digits of its row."""
     return f"{value:.3g}" if row.digits is None else f"{value:.{row.digits}f}"
 
 
-def book(row: Row) -> str:
+def book(row: Row | NotRun) -> str:
     """The book's figure with its unit; nothing where there is none."""
     return "" if row.book is None else f"{number(row, row.book)} {row.unit}".strip()
 

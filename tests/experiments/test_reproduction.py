@@ -77,6 +77,8 @@ BOOK, REASON = 95.42, ""
 STUDY = Study(NAME, PLACE, "A title", rows, draw, quick=("training.epochs=1",), command=COMMAND)
 """
 
+NOT_RUN = "NotRun('deeper: accuracy', 'bpframe -m +deep', 99.6, '%', source='chapter 6')"
+
 Main = Callable[..., int]
 
 
@@ -84,7 +86,8 @@ def write_run(folder: Path, config: Mapping[str, Any] = CONFIG, lines=LINES, **s
     (folder / ".hydra").mkdir(parents=True)
     OmegaConf.save(OmegaConf.create(dict(config)), folder / ".hydra" / "config.yaml")
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    values = {"status": "completed", "sizes": [64, 30, 10], **summary}
+    timing = {"compile_s": 1.0, "epoch_s": [1.0, 0.5]}
+    values = {"status": "completed", "sizes": [64, 30, 10], "timing": timing, **summary}
     (folder / "summary.json").write_text(json.dumps(values))
     arrays = {f"layer_{i}.{part}": np.full(i, 0.5) for i in (2, 3) for part in "wb"}
     save_file(arrays, folder / "params.safetensors")
@@ -199,6 +202,30 @@ def test_failed_jobs_and_missing_sweeps_are_errors(tmp_path: Path) -> None:
         write_sweep(tmp_path, "completed", "failed")
 
 
+def test_sweeps_that_were_run_before_are_read_as_far_as_they_came(tmp_path: Path) -> None:
+    with pytest.raises(bpframe.BpframeError, match="holds no sweep that has ended, nor do its"):
+        sweeping.swept(tmp_path)
+    write_sweep(tmp_path / "b", "completed", "diverged")
+    folder = tmp_path / "a"
+    rows = []
+    for num, epochs in enumerate((5, 0)):
+        write_run(folder / str(num), {**CONFIG, "seed": 7}, status="interrupted")
+        named = {"num": num, "folder": str(num), "error": None}
+        rows.append({**named, "status": "interrupted", "epochs": epochs})
+    (folder / "results.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "begun").mkdir()
+    runs, seconds = sweeping.swept(tmp_path)
+    assert [run.summary["status"] for run in runs] == ["interrupted", "completed", "diverged"]
+    assert seconds == pytest.approx(3 * 1.5)
+    assert len(sweeping.swept(folder)[0]) == 1
+    with pytest.raises(bpframe.BpframeError, match="2 of 2 jobs did not end"):
+        Runs.read(folder)
+    failed = {"num": 0, "folder": "0", "status": "failed", "epochs": 2, "error": "because"}
+    (folder / "results.jsonl").write_text(json.dumps(failed))
+    with pytest.raises(bpframe.BpframeError, match=r"0 \(failed: because"):
+        sweeping.swept(tmp_path)
+
+
 def test_runs_of_other_epochs_have_no_common_column(tmp_path: Path) -> None:
     write_run(tmp_path / "0")
     write_run(tmp_path / "1", lines=LINES[:1])
@@ -288,6 +315,14 @@ def test_the_book_loop_is_estimated_from_the_runs(tmp_path: Path, monkeypatch) -
         (sizes, 10, cross_entropy),
         (sizes, 300, cross_entropy),
     ]
+
+
+def test_networks_with_convolutions_have_no_estimate(tmp_path: Path) -> None:
+    layers = [{"name": "convolution", "maps": 2, "size": 3}, {"n": 10, "activation": "softmax"}]
+    config = {**CONFIG, "network": {"layers": layers}}
+    runs = write_sweep(tmp_path, "completed", "completed", configs=(CONFIG, config))
+    assert estimate.book_loop_seconds(runs) is None
+    assert estimate.book_loop_seconds(runs[:1], slice_s=0.01) is not None
 
 
 def test_the_time_of_an_example_grows_with_the_network() -> None:
@@ -401,6 +436,56 @@ def test_a_failed_study_does_not_stop_the_others(main: Main, root: Path, capsys)
     assert found["fake_near"].is_explained
     assert "It failed on" in (root / "RESULTS.md").read_text()
     assert "fake_failing: failed: data: train-images is missing" in capsys.readouterr().out
+
+
+def test_what_was_not_run_has_a_command_and_no_verdict(main: Main, root: Path, capsys) -> None:
+    write_study(root, "fake_near", 1)
+    write_study(root, "fake_part", 2)
+    path = root / "fake_part" / "study.py"
+    text = path.read_text().replace("import Row,", "import NotRun, Row,")
+    path.write_text(text.replace("    return [\n", f"    return [\n        {NOT_RUN},\n"))
+    assert main() == 0
+    assert "not run" in capsys.readouterr().out
+    page = (root / "RESULTS.md").read_text()
+    assert "| [fake_part](#fake_part) | 2 of 2, 1 not run |" in page
+    assert "| **together** | 4 of 4 |" in page
+    assert "| deeper: accuracy | 99.60 % (chapter 6) | not run |  |  |" in page
+    assert "- deeper: accuracy: `bpframe -m +deep`" in page
+    found = results.read(root / "results.json")
+    assert [row.book for row in found["fake_part"].not_run] == [99.6]
+    before = page
+    assert main("fake_near") == 0
+    assert (root / "RESULTS.md").read_text() == before
+
+
+def test_sweeps_that_were_run_before_are_judged(main: Main, root: Path, capsys) -> None:
+    write_study(root, "fake_near", 1)
+    lines = ({"epoch": 1, "train_cost": 2.0, "validation_accuracy": 0.95},)
+    part = root.parent / "before" / "fake_near" / "part"
+    write_run(part / "0", CONFIG, lines)
+    row = {"num": 0, "folder": "0", "status": "completed", "epochs": 1}
+    (part / "results.jsonl").write_text(json.dumps(row))
+    assert main("fake_near", "--read", str(root.parent / "before")) == 0
+    [found] = results.read(root / "results.json").values()
+    assert (found.runs, found.seconds) == (1, 1.5)
+    assert main("fake_near", "--read", str(root.parent / "elsewhere")) == 1
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "holds no sweep that has ended, nor do its subfolders" in shown
+    with pytest.raises(SystemExit):
+        main("--read", "a", "--runs", "b")
+
+
+def test_a_study_without_an_estimate_is_left_out_of_the_times_together(
+    main: Main, root: Path, monkeypatch
+) -> None:
+    write_study(root, "fake_near", 1)
+    main()
+    write_study(root, "fake_images", 2)
+    monkeypatch.setattr(reproduce, "book_loop_seconds", lambda runs, slice_s: None)
+    main("fake_images")
+    page = (root / "RESULTS.md").read_text()
+    assert "| [fake_images](#fake_images) | 2 of 2 | 2 |  |  |" in page
+    assert "| **together** | 4 of 4 | 2 | 300 | 150 |" in page
 
 
 def test_a_part_leaves_the_other_results_alone(main: Main, root: Path) -> None:

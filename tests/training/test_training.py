@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oracles import numpy_gradient
 
 import bpframe
 from bpframe import ConfigError, Dataset, Examples, Shape, products
@@ -136,6 +137,31 @@ def test_blocks_change_nothing_but_the_speed(monkeypatch: pytest.MonkeyPatch) ->
     assert float(totals.cost) == pytest.approx(cost / 59, rel=1e-12)
     assert int(totals.correct) == correct
     assert finite
+
+
+def test_without_shuffling_every_epoch_is_in_the_order_of_the_data() -> None:
+    """Against steps of the NumPy network; the last mini-batch is short."""
+    experiment = composed(
+        *("training.shuffle=false", "training.batch_size=25", "training.epochs=2"),
+        *("network.hidden=[6]", "optimiser.eta=0.5", "seed=3"),
+    )
+    result = bpframe.run(experiment)
+    train = loading.load(experiment).train
+    x, y = np.asarray(train.x, float), np.eye(3)[train.y]
+    params = [
+        (np.asarray(layer.w), np.asarray(layer.b))
+        for layer in initial_state.initial_state(experiment).params
+    ]
+    for start in (0, 25, 50) * 2:
+        batch = slice(start, start + 25)
+        gradient = numpy_gradient(["sigmoid"] * 2, "cross_entropy", params, x[batch], y[batch])
+        params = [
+            (w - 0.5 * nabla_w, b - 0.5 * nabla_b)
+            for (w, b), (nabla_w, nabla_b) in zip(params, gradient, strict=True)
+        ]
+    for layer, (w, b) in zip(result.params, params, strict=True):
+        np.testing.assert_allclose(np.asarray(layer.w), w, rtol=1e-12, atol=1e-14)
+        np.testing.assert_allclose(np.asarray(layer.b), b, rtol=1e-12, atol=1e-14)
 
 
 # The bound is on the sum of m products of normal numbers, in units of the accumulator's eps.

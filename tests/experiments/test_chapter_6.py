@@ -1,0 +1,142 @@
+"""The study of chapter 6: its networks, what it makes of runs, and what it says of missing ones."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from omegaconf import OmegaConf
+from safetensors.numpy import save_file
+from test_reproduction import CONFIG, write_run
+
+import bpframe
+
+sys.path.append(str(Path(__file__).parents[2] / "experiments"))
+
+from nielsen_chapter_6 import study
+from reproduction.runs import Run, Runs
+from reproduction.study import NotRun, Row
+
+CONF = Path(__file__).parents[2] / "conf" / "nielsen_chapter_6"
+# (maps or neurons, and weights and biases of each) counted by hand.
+PARAMETERS = {
+    "dense": 784 * 100 + 100 + 1010,
+    "one_convolution": 20 * 26 + 2880 * 100 + 100 + 1010,
+    "two_convolutions": 20 * 26 + 40 * (20 * 25 + 1) + 640 * 100 + 100 + 1010,
+    "rectified": 20 * 26 + 40 * (20 * 25 + 1) + 640 * 100 + 100 + 1010,
+}
+VALIDATION, TEST = (0.5, 0.9, 0.8, 0.9, 0.7), (0.1, 0.2, 0.3, 0.4, 0.5)
+
+
+def composed(name: str) -> bpframe.Experiment:
+    return bpframe.compose(["+experiment=nielsen_chapter_6", f"nielsen_chapter_6={name}"])
+
+
+def parameters(experiment: bpframe.Experiment) -> int:
+    """How many weights and biases there are."""
+    initialiser = experiment.initialiser
+    assert isinstance(initialiser, bpframe.Initialiser)
+    drawn = jax.eval_shape(lambda key: experiment.network.init(initialiser, key), jax.random.key(0))
+    return sum(leaf.size for leaf in jax.tree.leaves(drawn))
+
+
+def read(folder: Path, name: str, **data: Any) -> Run:
+    """A run of the network as its file describes it, with five epochs."""
+    config: Mapping[str, Any] = {
+        **CONFIG,
+        "network": OmegaConf.to_container(OmegaConf.load(CONF / f"{name}.yaml").network),
+        "data": {"name": "mnist", "train_size": None, **data},
+    }
+    lines = [
+        {"epoch": epoch, "validation_accuracy": validation, "accuracy.test": test}
+        for epoch, (validation, test) in enumerate(zip(VALIDATION, TEST, strict=True), start=1)
+    ]
+    write_run(folder, config, lines)
+    return Run.read(folder)
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_the_networks_are_those_of_the_book(name: str) -> None:
+    experiment = composed(name)
+    assert parameters(experiment) == PARAMETERS[name]
+    assert experiment.network.n_out == 10
+    initialiser = experiment.initialiser
+    assert isinstance(initialiser, bpframe.Initialiser)
+    assert initialiser.variance(784, 100) == 1 / 100
+    assert experiment.training.epochs == 60
+    assert not experiment.training.shuffle
+
+
+def test_two_layers_of_a_thousand_neurons_follow_dropout() -> None:
+    file = OmegaConf.load(CONF / "dropout.yaml")
+    layers = [
+        ",".join(f"{key}: {value}" for key, value in layer.items()) for layer in file.network.layers
+    ]
+    text = ",".join(f"{{{layer}}}" for layer in layers)
+    experiment = bpframe.compose(["data=mnist", "cost=log_likelihood", f"network.layers=[{text}]"])
+    dense = 640 * 1000 + 1000 + 1000 * 1000 + 1000 + 1000 * 10 + 10
+    assert parameters(experiment) == 20 * 26 + 40 * (20 * 25 + 1) + dense
+    assert file.training.epochs == study.NETS[-1].epochs == 40
+
+
+@pytest.mark.parametrize(("name", "eta", "strength"), [("dense", 0.1, 0), ("rectified", 0.03, 0.1)])
+def test_a_step_shrinks_the_weights_as_in_network3(name: str, eta: float, strength: float) -> None:
+    """The program has eta lambda / (number of mini-batches); ours is eta strength / n."""
+    experiment, n = composed(name), 50_000
+    w = np.full((2, 3), 2.0)
+    gradient = experiment.regulariser.gradient((bpframe.Params(w, np.ones(2)),))[0]  # pyright: ignore[reportArgumentType]
+    assert jax.tree.leaves(experiment.optimiser) == [eta]
+    step = eta * np.asarray(gradient.w) / n
+    batches = n // experiment.training.m(n)
+    np.testing.assert_allclose(step, eta * strength * w / batches, rtol=1e-12)
+
+
+def test_runs_are_told_apart_by_their_networks(tmp_path: Path) -> None:
+    for net in study.NETS[:4]:
+        run = read(tmp_path / net.config, net.config)
+        assert study.config_of(run) == net.config
+        assert list(study.of(net, Runs([run]))) == [run]
+    assert study.config_of(read(tmp_path / "a", "rectified", expand=True)) == "expanded"
+    assert study.config_of(read(tmp_path / "b", "dropout", expand=True)) == "dropout"
+
+
+def test_the_last_of_the_best_epochs_counts(tmp_path: Path) -> None:
+    run = read(tmp_path / "run", "dense")
+    assert study.test_accuracy(run) == pytest.approx(40)
+
+
+def test_rows_say_what_was_trained_and_what_was_not(tmp_path: Path) -> None:
+    runs = Runs([read(tmp_path / "0", "dense"), read(tmp_path / "1", "rectified", train_size=5000)])
+    found = study.rows(runs, False)
+    assert [type(row) for row in found] == [Row, NotRun, NotRun, Row, NotRun, NotRun]
+    dense, one, _, rectified, *_ = found
+    assert dense.quantity == "784-100-10: test accuracy, 5 epochs"
+    assert rectified.quantity == "two convolutions, ReLU: test accuracy, 5 epochs, 5,000 images"
+    assert isinstance(dense, Row)
+    assert (dense.verdict, dense.reason) == (
+        "disagrees", "the book trains 60 epochs, and ours had 5 epochs."
+    )  # fmt: skip
+    assert isinstance(one, NotRun)
+    assert one.command == "bpframe +experiment=nielsen_chapter_6 nielsen_chapter_6=one_convolution"
+
+
+def test_the_kernels_are_drawn_as_in_the_book(tmp_path: Path) -> None:
+    run = read(tmp_path / "run", "one_convolution")
+    kernels = np.random.default_rng(0).normal(size=(20, 5, 5, 1)).astype(np.float32)
+    arrays = {"layer_2.w": kernels, "layer_2.b": np.zeros(20, np.float32)}
+    save_file(arrays, run.folder / "params.safetensors")
+    (run.folder / "summary.json").unlink()  # it would know of other parameters
+    figure = Figure(layout="constrained")
+    study.draw(Runs([run]), figure)
+    images = [axes.images[0] for axes in figure.axes if axes.images]
+    assert len(images) == 20
+    for image, kernel in zip(images, kernels, strict=True):
+        np.testing.assert_array_equal(image.get_array(), kernel[..., 0])
+        dark, light = (image.cmap(image.norm(edge))[0] for edge in (kernel.max(), kernel.min()))
+        assert dark < light
