@@ -147,6 +147,8 @@ def _layer(layer: Layer, registry: Registry) -> dict[str, Any]:
 
 def _objective(best: Criterion) -> dict[str, Any]:
     column = best.column
+    if column is None:
+        return {"objective": None, "direction": None}
     return {
         "objective": f"best_{column}" if column.startswith("validation_") else column,
         "direction": None

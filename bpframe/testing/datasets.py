@@ -64,7 +64,8 @@ def is_in_range(subject: Subject) -> None:
     """Inputs and targets are finite, inputs of a size to train with, labels are integers."""
     for split in SPLITS:
         examples = getattr(load(subject), split)
-        x = examples.x.astype(np.float64) * examples.scale
+        mean = 0 if examples.mean is None else examples.mean
+        x = (examples.x.astype(np.float64) - mean) * examples.scale
         expect(
             np.isfinite(x).all() and np.isfinite(examples.y).all(),
             f"the {split} set holds values that are not finite",

@@ -20,7 +20,7 @@ from bpframe.training.compilation import EPOCH_OPTIONS
 from bpframe.training.devices import DeviceExamples, take
 from bpframe.training.evaluation import nothing_measured
 from bpframe.training.experiment import Experiment
-from bpframe.training.metric_folds import Portion, Totals, observation, summed
+from bpframe.training.metric_folds import Portion, Totals, no_totals, observation, summed
 from bpframe.training.orders import blocks
 from bpframe.training.precision import wide_dtype
 from bpframe.training.step import State, train_step
@@ -59,7 +59,7 @@ def train_epoch(
     n = order.shape[0]
     m = experiment.training.m(n)
     row_bytes = examples.x.dtype.itemsize * examples.x.shape[1]
-    totals = Totals(jnp.zeros((), wide_dtype(experiment.training.dtype)), jnp.zeros((), jnp.int32))
+    totals = no_totals(examples.task, wide_dtype(experiment.training.dtype))
     steps = Portion(STEPS)
     measured = nothing_measured(experiment, steps, state, take(examples, order[:m]))
 
@@ -67,7 +67,7 @@ def train_epoch(
         state, measured = carry
         step = train_step(experiment, state, examples._replace(x=xy[0], y=xy[1]), n)
         if measured:
-            seen = observation(experiment, state.params, step.gradient, step.y, examples.middle)
+            seen = observation(experiment, state.params, step.gradient, step.y, examples.task)
             measured = metric_folds.add(experiment, steps, measured, seen)
         return (step.state, measured), step.totals
 

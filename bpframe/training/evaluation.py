@@ -39,7 +39,7 @@ def evaluate(
     def example(xy: tuple[Array, Array]) -> Totals:
         x, y = floats(experiment, examples._replace(x=xy[0], y=xy[1]))
         trace = equations.forward(network, narrow_params, x.reshape(network.shape))
-        return score(experiment, trace.z[-1], trace.a[-1], y, examples.middle)
+        return score(experiment, trace.z[-1], trace.a[-1], y, examples.task)
 
     scores = jax.lax.map(example, (examples.x, examples.y), batch_size=EVALUATION_CHUNK)
     totals = summed(scores)
@@ -71,7 +71,7 @@ def _measured(
         x, y = floats(experiment, take(examples, rows))
         carry = experiment.learning_rule.carry
         found = equations.gradient(network, pair, params, x, y, carry, states)
-        seen = observation(experiment, state.params, found, y, examples.middle)
+        seen = observation(experiment, state.params, found, y, examples.task)
         return metric_folds.add(experiment, portion, measured, seen), None
 
     n = examples.x.shape[0]
@@ -91,6 +91,6 @@ def nothing_measured(
 
     def seen(state: State, batch: DeviceExamples) -> Observation:
         step = train_step(experiment, state, batch, batch.x.shape[0])
-        return observation(experiment, state.params, step.gradient, step.y, batch.middle)
+        return observation(experiment, state.params, step.gradient, step.y, batch.task)
 
     return metric_folds.start(experiment, portion, jax.eval_shape(seen, state, batch))

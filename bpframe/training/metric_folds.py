@@ -13,6 +13,7 @@ from jax import Array
 from bpframe.contracts import LayerParams
 from bpframe.equations import BatchGradient
 from bpframe.metrics import Metric, Observation
+from bpframe.tasks import Task
 from bpframe.training.experiment import Experiment
 from bpframe.training.precision import cast, cast_floats, wide_dtype
 
@@ -25,10 +26,16 @@ class Portion(NamedTuple):
 
 
 class Totals(NamedTuple):
-    """A cost, and how many examples were classified rightly."""
+    """A cost, and how many answers are right; None where none is right or wrong."""
 
     cost: Array
-    correct: Array
+    correct: Array | None
+
+
+def no_totals(task: Task, dtype: Any) -> Totals:
+    """The totals of no examples, with the cost in `dtype`."""
+    correct = jnp.zeros((), jnp.int32) if task.has_accuracy else None
+    return Totals(jnp.zeros((), dtype), correct)
 
 
 def observation(
@@ -36,19 +43,15 @@ def observation(
     params: tuple[LayerParams, ...],
     found: BatchGradient,
     y: Array,
-    middle: Array,
+    task: Task,
 ) -> Observation:
-    """What metrics see of a mini-batch with targets y (m, n_out), in wide precision.
-
-    `middle` is that of the targets; see `bpframe.Examples`.
-    """
+    """What metrics see of a mini-batch with targets y (m, n_out), in wide precision."""
     dtype = experiment.training.dtype
     wide, pair = wide_dtype(dtype), cast(experiment.cost, dtype)
     z, a = found.trace.z[-1], found.trace.a[-1]
-    answer, target = (
-        jax.vmap(answered, in_axes=(0, None))(outputs, limit).astype(jnp.int32)
-        for outputs, limit in ((a, threshold(experiment, middle)), (y, middle))
-    )
+    boundary = experiment.cost.cost_function.decision_boundary
+    answer = jax.vmap(lambda outputs: task.answer(outputs, boundary))(a)
+    target = jax.vmap(task.answer)(y)
     return Observation(
         activations=cast(tuple(layer.activation for layer in experiment.network.layers), wide),
         params=params,
@@ -58,19 +61,9 @@ def observation(
         y=y.astype(wide),
         answer=answer,
         target=target,
+        right=jax.vmap(task.is_right)(answer, target) if task.has_accuracy else None,
         cost=jax.vmap(pair.cost)(z, a, y).astype(wide),
     )
-
-
-def answered(a: Array, limit: Array) -> Array:
-    """The largest output; of a single output, whether it lies above the limit."""
-    return a[0] > limit.astype(a.dtype) if a.shape[0] == 1 else jnp.argmax(a)
-
-
-def threshold(experiment: Experiment, middle: Array) -> Array:
-    """The output above which a single neuron answers with the larger of two targets."""
-    own = experiment.cost.cost_function.decision_boundary
-    return middle if own is None else jnp.full_like(middle, own)
 
 
 def portions(experiment: Experiment, over: str) -> list[Portion]:

@@ -42,16 +42,17 @@ def _norm(arrays: list[Array], like: Array) -> Array:
 
 
 class Accuracy(MeanMetric):
-    """The share of examples that are classified rightly."""
+    """The share of examples whose answer is right; with several labels, all of its labels."""
 
-    needs_classes = True
+    needs_accuracy = True
     over: str = hyperparameter(
         default="validation", choices=("steps", "train", "validation", "test")
     )
 
     def measure(self, seen: Observation) -> Array:
         """1 where the answer is right, else 0: (m,)."""
-        return (seen.answer == seen.target).astype(seen.y.dtype)
+        assert seen.right is not None
+        return seen.right.astype(seen.y.dtype)
 
 
 class DeltaNorm(MeanMetric):
