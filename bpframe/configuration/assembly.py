@@ -65,7 +65,7 @@ def _criterion(sweep: DictConfig) -> Criterion:
             )
         return Criterion()
     more_is_better = sweep.direction == "maximise" if sweep.direction else rises(name)
-    return Criterion.of(name, maximise=more_is_better)
+    return Criterion(name, more_is_better)
 
 
 def _check_keys(cfg: DictConfig) -> None:

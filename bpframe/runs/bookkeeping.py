@@ -132,13 +132,13 @@ class Recorder:
         """What has been best so far, as Summary has it; epoch 0 is before training."""
         trained = [record.as_dict() for record in self.records if record.epoch]
         has_accuracy = self.info.task.has_accuracy
-        criterion = self.info.experiment.best.applied(has_accuracy=has_accuracy)
+        by = self.info.experiment.best.applied(has_accuracy=has_accuracy)
         accuracies = [record[ACCURACY] for record in trained if has_accuracy]
-        sign = 1 if criterion.maximise else -1
+        sign = 1 if by.maximise else -1
         scores = [
             (sign * value, -record["epoch"])
             for record in trained
-            if (value := record[criterion.column]) is not None
+            if (value := record[by.column]) is not None
         ]
         return {
             **({"best_validation_accuracy": max(accuracies, default=None)} if has_accuracy else {}),

@@ -29,39 +29,41 @@ def is_accuracy(objective: str) -> bool:
 def no_accuracy(objective: str) -> ConfigError:
     """The error for an accuracy as the objective of data that have none."""
     return ConfigError(
-        f"sweep.objective: {objective} has no meaning for these data, which have no accuracy, as in "
-        "regression; leave it out, or set sweep.objective=best_validation_cost"
+        f"sweep.objective: {objective} has no meaning for these data, which have no accuracy, as "
+        "in regression; leave it out, or set sweep.objective=best_validation_cost"
     )
 
 
-class Criterion(Component):
-    """By which column of metrics.jsonl epochs are compared, and whether more of it is better.
+class Comparison(NamedTuple):
+    """A column of metrics.jsonl, and whether more of it is better."""
 
-    Without a column it is validation accuracy, or validation cost where there is no accuracy.
+    column: str
+    maximise: bool
+
+
+class Criterion(Component):
+    """By what epochs are compared: the column of metrics.jsonl that belongs to `objective`.
+
+    Without an objective it is validation accuracy, or validation cost where there is no accuracy.
     """
 
-    column: str | None = None
+    objective: str | None = None
     maximise: bool = True
 
-    @classmethod
-    def of(cls, objective: str | None, *, maximise: bool) -> Criterion:
-        """The criterion of an objective, which may be known only at the end of a run."""
-        if objective is None:
-            return cls()
-        return cls(objective.removeprefix("best_").replace("test_", "validation_"), maximise)
-
-    def applied(self, *, has_accuracy: bool) -> Criterion:
-        """The criterion for data with or without an accuracy, with its column.
+    def applied(self, *, has_accuracy: bool) -> Comparison:
+        """How epochs are compared, for data with or without an accuracy.
 
         Raises:
             ConfigError: it is an accuracy, and there is none.
 
         """
-        if self.column is None:
-            return Criterion(ACCURACY) if has_accuracy else Criterion(COST, False)
-        if not has_accuracy and is_accuracy(self.column):
-            raise no_accuracy(self.column)
-        return self
+        if self.objective is None:
+            return Comparison(ACCURACY, True) if has_accuracy else Comparison(COST, False)
+        if not has_accuracy and is_accuracy(self.objective):
+            raise no_accuracy(self.objective)
+        # An objective may be known only at the end of a run.
+        column = self.objective.removeprefix("best_").replace("test_", "validation_")
+        return Comparison(column, self.maximise)
 
 
 class Best(NamedTuple):
@@ -72,7 +74,7 @@ class Best(NamedTuple):
 
 
 def better(
-    criterion: Criterion,
+    by: Comparison,
     best: Best,
     params: tuple[LayerParams, ...],
     columns: Mapping[str, Array],
@@ -83,10 +85,10 @@ def better(
         UnknownNameError: there is no such column.
 
     """
-    if criterion.column not in columns:
-        raise unknown("sweep.objective", criterion.column, columns)
-    value = columns[criterion.column].astype(best.score.dtype)
-    score = value if criterion.maximise else -value
+    if by.column not in columns:
+        raise unknown("sweep.objective", by.column, columns)
+    value = columns[by.column].astype(best.score.dtype)
+    score = value if by.maximise else -value
     improves = score > best.score
     kept = jax.tree.map(lambda new, old: jnp.where(improves, new, old), params, best.params)
     return Best(kept, jnp.where(improves, score, best.score))

@@ -106,8 +106,8 @@ def turn(
         if train.correct is not None and validation.correct is not None:
             reached["train_accuracy"] = train.correct.astype(n.dtype) / n
             reached["validation_accuracy"] = validation.correct.astype(n.dtype) / n_validation
-        criterion = experiment.best.applied(has_accuracy=sets["train"].task.has_accuracy)
-        best = better(criterion, state.best, state.params, reached)
+        by = experiment.best.applied(has_accuracy=sets["train"].task.has_accuracy)
+        best = better(by, state.best, state.params, reached)
         state = state._replace(best=best)
     finite = found.finite & jnp.isfinite(train.cost) & jnp.isfinite(validation.cost)
     stop = jnp.zeros((), bool)
