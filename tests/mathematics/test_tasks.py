@@ -224,7 +224,7 @@ def test_a_stopping_rule_sees_no_number_for_an_accuracy() -> None:
             seen.append(result)
             return super().update(state, result)
 
-    experiment = dataclasses.replace(experiment, stopping=Watching())
+    experiment = dataclasses.replace(experiment, stopping=Watching())  # pyright: ignore[reportAbstractUsage]
     totals = Totals(jnp.float32(3.0), None)
     state = steering.Steering(
         experiment.schedule.init(jnp.float32), experiment.stopping.init(jnp.float32)

@@ -205,10 +205,10 @@ def test_bytes_and_floats_train_alike_and_so_do_lanes(main: test_cli.Main, tmp_p
 
 def test_groups_share_what_was_read() -> None:
     cache = DataCache()
-    found = [
+    one, other = (
         cache.acquire(bpframe.compose([f"data.standardise={yes}"])).train.x for yes in (True, False)
-    ]
-    assert np.shares_memory(*found)
+    )
+    assert np.shares_memory(one, other)
 
 
 def test_only_images_of_mnist_can_be_expanded() -> None:
