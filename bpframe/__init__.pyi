@@ -61,6 +61,10 @@ from .schedules import EpochResult as EpochResult
 from .schedules import Progress as Progress
 from .schedules import Schedule as Schedule
 from .schedules import Stopping as Stopping
+from .tasks import Classification as Classification
+from .tasks import MultiLabel as MultiLabel
+from .tasks import Regression as Regression
+from .tasks import Task as Task
 from .training.experiment import Experiment as Experiment
 from .training.experiment import Training as Training
 

@@ -164,7 +164,7 @@ def check_fields(component: Component, path: str) -> None:
         elif isinstance(value, tuple) and all(isinstance(part, Component) for part in value):
             for index, part in enumerate(value):
                 check_fields(part, f"{place}[{index}]")
-        elif choices and value not in choices:
+        elif choices and value not in choices and not (value is field.default is None):
             raise unknown(place, value, choices)
         elif field.name in component._float_fields and isinstance(value, tuple):  # pyright: ignore[reportPrivateUsage]
             _check_numbers(value, component.field_types()[field.name], field.metadata, place)

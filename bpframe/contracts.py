@@ -19,7 +19,7 @@ import numpy as np
 from jax import Array
 
 from bpframe.component import Component, hyperparameter
-from bpframe.data import Data
+from bpframe.data import Data, Examples
 from bpframe.errors import ExamplesError
 from bpframe.products import sum_of_products
 
@@ -322,9 +322,15 @@ class Regulariser(Component, ABC):
 
 
 class Dataset(Component, ABC):
-    """A data set: where the examples come from. The only contract that reads files."""
+    """A data set: where the examples come from. The only contract that reads files.
+
+    `train_size` keeps the first so many training examples. With `standardise` inputs have mean 0
+    and standard deviation 1 over the training examples that are kept: each feature of a row by
+    itself, each channel of an image over all of its pixels.
+    """
 
     train_size: int | None = hyperparameter(default=None, ge=1)
+    standardise: bool = False
     disjoint: ClassVar[bool] = True
     """Whether no example of one split is in another one."""
 
@@ -342,9 +348,19 @@ class Dataset(Component, ABC):
     def load(self) -> Data:
         """All examples, split into training, validation and test set.
 
-        The core keeps the first `train_size` training examples, if that is set.
+        They say by their `task` what an answer is. The core keeps the first `train_size` training
+        examples, if that is set, and then standardises.
 
         Raises:
             DataError: a file is missing or is not what it should be.
 
         """
+
+    @property
+    def expansion(self) -> int:
+        """How many examples `expanded` makes of each."""
+        return 1
+
+    def expanded(self, train: Examples) -> Examples:
+        """What to train on in place of the training examples that are kept: by default, these."""
+        return train

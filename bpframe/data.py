@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bpframe.errors import ExamplesError
+from bpframe.tasks import Task, implied
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,12 +18,13 @@ class Examples:
 
     Attributes:
         x: rows (n, n_in), or images (n, rows, columns, channels). Floats, or bytes that become
-            `x * scale` on the device.
+            `x * scale` on the device, `(x - mean) * scale` where there is a mean.
         y: (n,) integer class labels, which become one-hot targets; or (n, n_out) float targets.
         n_out: the number of output neurons.
-        scale: what one unit of `x` is worth.
-        middle: between the two targets of a single output, 0.5 for 0 and 1; None where targets are
-            no classes, so that there is no accuracy. The core works it out from the training set.
+        scale: what one unit of `x` is worth: one number, or one for each feature of a row or
+            channel of an image.
+        task: what an answer is; None: worked out from the training targets (`tasks.implied`).
+        mean: what is subtracted from `x` before it is scaled, like `scale`; None: nothing.
 
     Raises:
         ExamplesError: the arrays do not fit each other.
@@ -32,8 +34,9 @@ class Examples:
     x: np.ndarray
     y: np.ndarray
     n_out: int
-    scale: float = 1.0
-    middle: float | None = 0.5
+    scale: float | np.ndarray = 1.0
+    task: Task | None = None
+    mean: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if self.x.ndim < 2 or self.y.ndim not in (1, 2) or len(self.x) != len(self.y):
@@ -56,6 +59,11 @@ class Examples:
                 f"examples: labels run from {self.y.min()} to {self.y.max()}; "
                 f"expected 0 to {self.n_out - 1}"
             )
+        if self.task is not None and not isinstance(self.task, Task):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ExamplesError(
+                f"examples: task is {self.task!r}; expected a bpframe.Task, such as "
+                "bpframe.Regression()"
+            )
         for name, array in (("x", self.x), ("y", self.y)):
             if array.dtype.kind not in "biuf":
                 raise ExamplesError(f"examples: {name} has dtype {array.dtype}; expected numbers")
@@ -75,30 +83,17 @@ class Examples:
         return dataclasses.replace(self, x=self.x[:k], y=self.y[:k])
 
 
-def middle_of(y: np.ndarray) -> float | None:
-    """The middle between the two values that targets have; None if they are no classes.
-
-    Classes are integer labels, a single output with two values, rows in which one output has one
-    value and all others another, and distributions, whose largest entry is the class.
-    """
-    if y.ndim == 1 or not len(y):
-        return 0.5
-    if y.shape[1] == 1:
-        low, high = y.min(), y.max()
-        return float(low + high) / 2 if np.isin(y, (low, high)).all() else None
-    ordered = np.sort(y, axis=1)
-    low, high = ordered[0, 0], ordered[0, -1]
-    one_of_many = (ordered[:, :-1] == low).all() and (ordered[:, -1] == high).all() and high > low
-    distributions = (y >= 0).all() and np.allclose(y.sum(1), 1, atol=1e-2)
-    return 0.5 if one_of_many or distributions else None
-
-
 class Data(NamedTuple):
     """A data set in its three parts."""
 
     train: Examples
     validation: Examples
     test: Examples
+
+    @property
+    def task(self) -> Task:
+        """What an answer is: as the training set says, or as its targets imply."""
+        return implied(self.train.y) if self.train.task is None else self.train.task
 
 
 def check_batch(x: tuple[int, ...], y: tuple[int, ...], shape: tuple[int, ...], n_out: int) -> None:

@@ -38,8 +38,10 @@ class Observation(NamedTuple):
         gradient: the mean gradient of the cost over the m examples, without the penalty: what the
             learning rule and, over the steps, the aggregation make of it.
         y: (m, n_out) targets.
-        answer: (m,) the classes that the network answers, as integers.
-        target: (m,) the classes that are right.
+        answer: what the network answers, as the task has it: classes (m,), or a 0 or 1 for each
+            label (m, n_out), as integers; the outputs in regression.
+        target: what is right, likewise.
+        right: (m,) whether each answer is right; None where none is, as in regression.
         cost: (m,) the cost of each example, without the penalty.
 
     """
@@ -55,6 +57,7 @@ class Observation(NamedTuple):
     y: Array
     answer: Array
     target: Array
+    right: Array | None
     cost: Array
 
 
@@ -71,8 +74,10 @@ class Metric(Component, ABC):
     over: str = hyperparameter(default=STEPS, choices=(STEPS, *SPLITS))
     first: int | None = hyperparameter(default=None, ge=1)
 
+    needs_accuracy: ClassVar[bool] = False
+    """Whether it means nothing where no answer is right or wrong, as in regression."""
     needs_classes: ClassVar[bool] = False
-    """Whether it means nothing where targets are no classes."""
+    """Whether it means nothing unless each answer is one class."""
 
     @abstractmethod
     def start(self, seen: Observation) -> Any:

@@ -38,10 +38,10 @@ class EpochResult(NamedTuple):
             from one result to the next.
         train_cost: mean cost of a training example.
         validation_cost: mean cost of a validation example.
-        train_accuracy: share of right answers.
-        validation_accuracy: share of right answers.
-        score: what is to rise: validation accuracy, or minus the validation cost where targets are
-            no classes.
+        train_accuracy: share of right answers; NaN where there is none, as in regression.
+        validation_accuracy: share of right answers; NaN likewise.
+        score: what is to rise: validation accuracy, or minus the validation cost where there is
+            none.
         factor: what the schedule makes of eta at the start of the next epoch.
         factor_before: what it made of eta at the first step since the last result.
 

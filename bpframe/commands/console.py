@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -60,7 +59,8 @@ def show_result(console: Console, result: RunResult, output_dir: str) -> None:
     table = Table(title=f"{sizes}, {summary.epochs} epochs", title_justify="left", min_width=44)
     table.add_column("")
     table.add_column("cost", justify="right")
-    table.add_column("accuracy", justify="right")
+    if summary.has_accuracy:
+        table.add_column("accuracy", justify="right")
     history = result.history
     rows = (
         ("training", history.train_cost[-1], history.train_accuracy[-1]),
@@ -68,12 +68,10 @@ def show_result(console: Console, result: RunResult, output_dir: str) -> None:
         ("test", summary.test_cost, summary.test_accuracy),
     )
     for name, cost, accuracy in rows:
-        has_classes = accuracy is not None and not math.isnan(accuracy)
-        table.add_row(
-            name,
-            "-" if cost is None else f"{cost:.4f}",
-            f"{accuracy:.2%}" if has_classes else "-",
-        )
+        cells = [name, "-" if cost is None else f"{cost:.4f}"]
+        if summary.has_accuracy:
+            cells.append("-" if accuracy is None else f"{accuracy:.2%}")
+        table.add_row(*cells)
     console.print(table)
     best = (
         f"validation cost {summary.best_validation_cost:.4g}"

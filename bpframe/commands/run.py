@@ -59,9 +59,7 @@ def job(cfg: DictConfig, registry: Registry) -> float | None:
     experiment = assembly.assemble(cfg, registry)
     data = loading.load(experiment)
     wanted = objective.chosen(cfg.sweep)
-    if data.train.middle is None:
-        wanted = objective.for_regression(wanted, is_fixed=False)
-    name = wanted.name
+    name = objective.fitting(wanted, has_accuracy=data.task.has_accuracy).name
     if name not in OBJECTIVES:
         columns = scalar_columns(experiment, data)
         if name not in columns:

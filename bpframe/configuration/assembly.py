@@ -57,9 +57,15 @@ def assemble(cfg: DictConfig, registry: Registry) -> Experiment:
 
 def _criterion(sweep: DictConfig) -> Criterion:
     """By what the best parameters are chosen: what the runs of a sweep are compared by."""
-    name = str(sweep.objective)
+    name = sweep.objective
+    if name is None:
+        if sweep.direction is not None:
+            raise ConfigError(
+                f"sweep.direction: {sweep.direction!r} needs an objective; set sweep.objective too"
+            )
+        return Criterion()
     more_is_better = sweep.direction == "maximise" if sweep.direction else rises(name)
-    return Criterion.of(name, maximise=more_is_better)
+    return Criterion(name, more_is_better)
 
 
 def _check_keys(cfg: DictConfig) -> None:

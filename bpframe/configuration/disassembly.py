@@ -150,10 +150,7 @@ def _layer(layer: Layer, registry: Registry) -> dict[str, Any]:
 
 
 def _objective(best: Criterion) -> dict[str, Any]:
-    column = best.column
-    return {
-        "objective": f"best_{column}" if column.startswith("validation_") else column,
-        "direction": None
-        if best.maximise == rises(column)
-        else ("maximise" if best.maximise else "minimise"),
-    }
+    objective = best.objective
+    is_implied = objective is None or best.maximise == rises(objective)
+    direction = None if is_implied else "maximise" if best.maximise else "minimise"
+    return {"objective": objective, "direction": direction}

@@ -103,12 +103,12 @@ class SweepConfig:
     """What concerns the runs of a sweep together.
 
     `shared_order`: see bpframe.Training. `objective` is the scalar by which runs are
-    compared, a column of results.csv, and `direction` whether more of it is better;
-    None decides by its name.
+    compared, a column of results.csv (None: validation accuracy, or validation cost where there
+    is none), and `direction` whether more of it is better; None decides by its name.
     """
 
     shared_order: bool = Training.shared_order
-    objective: str = MISSING
+    objective: str | None = MISSING
     direction: str | None = MISSING
 
 

@@ -131,18 +131,17 @@ class Recorder:
     def best(self) -> dict[str, Any]:
         """What has been best so far, as Summary has it; epoch 0 is before training."""
         trained = [record.as_dict() for record in self.records if record.epoch]
-        has_classes = all(record[ACCURACY] is not None for record in trained)
-        criterion = self.info.experiment.best.applied(has_classes=has_classes)
-        sign = 1 if criterion.maximise else -1
+        has_accuracy = self.info.task.has_accuracy
+        by = self.info.experiment.best.applied(has_accuracy=has_accuracy)
+        accuracies = [record[ACCURACY] for record in trained if has_accuracy]
+        sign = 1 if by.maximise else -1
         scores = [
             (sign * value, -record["epoch"])
             for record in trained
-            if (value := record[criterion.column]) is not None
+            if (value := record[by.column]) is not None
         ]
         return {
-            "best_validation_accuracy": max(
-                (record[ACCURACY] for record in trained if has_classes), default=None
-            ),
+            **({"best_validation_accuracy": max(accuracies, default=None)} if has_accuracy else {}),
             "best_validation_cost": min((record[COST] for record in trained), default=None),
             "best_epoch": -max(scores)[1] if scores else None,
         }
@@ -184,7 +183,7 @@ class Recorder:
             epochs=max(self._epoch, self.records[-1].epoch if self.records else 0),
             test_accuracy=_share(test, n_test) if test else None,
             test_cost=float(test.cost) if test and math.isfinite(test.cost) else None,
-            **self.best(),
+            **{"best_validation_accuracy": None, **self.best()},
             metrics=self.records[-1].metrics if self.records else {},
             stopped=ending.stopped,
             error=ending.error,
@@ -194,6 +193,7 @@ class Recorder:
             device=device,
             versions=self._versions,
             changed=self.changed,
+            has_accuracy=self.info.task.has_accuracy,
         )
         history = History.of(self.records)
         result = RunResult(history, ending.params, ending.best_params or ending.params, summary)
@@ -217,8 +217,8 @@ class Recorder:
 
 
 def _share(totals: Totals, n: int) -> float | None:
-    """The share of right answers; None where targets are no classes."""
-    return int(totals.correct) / n if totals.correct >= 0 else None
+    """The share of right answers; None where none is right or wrong."""
+    return None if totals.correct is None else int(totals.correct) / n
 
 
 def epoch_record(

@@ -14,16 +14,16 @@ _TRAIN, _VALIDATION = "#1f6fb4", "#d9622b"
 def learning_curves(history: History) -> bytes:
     """Cost and accuracy over the epochs, training and validation, as a PNG.
 
-    Where targets are no classes there is the cost alone.
+    Where there is no accuracy, as in regression, there is the cost alone.
     """
     # Imported here: matplotlib takes longer to import than a small network to train.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    has_classes = not np.isnan(history.validation_accuracy).any()
-    figure = Figure(figsize=(9 if has_classes else 4.5, 3.6), dpi=120, layout="constrained")
+    has_accuracy = not np.isnan(history.validation_accuracy).any()
+    figure = Figure(figsize=(9 if has_accuracy else 4.5, 3.6), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
-    cost, *others = figure.subplots(1, 2 if has_classes else 1, squeeze=False)[0]
+    cost, *others = figure.subplots(1, 2 if has_accuracy else 1, squeeze=False)[0]
     marker = "o" if len(history.epoch) < 2 else ""
     for axes, name, scale in zip((cost, *others), ("cost", "accuracy"), (1, 100), strict=False):
         for split, colour in (("train", _TRAIN), ("validation", _VALIDATION)):

@@ -161,7 +161,8 @@ def _trained(
         if folder:
             folder.begin(config)
         epoch = start.epoch if start else 0
-        info = RunInfo(experiment, folder.path if folder else None, programs.n_train)
+        path = folder.path if folder else None
+        info = RunInfo(experiment, path, programs.n_train, data.task)
         recorder = Recorder(
             info,
             folder,

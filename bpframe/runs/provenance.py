@@ -61,7 +61,10 @@ def origin(experiment: Experiment, data: Data, plugins: Mapping[str, str]) -> di
     found = {package: importlib.metadata.version(package) for package in _PACKAGES}
     found |= {"the code of bpframe": _code("bpframe"), **plugins}
     found["the data"] = _arrays(
-        array for examples in data for array in (examples.x, examples.y, np.array(examples.scale))
+        np.asarray(part)
+        for examples in data
+        for part in (examples.x, examples.y, examples.scale, examples.mean)
+        if part is not None
     )
     if exact := initial_state.exact(experiment):
         arrays = (np.asarray(array) for layer in exact for array in layer)

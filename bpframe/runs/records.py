@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from bpframe.contracts import LayerParams
+from bpframe.tasks import Classification, Task
 from bpframe.training.experiment import Experiment
 
 
@@ -23,8 +24,8 @@ class EpochRecord:
         train_cost: the mean cost per example with its penalty R / n. By default each example
             counts as its mini-batch saw it during the epoch, and the penalty as it is at the end.
         validation_cost: the same over the validation set, after the epoch.
-        train_accuracy: share of examples classified rightly, counted like `train_cost`; None where
-            targets are no classes.
+        train_accuracy: share of examples answered rightly, counted like `train_cost`; None where
+            no answer is right or wrong, as in regression.
         validation_accuracy: the same over the validation set.
         seconds: wall time since the record before, evaluation included.
         metrics: what the chosen metrics gave, by column: a number, or nested lists of numbers
@@ -41,9 +42,15 @@ class EpochRecord:
     metrics: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON, with the metrics' columns beside the others."""
+        """Plain values, ready for JSON, with the metrics' columns beside the others.
+
+        Where there is no accuracy, there is no column for it.
+        """
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         metrics = fields.pop("metrics")
+        for name in ("train_accuracy", "validation_accuracy"):
+            if fields[name] is None:
+                del fields[name]
         return {**fields, **metrics}
 
 
@@ -52,7 +59,7 @@ class History:
     """The records of a run as arrays, one entry per epoch; see EpochRecord for their meaning.
 
     `metrics` holds one array a column, whose first axis is the epoch; NaN where there is no number,
-    such as over the steps before there were any, or an accuracy where targets are no classes.
+    such as over the steps before there were any, or an accuracy in regression.
     """
 
     epoch: np.ndarray
@@ -67,6 +74,9 @@ class History:
         """The last line of metrics.jsonl: `EpochRecord.as_dict`, of a run that has any."""
         columns = {**vars(self), **self.metrics}
         del columns["metrics"]
+        for name in ("train_accuracy", "validation_accuracy"):
+            if np.isnan(columns[name][-1]):
+                del columns[name]
         return {name: finite(column[-1].tolist()) for name, column in columns.items()}
 
     @classmethod
@@ -115,8 +125,7 @@ class Summary:
         epochs: how many epochs were finished.
         test_accuracy: of the last parameters; None if the run was not completed.
         test_cost: likewise.
-        best_validation_accuracy: the highest after any epoch; None if none was finished, or where
-            targets are no classes.
+        best_validation_accuracy: the highest after any epoch; None if none was finished.
         best_validation_cost: the lowest after any epoch; None if none was finished.
         best_epoch: the epoch whose parameters are the best by the objective, the first of equals.
         metrics: what the chosen metrics gave in the last finished epoch, by column.
@@ -129,6 +138,8 @@ class Summary:
         versions: of bpframe and what it runs on.
         changed: how code, data or versions have changed since the run began, if it was resumed all
             the same; None if they have not.
+        has_accuracy: whether answers are right or wrong; in regression they are not, and both
+            accuracies are None and stand in no file.
 
     """
 
@@ -148,10 +159,14 @@ class Summary:
     device: str
     versions: dict[str, str]
     changed: str | None = None
+    has_accuracy: bool = True
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
-        return dataclasses.asdict(self)
+        fields = dataclasses.asdict(self)
+        if not fields.pop("has_accuracy"):
+            del fields["test_accuracy"], fields["best_validation_accuracy"]
+        return fields
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,9 +195,11 @@ class RunInfo:
         experiment: all parts of the run.
         output_dir: the run folder; None if nothing is written.
         n_train: the number of training examples.
+        task: what an answer is.
 
     """
 
     experiment: Experiment
     output_dir: Path | None
     n_train: int
+    task: Task = dataclasses.field(default_factory=Classification)

@@ -36,7 +36,7 @@ from bpframe.sweeps.lanes.halving import Halving, Rungs, Work
 from bpframe.sweeps.lanes.halving import check as check_halving
 from bpframe.sweeps.lanes.halving import train as train_by_halving
 from bpframe.sweeps.ledger import Ledger
-from bpframe.sweeps.objective import Objective, chosen, for_regression
+from bpframe.sweeps.objective import Objective, chosen, fitting
 from bpframe.sweeps.plan import GroupPlan, Unit, batch_entry, origin_entry, planned_groups
 from bpframe.sweeps.progress import SweepProgress
 from bpframe.sweeps.rows import FINISHED, OBJECTIVES, Row
@@ -50,7 +50,7 @@ class Driver:
     Attributes:
         rows: how each job ended that has, by number.
         objective: by what they are compared; None before the first batch is composed.
-        is_objective_fixed: whether somebody counts on the objective that is configured.
+        fixed_objective: takes the place of the one that the jobs are configured with.
 
     """
 
@@ -67,7 +67,7 @@ class Driver:
     ) -> None:
         self.rows: dict[int, Row] = {}
         self.objective: Objective | None = None
-        self.is_objective_fixed = False
+        self.fixed_objective: Objective | None = None
         self._hashes: dict[int, str] = {}
         self._book = book
         self._composer = composer
@@ -141,7 +141,7 @@ class Driver:
             check()
             try:
                 job = self._composer.job(num, overrides)
-                self.objective = chosen(job.config["sweep"])
+                self.objective = self.fixed_objective or chosen(job.config["sweep"])
                 folders.add(job)
                 jobs.append(job)
             except BpframeError as error:
@@ -226,11 +226,11 @@ class Driver:
             if hint not in self._hints:
                 self._progress.say(hint)
         self._hints.update(group.hints)
-        if self.objective and not group.has_classes:
-            fitting = for_regression(self.objective, is_fixed=self.is_objective_fixed)
-            if fitting != self.objective:
-                self._progress.say(f"targets are no classes: jobs are compared by {fitting.name}")
-            self.objective = fitting
+        if self.objective:
+            fitted = fitting(self.objective, has_accuracy=group.has_accuracy)
+            if fitted != self.objective:
+                self._progress.say(f"there is no accuracy: jobs are compared by {fitted.name}")
+            self.objective = fitted
         chunks = plan.chunks or partition.chunks(
             jobs, backend.devices(experiment), group.sizes, backend.most(jobs, of)
         )

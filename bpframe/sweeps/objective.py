@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NamedTuple
 
-from bpframe.errors import ConfigError, unknown
+from bpframe.errors import unknown
 from bpframe.sweeps.rows import COMPLETED, Row
-from bpframe.training.best import rises
+from bpframe.training.best import is_accuracy, no_accuracy, rises
 
 Direction = Literal["maximise", "minimise"]
 DIRECTIONS: tuple[Direction, ...] = ("maximise", "minimise")
 
 
 class Objective(NamedTuple):
-    """By what the jobs of a sweep are compared: `name` is a key of `Row.metrics`."""
+    """By what the jobs of a sweep are compared: `name` is a key of `Row.metrics`.
+
+    One that `is_default` gives way to the validation cost where there is no accuracy.
+    """
 
     name: str
     direction: Direction
+    is_default: bool = False
 
     @property
     def sign(self) -> int:
@@ -34,30 +38,29 @@ class Objective(NamedTuple):
         return max(valued, key=lambda pair: self.sign * pair[0])[1] if valued else None
 
 
-def for_regression(objective: Objective, *, is_fixed: bool) -> Objective:
-    """The objective for data whose targets are no classes: by default the validation cost.
+DEFAULT = Objective("best_validation_accuracy", "maximise", is_default=True)
+_WITHOUT_ACCURACY = Objective("best_validation_cost", "minimise")
+
+
+def fitting(objective: Objective, *, has_accuracy: bool) -> Objective:
+    """The objective for data with or without an accuracy.
 
     Raises:
-        ConfigError: another accuracy was chosen, or the search `is_fixed` on one already.
+        ConfigError: an accuracy was chosen, and there is none.
 
     """
-    if "accuracy" not in objective.name:
+    if has_accuracy or not is_accuracy(objective.name):
         return objective
-    if is_fixed or objective.name != "best_validation_accuracy":
-        raise ConfigError(
-            f"sweep.objective: {objective.name} has no meaning for these data, whose targets are "
-            "no classes; set sweep.objective=best_validation_cost"
-        )
-    return Objective("best_validation_cost", "minimise")
+    if not objective.is_default:
+        raise no_accuracy(objective.name)
+    return _WITHOUT_ACCURACY
 
 
 def suited(objective: Objective, rows: Iterable[Row]) -> Objective:
-    """The objective for jobs that have ended, whose targets may be no classes."""
+    """The objective for jobs that have ended, whose data may have no accuracy."""
     completed = [row.metrics for row in rows if row.status == COMPLETED]
-    has_classes = any(metrics.get("best_validation_accuracy") is not None for metrics in completed)
-    if has_classes or not completed:
-        return objective
-    return for_regression(objective, is_fixed=False)
+    has_accuracy = any(DEFAULT.name in metrics for metrics in completed)
+    return fitting(objective, has_accuracy=has_accuracy or not completed)
 
 
 def chosen(sweep: Mapping[str, Any]) -> Objective:
@@ -67,10 +70,12 @@ def chosen(sweep: Mapping[str, Any]) -> Objective:
         ConfigError: there is no such direction.
 
     """
-    name, direction = str(sweep["objective"]), sweep["direction"]
+    name, direction = sweep["objective"], sweep["direction"]
     if direction not in (None, *DIRECTIONS):
         raise unknown("sweep.direction", direction, DIRECTIONS)
-    return Objective(name, direction or implied(name))
+    if name is None:
+        return DEFAULT
+    return Objective(str(name), direction or implied(str(name)))
 
 
 def implied(name: str) -> Direction:

@@ -26,7 +26,7 @@ _OF_THE_SUMMARY = (
 )
 _OF_AN_EPOCH = ("train_cost", "train_accuracy", "validation_cost", "validation_accuracy")
 OBJECTIVES = tuple(name for name in (*_OF_THE_SUMMARY, *_OF_AN_EPOCH) if name != "best_epoch")
-"""The metrics that every completed job has."""
+"""The metrics that every completed job has, but for the accuracies in regression."""
 _NOT_METRICS = ("epoch", "seconds")
 
 
@@ -44,7 +44,8 @@ class Row:
         epochs: how many epochs were finished.
         metrics: the scalars it reached, by name: `best_validation_accuracy`,
             `best_validation_cost`, `best_epoch`, `test_accuracy`, `test_cost`, and the last epoch's
-            columns of metrics.jsonl that are numbers. None where there is no finite value.
+            columns of metrics.jsonl that are numbers. None where there is no finite value. In
+            regression there are no accuracies.
         timing: seconds: `compile_s` of its group, `train_s` of all its epochs; an epoch that
             several lanes share counts as the wall time divided by their number.
         stopped: why training ended before its last epoch; None if it did not.

@@ -28,7 +28,7 @@ from bpframe.sweeps.hydra.jobs import JobComposer
 from bpframe.sweeps.hydra.logs import levels_of
 from bpframe.sweeps.lanes.halving import Halving
 from bpframe.sweeps.ledger import MULTIRUN, Ledger, unwritable
-from bpframe.sweeps.objective import chosen, suited
+from bpframe.sweeps.objective import Objective, chosen, suited
 from bpframe.sweeps.progress import SweepProgress
 from bpframe.sweeps.report import files, tables
 from bpframe.sweeps.rows import COMPLETED, INTERRUPTED, PRUNED, Row
@@ -183,9 +183,9 @@ class Sweep:
             HydraConfig.instance().cfg = before
             self._write_results()
 
-    def fix_objective(self) -> None:
-        """Have the sweep refuse data for which the objective that is configured has no meaning."""
-        self._driver.is_objective_fixed = True
+    def fix_objective(self, objective: Objective) -> None:
+        """Compare by this objective alone, and refuse data for which it has no meaning."""
+        self._driver.fixed_objective = objective
 
     def close(self) -> None:
         """Say how the sweep ended, and release its folder.

@@ -64,7 +64,8 @@ def is_in_range(subject: Subject) -> None:
     """Inputs and targets are finite, inputs of a size to train with, labels are integers."""
     for split in SPLITS:
         examples = getattr(load(subject), split)
-        x = examples.x.astype(np.float64) * examples.scale
+        mean = 0 if examples.mean is None else examples.mean
+        x = (examples.x.astype(np.float64) - mean) * examples.scale
         expect(
             np.isfinite(x).all() and np.isfinite(examples.y).all(),
             f"the {split} set holds values that are not finite",
@@ -133,11 +134,30 @@ def has_no_side_effects(subject: Subject) -> None:
         subject.component().load()
 
 
+def targets_fit_the_task(subject: Subject) -> None:
+    """The targets of every split are those of the task that the examples name, the same in all."""
+    data = load(subject)
+    for split in SPLITS:
+        examples = getattr(data, split)
+        expect(
+            type(examples.task) is type(data.train.task),
+            f"the {split} set has another task than the training set",
+            found=examples.task,
+            expected=data.train.task,
+        )
+        try:
+            if examples.task is not None:
+                examples.task.fitted(examples.y)
+        except ExamplesError as error:
+            raise CheckFailedError(f"the {split} set: {error}", method="load") from error
+
+
 CHECKS = tuple(
     check._replace(method="load", is_alone=True)
     for check in (
         Check("sizes are as promised", has_the_promised_sizes),
         Check("in range", is_in_range),
+        Check("targets fit the task", targets_fit_the_task),
         Check("deterministic", is_deterministic),
         Check("splits do not overlap", is_disjoint, applies=lambda s: s.component.disjoint),
         Check("has no side effects", has_no_side_effects),

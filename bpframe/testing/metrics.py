@@ -60,6 +60,7 @@ def _observation(sigmoid: Any, cost: Any, m: int, seed: int, dtype: str) -> Obse
         y=y,
         answer=jnp.asarray(answer, jnp.int32),
         target=jnp.asarray(labels, jnp.int32),
+        right=jnp.asarray(answer == labels),
         cost=0.5 * jnp.sum((found.trace.a[-1] - y) ** 2, axis=1),
     )
 
@@ -145,6 +146,7 @@ def mean_is_over_examples(subject: Subject) -> None:
                 y=cut(one.y),
                 answer=cut(one.answer),
                 target=cut(one.target),
+                right=cut(one.right),
                 cost=cut(one.cost),
             )
 

@@ -31,7 +31,7 @@ def better_cost(experiment: Experiment) -> str | None:
 def _better_output(experiment: Experiment, data: Data) -> str | None:
     """A line for targets of a regression that the output layer cannot reach."""
     output, y = experiment.network.layers[-1].activation, data.train.y
-    if data.train.middle is not None or isinstance(output, PerNeuronActivation):
+    if data.task.has_accuracy or isinstance(output, PerNeuronActivation):
         return None
     (low, high), least, most = output.range, y.min(), y.max()
     if low <= least and most <= high:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ from jax import Array
 
 from bpframe.component import Component
 from bpframe.contracts import LayerParams
-from bpframe.errors import unknown
+from bpframe.errors import ConfigError, unknown
 
 ACCURACY, COST = "validation_accuracy", "validation_cost"
 
@@ -21,22 +21,49 @@ def rises(name: str) -> bool:
     return "cost" not in name
 
 
-class Criterion(Component):
-    """By which column of metrics.jsonl epochs are compared, and whether more of it is better."""
+def is_accuracy(objective: str) -> bool:
+    """Whether an objective is one of the accuracies, which not all data have."""
+    return objective.endswith("_accuracy") or objective.partition(".")[0] == "accuracy"
 
-    column: str = ACCURACY
+
+def no_accuracy(objective: str) -> ConfigError:
+    """The error for an accuracy as the objective of data that have none."""
+    return ConfigError(
+        f"sweep.objective: {objective} has no meaning for these data, which have no accuracy, as "
+        "in regression; leave it out, or set sweep.objective=best_validation_cost"
+    )
+
+
+class Comparison(NamedTuple):
+    """A column of metrics.jsonl, and whether more of it is better."""
+
+    column: str
+    maximise: bool
+
+
+class Criterion(Component):
+    """By what epochs are compared: the column of metrics.jsonl that belongs to `objective`.
+
+    Without an objective it is validation accuracy, or validation cost where there is no accuracy.
+    """
+
+    objective: str | None = None
     maximise: bool = True
 
-    @classmethod
-    def of(cls, objective: str, *, maximise: bool) -> Criterion:
-        """The criterion of an objective, which may be known only at the end of a run."""
-        column = objective.removeprefix("best_").replace("test_", "validation_")
-        return cls(column, maximise)
+    def applied(self, *, has_accuracy: bool) -> Comparison:
+        """How epochs are compared, for data with or without an accuracy.
 
-    def applied(self, *, has_classes: bool) -> Criterion:
-        """The criterion for data: where targets are no classes, there is the cost alone."""
-        accuracies = ("train_accuracy", ACCURACY)
-        return self if has_classes or self.column not in accuracies else Criterion(COST, False)
+        Raises:
+            ConfigError: it is an accuracy, and there is none.
+
+        """
+        if self.objective is None:
+            return Comparison(ACCURACY, True) if has_accuracy else Comparison(COST, False)
+        if not has_accuracy and is_accuracy(self.objective):
+            raise no_accuracy(self.objective)
+        # An objective may be known only at the end of a run.
+        column = self.objective.removeprefix("best_").replace("test_", "validation_")
+        return Comparison(column, self.maximise)
 
 
 class Best(NamedTuple):
@@ -47,11 +74,10 @@ class Best(NamedTuple):
 
 
 def better(
-    criterion: Criterion,
+    by: Comparison,
     best: Best,
     params: tuple[LayerParams, ...],
     columns: Mapping[str, Array],
-    has_classes: Array,
 ) -> Best:
     """The best parameters, when an epoch has given these and reached `columns`.
 
@@ -59,18 +85,10 @@ def better(
         UnknownNameError: there is no such column.
 
     """
-    if criterion.column not in columns:
-        raise unknown("sweep.objective", criterion.column, columns)
-    fallback = criterion.applied(has_classes=False)
-    dtype = best.score.dtype
-    score = jnp.where(
-        has_classes, _signed(criterion, columns, dtype), _signed(fallback, columns, dtype)
-    )
+    if by.column not in columns:
+        raise unknown("sweep.objective", by.column, columns)
+    value = columns[by.column].astype(best.score.dtype)
+    score = value if by.maximise else -value
     improves = score > best.score
     kept = jax.tree.map(lambda new, old: jnp.where(improves, new, old), params, best.params)
     return Best(kept, jnp.where(improves, score, best.score))
-
-
-def _signed(criterion: Criterion, columns: Mapping[str, Array], dtype: Any) -> Array:
-    value = columns[criterion.column].astype(dtype)
-    return value if criterion.maximise else -value

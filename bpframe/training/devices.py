@@ -15,6 +15,7 @@ from jax.sharding import Sharding
 
 from bpframe.data import Examples
 from bpframe.errors import ConfigError
+from bpframe.tasks import Task, implied
 from bpframe.training.experiment import Experiment
 from bpframe.training.precision import wide_dtype
 
@@ -25,13 +26,15 @@ Device: TypeAlias = Any
 class DeviceExamples(NamedTuple):
     """`Examples` on the device: x (n, n_in), images flat, y labels (n,) or targets (n, n_out).
 
-    `middle` is NaN where targets are no classes.
+    `scale` and `mean` are one number each, or (n_in,); see `Examples`. The numbers of the task are
+    arrays here.
     """
 
     x: Array
     y: Array
     scale: Array
-    middle: Array
+    mean: Array | None
+    task: Task
 
 
 def of_platform(name: str) -> list[Device]:
@@ -67,9 +70,13 @@ def to_device(
     examples: Examples, dtype: str, device: Device | Sharding | None = None
 ) -> DeviceExamples:
     """Copy examples to the device: bytes stay bytes, the rest takes the dtype of the parameters."""
-    middle = np.nan if examples.middle is None else examples.middle
-    flat = examples.x.reshape(len(examples), -1)
-    arrays: Any = DeviceExamples(flat, examples.y, np.array(examples.scale), np.array(middle))  # pyright: ignore[reportArgumentType]
+    arrays: Any = DeviceExamples(
+        examples.x.reshape(len(examples), -1),  # pyright: ignore[reportArgumentType]
+        examples.y,  # pyright: ignore[reportArgumentType]
+        _flat(examples.scale, examples.shape),  # pyright: ignore[reportArgumentType]
+        None if examples.mean is None else _flat(examples.mean, examples.shape),  # pyright: ignore[reportArgumentType]
+        jax.tree.map(np.array, _task(examples)),
+    )
     return jax.tree.map(
         lambda array, info: jnp.asarray(array.astype(info.dtype, copy=False), device=device),
         arrays,
@@ -90,9 +97,20 @@ def shapes(examples: Examples, dtype: str, sharding: Sharding | None = None) -> 
             np.uint8 if examples.x.dtype == np.uint8 else wide,
         ),
         info(examples.y.shape, np.int32 if examples.y.ndim == 1 else wide),
-        info((), wide),
-        info((), wide),
+        info(_flat(examples.scale, examples.shape).shape, wide),
+        None if examples.mean is None else info(_flat(examples.mean, examples.shape).shape, wide),
+        jax.tree.map(lambda number: info(np.shape(number), wide), _task(examples)),
     )
+
+
+def _flat(values: float | np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """One number, or one for each entry of a flat input, of those for each feature or channel."""
+    given = np.asarray(values)
+    return given.reshape(()) if given.size == 1 else np.broadcast_to(given, shape).reshape(-1)
+
+
+def _task(examples: Examples) -> Task:
+    return implied(examples.y) if examples.task is None else examples.task
 
 
 def take(examples: DeviceExamples, rows: Array) -> DeviceExamples:
@@ -106,7 +124,16 @@ def take(examples: DeviceExamples, rows: Array) -> DeviceExamples:
 def floats(experiment: Experiment, examples: DeviceExamples) -> tuple[Array, Array]:
     """x (..., n_in) and one-hot or float targets y (..., n_out), in the dtype of the products."""
     dtype = experiment.training.dtype
-    x, y, scale, _ = examples
+    x, y, scale, mean, _ = examples
     if jnp.issubdtype(y.dtype, jnp.integer):
         y = jax.nn.one_hot(y, experiment.network.n_out, dtype=dtype)
-    return x.astype(dtype) * scale.astype(dtype), y.astype(dtype)
+    x, scale = x.astype(dtype), scale.astype(dtype)
+    if mean is None and not scale.ndim:
+        return x * scale, y.astype(dtype)
+    mean = jnp.zeros((), dtype) if mean is None else mean.astype(dtype)
+    return (x - _like(mean, x)) * _like(scale, x), y.astype(dtype)
+
+
+def _like(values: Array, x: Array) -> Array:
+    """One number, or one for each entry (n_in,), with as many axes as x (..., n_in)."""
+    return values.reshape((1,) * (x.ndim - values.ndim) + values.shape)

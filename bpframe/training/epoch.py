@@ -20,7 +20,7 @@ from bpframe.training.compilation import EPOCH_OPTIONS
 from bpframe.training.devices import DeviceExamples, take
 from bpframe.training.evaluation import nothing_measured
 from bpframe.training.experiment import Experiment
-from bpframe.training.metric_folds import Portion, Totals, summed
+from bpframe.training.metric_folds import Portion, Totals, no_totals, summed
 from bpframe.training.observing import observation
 from bpframe.training.orders import blocks
 from bpframe.training.precision import wide_dtype
@@ -60,7 +60,7 @@ def train_epoch(
     n = order.shape[0]
     m = experiment.training.m(n)
     row_bytes = examples.x.dtype.itemsize * examples.x.shape[1]
-    totals = Totals(jnp.zeros((), wide_dtype(experiment.training.dtype)), jnp.zeros((), jnp.int32))
+    totals = no_totals(examples.task, wide_dtype(experiment.training.dtype))
     steps = Portion(STEPS)
     measured = nothing_measured(experiment, steps, state, take(examples, order[:m]))
 
@@ -69,7 +69,7 @@ def train_epoch(
         step = train_step(experiment, state, examples._replace(x=xy[0], y=xy[1]), n)
         if measured:
             wide = Answering(state.params, state.rule)
-            seen = observation(experiment, wide, step.gradient, step.y, examples.middle)
+            seen = observation(experiment, wide, step.gradient, step.y, examples.task)
             measured = metric_folds.add(experiment, steps, measured, seen)
         return (step.state, measured), step.totals
 

@@ -46,7 +46,7 @@ def evaluate(
     def example(xy: tuple[Array, Array]) -> Totals:
         x, y = floats(experiment, examples._replace(x=xy[0], y=xy[1]))
         trace = equations.forward(network, narrowed.params, x.reshape(network.shape))
-        return score(experiment, narrowed, trace, y, examples.middle)
+        return score(experiment, narrowed, trace, y, examples.task)
 
     scores = jax.lax.map(example, (examples.x, examples.y), batch_size=EVALUATION_CHUNK)
     totals = summed(scores)
@@ -78,7 +78,7 @@ def _measured(
     def add(measured: Any, rows: Array) -> tuple[Any, None]:
         x, y = floats(experiment, take(examples, rows))
         found = equations.gradient(network, pair, narrowed.params, x, y, rule, narrowed.rule)
-        seen = observation(experiment, wide, found, y, examples.middle)
+        seen = observation(experiment, wide, found, y, examples.task)
         return metric_folds.add(experiment, portion, measured, seen), None
 
     n = examples.x.shape[0]
@@ -99,6 +99,6 @@ def nothing_measured(
     def seen(state: State, batch: DeviceExamples) -> Observation:
         step = train_step(experiment, state, batch, batch.x.shape[0])
         wide = Answering(state.params, state.rule)
-        return observation(experiment, wide, step.gradient, step.y, batch.middle)
+        return observation(experiment, wide, step.gradient, step.y, batch.task)
 
     return metric_folds.start(experiment, portion, jax.eval_shape(seen, state, batch))

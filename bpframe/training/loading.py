@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from bpframe.contracts import Dataset
-from bpframe.data import Data, middle_of
-from bpframe.errors import ConfigError, DataError, described
+from bpframe.data import Data
+from bpframe.errors import ConfigError, DataError, ExamplesError, described
 from bpframe.metrics import STEPS
+from bpframe.tasks import Task
 from bpframe.training import initial_state, memory
 from bpframe.training.experiment import Experiment
+from bpframe.training.standardisation import standardised
 
 
 def load(experiment: Experiment) -> Data:
@@ -21,8 +25,8 @@ def load(experiment: Experiment) -> Data:
     Raises:
         ConfigError: `data.train_size` or `training.batch_size` is larger than the training set,
             `training.device` is not there, or its memory is too small.
-        DataError: a file is missing or corrupt, the data do not have the promised sizes, or they
-            find no room.
+        DataError: a file is missing or corrupt, the data do not have the promised sizes, their
+            targets are not those of their task, or they find no room.
 
     """
     data = loaded(experiment.data)
@@ -31,9 +35,21 @@ def load(experiment: Experiment) -> Data:
 
 
 def loaded(dataset: Dataset) -> Data:
-    """The data of a data set, cut to its `train_size`; see `load`."""
+    """The data of a data set, as it is configured; see `load`."""
+    return fitting(dataset, read(dataset))
+
+
+def read(dataset: Dataset) -> Data:
+    """All of the data of a data set, unchecked; see `load`."""
+    with _told_of(dataset):
+        return dataset.load()
+
+
+@contextmanager
+def _told_of(dataset: Dataset) -> Iterator[None]:
+    """Have what ends the process, or finds no room in it, end as one line."""
     try:
-        return fitting(dataset, dataset.load())
+        yield
     except (SystemExit, GeneratorExit) as error:  # which would end the process without a word
         raise DataError(f"data: {type(dataset).__name__} raised {described(error)}") from error
     except MemoryError as error:
@@ -44,11 +60,12 @@ def loaded(dataset: Dataset) -> Data:
 
 
 def fitting(dataset: Dataset, data: Data) -> Data:
-    """Data of the sizes that a data set promises, cut to its `train_size`.
+    """Data of the sizes that a data set promises, cut to its `train_size`, expanded, standardised.
 
     Raises:
-        ConfigError: `data.train_size` is larger than the training set.
-        DataError: they are of other sizes, or empty.
+        ConfigError: `data.train_size` is larger than the training set, or what it is expanded to
+            is larger than the memory.
+        DataError: they are of other sizes, or empty, or their targets are not those of their task.
 
     """
     if not isinstance(data, Data):
@@ -65,12 +82,34 @@ def fitting(dataset: Dataset, data: Data) -> Data:
                 f"{examples.shape} and {examples.n_out} outputs; promised were {dataset.shape} and "
                 f"{dataset.n_out}"
             )
-    middle = middle_of(data.train.y)
-    data = Data(*(dataclasses.replace(examples, middle=middle) for examples in data))
+    task = _task(data)
+    data = Data(*(dataclasses.replace(examples, task=task) for examples in data))
     n, k = len(data.train), dataset.train_size
     if k is not None and k > n:
         raise ConfigError(f"data.train_size: {k} is out of range; allowed: 1 to {n} for this data")
-    return data if k is None else data._replace(train=data.train.first(k))
+    train = data.train if k is None else data.train.first(k)
+    memory.check_expansion(train, dataset.expansion)
+    with _told_of(dataset):
+        data = data._replace(train=dataset.expanded(train))
+    if (found := len(data.train)) != (promised := len(train) * dataset.expansion):
+        raise DataError(
+            f"data: {type(dataset).__name__} expands {len(train)} examples to {found}; promised "
+            f"were {promised}"
+        )
+    with _told_of(dataset):
+        return standardised(data) if dataset.standardise else data
+
+
+def _task(data: Data) -> Task:
+    """The task of the training set, fitted to its targets."""
+    if (declared := data.train.task) is None:
+        return data.task
+    for split, examples in data._asdict().items():
+        try:
+            declared.fitted(examples.y)
+        except ExamplesError as error:
+            raise ExamplesError(f"data: the {split} set: {error}") from error
+    return declared.fitted(data.train.y)
 
 
 def check(experiment: Experiment, data: Data) -> None:
@@ -82,7 +121,9 @@ def check(experiment: Experiment, data: Data) -> None:
         )
     for split, examples in data._asdict().items():
         experiment.cost.cost_function.check_targets(examples.y, f"the {split} set")
+    experiment.best.applied(has_accuracy=data.task.has_accuracy)
     memory.check(experiment, [len(examples) for examples in data])
+    memory.check_examples(experiment, data)
     _check_metrics(experiment, data)
     initial_state.exact(experiment)
 
@@ -91,11 +132,19 @@ def _check_metrics(experiment: Experiment, data: Data) -> None:
     """Refuse metrics over more examples than there are, or of classes where there are none."""
     for index, monitor in enumerate(experiment.metrics):
         metric = monitor.metric
-        if metric.needs_classes and data.train.middle is None:
-            raise ConfigError(
-                f"metrics[{index}]: {monitor.name} has no meaning for these data, whose targets "
-                "are no classes; leave it out"
-            )
+        for needs, has, why in (
+            (
+                metric.needs_accuracy,
+                data.task.has_accuracy,
+                "which have no accuracy",
+            ),
+            (metric.needs_classes, data.task.has_classes, "whose answers are no classes"),
+        ):
+            if needs and not has:
+                raise ConfigError(
+                    f"metrics[{index}]: {monitor.name} has no meaning for these data, {why}; leave "
+                    "it out"
+                )
         n = len(getattr(data, metric.over)) if metric.over != STEPS else 0
         if metric.first is not None and metric.first > n:
             allowed = f"1 to {n}, the {metric.over} set" if n else "none over the steps; set over"

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import jax
 
-from bpframe.errors import ConfigError
+from bpframe.data import Data, Examples
+from bpframe.errors import ConfigError, DataError
 from bpframe.training import devices, initial_state
 from bpframe.training.devices import Device
 from bpframe.training.evaluation import EVALUATION_CHUNK
@@ -90,6 +91,41 @@ def check(experiment: Experiment, sizes: Sequence[int]) -> None:
                 f"{path}: the activations of {rows:,} examples in {named} take at least "
                 f"{shown(needed)}; {whose} {shown(limit)}; {fix}"
             )
+
+
+def check_examples(experiment: Experiment, data: Data) -> None:
+    """Refuse examples that cannot fit the device, on which all splits lie while it trains.
+
+    Raises:
+        ConfigError: they take more than it has.
+
+    """
+    device = devices.of_platform(experiment.training.device)[0]
+    limit, dtype = device_bytes(device), experiment.training.dtype
+    with precision(dtype):
+        leaves = jax.tree.leaves([devices.shapes(examples, dtype) for examples in data])
+    needed = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
+    if limit is not None and needed > limit:
+        whose = "this machine has" if device.platform == "cpu" else f"{device} has"
+        raise ConfigError(
+            f"data.train_size: {len(data.train):,} training examples and those of the other splits "
+            f"take {shown(needed)} on the device; {whose} {shown(limit)}; keep fewer"
+        )
+
+
+def check_expansion(train: Examples, times: int) -> None:
+    """Refuse a training set that does not fit this machine once it is so many times as large.
+
+    Raises:
+        DataError: it does not.
+
+    """
+    needed, limit = times * (train.x.nbytes + train.y.nbytes), machine_bytes()
+    if times > 1 and needed > limit:
+        raise DataError(
+            f"data: {len(train):,} training examples, {times} times as many when expanded, take "
+            f"{shown(needed)}; this machine has {shown(limit)}; set a smaller data.train_size"
+        )
 
 
 def shown(size: int) -> str:

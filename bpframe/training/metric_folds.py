@@ -12,6 +12,7 @@ from jax import Array
 
 from bpframe.contracts import LayerParams
 from bpframe.metrics import Metric, Observation
+from bpframe.tasks import Task
 from bpframe.training.experiment import Experiment
 
 
@@ -23,21 +24,16 @@ class Portion(NamedTuple):
 
 
 class Totals(NamedTuple):
-    """A cost, and how many examples were classified rightly."""
+    """A cost, and how many answers are right; None where none is right or wrong."""
 
     cost: Array
-    correct: Array
+    correct: Array | None
 
 
-def answered(a: Array, limit: Array) -> Array:
-    """The largest output; of a single output, whether it lies above the limit."""
-    return a[0] > limit.astype(a.dtype) if a.shape[0] == 1 else jnp.argmax(a)
-
-
-def threshold(experiment: Experiment, middle: Array) -> Array:
-    """The output above which a single neuron answers with the larger of two targets."""
-    own = experiment.cost.cost_function.decision_boundary
-    return middle if own is None else jnp.full_like(middle, own)
+def no_totals(task: Task, dtype: Any) -> Totals:
+    """The totals of no examples, with the cost in `dtype`."""
+    correct = jnp.zeros((), jnp.int32) if task.has_accuracy else None
+    return Totals(jnp.zeros((), dtype), correct)
 
 
 def portions(experiment: Experiment, over: str) -> list[Portion]:

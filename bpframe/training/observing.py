@@ -3,33 +3,28 @@
 from __future__ import annotations
 
 import jax
-import jax.numpy as jnp
 from jax import Array
 
 from bpframe import equations
 from bpframe.contracts import Trace
 from bpframe.learning import BatchGradient, Forward, Keys
 from bpframe.metrics import Observation
+from bpframe.tasks import Task
 from bpframe.training.experiment import Experiment
-from bpframe.training.metric_folds import answered, threshold
 from bpframe.training.precision import cast, cast_floats, wide_dtype
 from bpframe.training.step import Answering, narrow, narrow_answering, outputs
 
 
 def observation(
-    experiment: Experiment, wide: Answering, found: BatchGradient, y: Array, middle: Array
+    experiment: Experiment, wide: Answering, found: BatchGradient, y: Array, task: Task
 ) -> Observation:
-    """What metrics see of a mini-batch with targets y (m, n_out), in wide precision.
-
-    `middle` is that of the targets; see `bpframe.Examples`.
-    """
+    """What metrics see of a mini-batch with targets y (m, n_out), in wide precision."""
     dtype = wide_dtype(experiment.training.dtype)
     narrowed = narrow_answering(experiment, wide)
     a, cost = jax.vmap(outputs, in_axes=(None, None, 0, 0))(experiment, narrowed, found.trace, y)
-    answer, target = (
-        jax.vmap(answered, in_axes=(0, None))(values, limit).astype(jnp.int32)
-        for values, limit in ((a, threshold(experiment, middle)), (y, middle))
-    )
+    boundary = experiment.cost.cost_function.decision_boundary
+    answer = jax.vmap(lambda outputs: task.answer(outputs, boundary))(a)
+    target = jax.vmap(task.answer)(y)
     return Observation(
         activations=cast(tuple(layer.activation for layer in experiment.network.layers), dtype),
         params=wide.params,
@@ -42,6 +37,7 @@ def observation(
         y=y.astype(dtype),
         answer=answer,
         target=target,
+        right=jax.vmap(task.is_right)(answer, target) if task.has_accuracy else None,
         cost=cost.astype(dtype),
     )
 

@@ -54,20 +54,20 @@ def after_epoch(
     """The states once schedule and stopping rule have seen an epoch, and whether to stop.
 
     `first` counts the steps before the epoch, or before the first of several that are seen as one,
-    and `step` those after it. Where targets are no classes, the score is minus the cost.
+    and `step` those after it. Where there is no accuracy, it is NaN, and the score minus the cost.
     """
     wide = wide_dtype(experiment.training.dtype)
     now = progress(experiment, step, n_train)
     begun = progress(experiment, first, n_train)
     before = experiment.schedule.factor(steering.schedule, begun)
-    accuracy = validation.correct.astype(wide) / n_validation
+    accuracy = _share(validation, n_validation, wide)
     result = EpochResult(
         epoch=jnp.round(now.epoch).astype(jnp.int32),
         train_cost=train.cost,
         validation_cost=validation.cost,
-        train_accuracy=train.correct.astype(wide) / n_train,
+        train_accuracy=_share(train, n_train, wide),
         validation_accuracy=accuracy,
-        score=jnp.where(validation.correct >= 0, accuracy, -validation.cost),
+        score=-validation.cost if validation.correct is None else accuracy,
         factor=jnp.ones((), wide),
         factor_before=jnp.asarray(before, wide),
     )
@@ -75,3 +75,10 @@ def after_epoch(
     factor = jnp.asarray(experiment.schedule.factor(schedule, now), wide)
     stopping, stop = experiment.stopping.update(steering.stopping, result._replace(factor=factor))
     return Steering(schedule, stopping), stop
+
+
+def _share(totals: Totals, n: int, dtype: Any) -> Array:
+    """The share of right answers among n; NaN where none is right or wrong."""
+    if totals.correct is None:
+        return jnp.full((), jnp.nan, dtype)
+    return totals.correct.astype(dtype) / n

@@ -11,10 +11,11 @@ from jax import Array
 from bpframe import equations
 from bpframe.contracts import LayerParams, Trace
 from bpframe.learning import BatchGradient, Forward, TrainingStep
+from bpframe.tasks import Task
 from bpframe.training.best import Best
 from bpframe.training.devices import DeviceExamples, floats
 from bpframe.training.experiment import Experiment
-from bpframe.training.metric_folds import Totals, answered, summed, threshold
+from bpframe.training.metric_folds import Totals, summed
 from bpframe.training.precision import cast, cast_floats, wide_dtype
 from bpframe.training.steering import Steering, scheduled
 
@@ -71,7 +72,7 @@ def train_step(experiment: Experiment, state: State, batch: DeviceExamples, n: i
     optimiser = scheduled(experiment, state.steering, state.step, n)
     new_params, optimiser_state = optimiser.update(gradient, state.optimiser, state.params, seen)
     scores = jax.vmap(score, in_axes=(None, None, 0, 0, None))(
-        experiment, narrowed, found.trace, y, batch.middle
+        experiment, narrowed, found.trace, y, batch.task
     )
     totals = summed(scores)
     state = state._replace(
@@ -107,16 +108,15 @@ def outputs(
 
 
 def score(
-    experiment: Experiment, narrowed: Answering, trace: Trace, y: Array, middle: Array
+    experiment: Experiment, narrowed: Answering, trace: Trace, y: Array, task: Task
 ) -> Totals:
-    """The cost of one example in wide precision, and 1 if its answer is right, else 0.
-
-    `middle` is that of the targets (see `bpframe.Examples`); where they are no classes, -1.
-    """
+    """The cost of one example in wide precision, and 1 if its answer is right, else 0."""
     a, cost = outputs(experiment, narrowed, trace, y)
     cost = cost.astype(wide_dtype(experiment.training.dtype))
-    right = answered(a, threshold(experiment, middle)) == answered(y, middle)
-    return Totals(cost, jnp.where(jnp.isnan(middle), -1, right.astype(jnp.int32)))
+    if not task.has_accuracy:
+        return Totals(cost, None)
+    answer = task.answer(a, experiment.cost.cost_function.decision_boundary)
+    return Totals(cost, task.is_right(answer, task.answer(y)).astype(jnp.int32))
 
 
 def narrow(experiment: Experiment) -> tuple[Any, Any]:

@@ -87,7 +87,7 @@ def turn(
     if trains:
         found = train_epochs(experiment, state, sets["train"], orders, count)
     else:
-        nothing = Totals(jnp.zeros((), n.dtype), jnp.zeros((), jnp.int32))
+        nothing = metric_folds.no_totals(sets["train"].task, n.dtype)
         found = Epoch(state, nothing, jnp.ones((), bool), {})
     first, state, train = state.step, found.state, found.totals
     if experiment.training.evaluate_train or not trains:
@@ -100,14 +100,14 @@ def turn(
     if trains:
         reached = {
             "train_cost": train.cost,
-            "train_accuracy": train.correct.astype(n.dtype) / n,
             "validation_cost": validation.cost,
-            "validation_accuracy": validation.correct.astype(n.dtype) / n_validation,
             **{name: column for name, column in columns.items() if not column.ndim},
         }
-        has_classes = validation.correct >= 0
-        params = answering(experiment, state).params
-        best = better(experiment.best, state.best, params, reached, has_classes)
+        if train.correct is not None and validation.correct is not None:
+            reached["train_accuracy"] = train.correct.astype(n.dtype) / n
+            reached["validation_accuracy"] = validation.correct.astype(n.dtype) / n_validation
+        by = experiment.best.applied(has_accuracy=sets["train"].task.has_accuracy)
+        best = better(by, state.best, answering(experiment, state).params, reached)
         state = state._replace(best=best)
     finite = found.finite & jnp.isfinite(train.cost) & jnp.isfinite(validation.cost)
     stop = jnp.zeros((), bool)

@@ -29,6 +29,7 @@ from bpframe import (
     Observation,
     Params,
     ParamsMetric,
+    Regression,
     Shape,
     hookimpl,
     hyperparameter,
@@ -105,7 +106,7 @@ class Whitened(Dataset):
             singular_vectors(n, side, self.rotation)[:, : len(s)]
             for n, side in ((self.outputs, "u"), (self.inputs, "v"))
         )
-        examples = Examples(x, x @ (u * s @ v.T).T, n_out=self.outputs)
+        examples = Examples(x, x @ (u * s @ v.T).T, n_out=self.outputs, task=Regression())
         return Data(train=examples, validation=examples, test=examples)
 
 

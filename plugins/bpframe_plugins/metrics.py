@@ -51,16 +51,17 @@ def _norm(arrays: list[Array], like: Array) -> Array:
 
 
 class Accuracy(MeanMetric):
-    """The share of examples that are classified rightly."""
+    """The share of examples whose answer is right; with several labels, all of its labels."""
 
-    needs_classes = True
+    needs_accuracy = True
     over: str = hyperparameter(
         default="validation", choices=("steps", "train", "validation", "test")
     )
 
     def measure(self, seen: Observation) -> Array:
         """1 where the answer is right, else 0: (m,)."""
-        return (seen.answer == seen.target).astype(seen.y.dtype)
+        assert seen.right is not None
+        return seen.right.astype(seen.y.dtype)
 
 
 class DeltaNorm(MeanMetric):
@@ -229,6 +230,92 @@ class ConfusionMatrix(Metric):
         return total
 
 
+def _errors(seen: Observation) -> Array:
+    """a - y, (m, n_out)."""
+    return _flat(seen.trace.a[-1]) - seen.y
+
+
+class MeanAbsoluteError(MeanMetric):
+    """(1/(n n_out)) sum_x,j |a_j - y_j|, the mean absolute error over examples and outputs."""
+
+    over: str = hyperparameter(
+        default="validation", choices=("steps", "train", "validation", "test")
+    )
+
+    def measure(self, seen: Observation) -> Array:
+        """(1/n_out) sum_j |a_j - y_j|: (m,)."""
+        return jnp.mean(jnp.abs(_errors(seen)), axis=1)
+
+
+class RootMeanSquaredError(Metric):
+    """sqrt((1/(n n_out)) sum_x,j (a_j - y_j)^2), the root of the mean over examples and outputs.
+
+    The mean is one over all outputs, as in the quadratic cost; the mean over outputs of the roots
+    is another number.
+    """
+
+    over: str = hyperparameter(
+        default="validation", choices=("steps", "train", "validation", "test")
+    )
+
+    def start(self, seen: Observation) -> Any:
+        """A mean of zero, and no examples."""
+        zero = jnp.zeros((), seen.y.dtype)
+        return zero, zero
+
+    def add(self, total: Any, seen: Observation) -> Any:
+        """The mean moved by its share towards that of the mini-batch, so that no sum grows."""
+        mean, n = total
+        after = n + seen.y.shape[0]
+        return mean + (jnp.mean(_errors(seen) ** 2) - mean) * (seen.y.shape[0] / after), after
+
+    def result(self, total: Any, params: AllParams) -> Array:
+        """The root of the mean."""
+        del params
+        return jnp.sqrt(total[0])
+
+
+class CoefficientOfDetermination(Metric):
+    """R^2 = 1 - sum_x (a - y)^2 / sum_x (y - mean y)^2, the mean of it over the outputs.
+
+    An output whose targets are all equal has 1 if it meets them exactly, else 0.
+    The squares about the mean are folded as distances from the first target, since the difference
+    of sum y^2 and n mean^2 keeps no digits where the mean is large.
+    Source: Chan, Golub and LeVeque (1983), Algorithms for computing the sample variance; for equal
+    targets and several outputs, scikit-learn's r2_score.
+    """
+
+    over: str = hyperparameter(
+        default="validation", choices=("steps", "train", "validation", "test")
+    )
+
+    def start(self, seen: Observation) -> Any:
+        """No examples; for each output its origin, mean, squares about the mean, and errors."""
+        zeros = jnp.zeros(seen.y.shape[1:], seen.y.dtype)
+        return jnp.zeros((), seen.y.dtype), zeros, zeros, zeros, zeros
+
+    def add(self, total: Any, seen: Observation) -> Any:
+        """Both sums of squares with those of the mini-batch."""
+        n, origin, mean, squares, errors = total
+        m = seen.y.shape[0]
+        origin = jnp.where(n == 0, seen.y[0], origin)
+        y = seen.y - origin[None]
+        own = jnp.mean(y, axis=0)
+        inside = jnp.sum((y - own[None]) ** 2, axis=0)
+        apart = (own - mean) ** 2 * (n * (m / (n + m)))
+        mean = mean + (own - mean) * (m / (n + m))
+        errors = errors + jnp.sum(_errors(seen) ** 2, axis=0)
+        return n + m, origin, mean, squares + inside + apart, errors
+
+    def result(self, total: Any, params: AllParams) -> Array:
+        """The mean over the outputs."""
+        del params
+        *_, squares, errors = total
+        is_constant = squares == 0
+        share = errors / jnp.where(is_constant, 1, squares)
+        return jnp.mean(jnp.where(is_constant, (errors == 0).astype(share.dtype), 1 - share))
+
+
 @hookimpl
 def bpframe_metrics() -> dict[str, type[Metric]]:
     """The metrics by name."""
@@ -242,4 +329,7 @@ def bpframe_metrics() -> dict[str, type[Metric]]:
         "saturation": Saturation,
         "dead_units": DeadUnits,
         "confusion_matrix": ConfusionMatrix,
+        "mae": MeanAbsoluteError,
+        "rmse": RootMeanSquaredError,
+        "r2": CoefficientOfDetermination,
     }

@@ -100,7 +100,8 @@ def test_the_examples_of_one_group_at_a_time_are_on_the_devices() -> None:
 def test_shapes_are_those_of_what_is_placed(dtype: str) -> None:
     data = LaneData(experiment(f"training.dtype={dtype}"), DataCache(), jax.devices()[:1])
     for split, examples in data.sets.items():
-        for info, array in zip(data.shapes[split], examples, strict=True):
+        shapes = jax.tree.leaves(data.shapes[split])
+        for info, array in zip(shapes, jax.tree.leaves(examples), strict=True):
             assert (info.shape, info.dtype, info.sharding) == (
                 array.shape,
                 array.dtype,

@@ -28,6 +28,7 @@ from bpframe import (
     API_VERSION,
     Activation,
     BackwardStep,
+    Classification,
     Data,
     Dataset,
     ElementwiseActivation,
@@ -852,6 +853,13 @@ class LabelsAsFloats(sound.Spirals):
         return Data(*(dataclasses.replace(p, y=p.y.astype(np.float32)) for p in parts))
 
 
+class NumbersCalledClasses(sound.Curve):
+    """A curve whose task is said to be classification."""
+
+    def load(self) -> Data:
+        return Data(*(dataclasses.replace(p, task=Classification()) for p in super().load()))
+
+
 class WritingWhatItMade(sound.Curve):
     """A file that is written at each loading."""
 
@@ -1128,6 +1136,7 @@ COMPONENTS: dict[type[Any], str] = {
     PlainTuple: "sizes are as promised",
     UnscaledBytes: "in range",
     LabelsAsFloats: "in range",
+    NumbersCalledClasses: "targets fit the task",
     WritingWhatItMade: "has no side effects",
     GrowingTotal: "total keeps its shape",
     CountsBecomeFloats: "total keeps its shape",

@@ -6,6 +6,7 @@ import functools
 import itertools
 import json
 import math
+import types
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from bpframe_plugins.linear_theory import singular_vectors
+from bpframe_plugins.metrics import (
+    CoefficientOfDetermination,
+    MeanAbsoluteError,
+    RootMeanSquaredError,
+)
 from oracles import ACTIVATIONS
 from test_runs import Kit, composed, equal, examples, summary
 
@@ -121,6 +127,8 @@ class Batch(NamedTuple):
     slopes: list[np.ndarray | None]
     answer: np.ndarray
     target: np.ndarray
+    a: np.ndarray
+    y: np.ndarray
     cost: np.ndarray
     products: list[np.ndarray]
 
@@ -161,6 +169,8 @@ def batch(experiment: Experiment, params: Any, x: np.ndarray, y: np.ndarray) -> 
         ],
         classes(found.trace.a[-1]),
         classes(y),
+        found.trace.a[-1],
+        y,
         costs(experiment, found.trace.a[-1], y),
         [
             np.einsum("mj,jk,mk->m", delta, np.asarray(w), a)
@@ -174,6 +184,7 @@ def expected(batches: list[Batch], params: Any, over: str) -> dict[str, Any]:
     answer, target = (
         np.concatenate([getattr(b, part) for b in batches]) for part in ("answer", "target")
     )
+    a, y = (np.concatenate([getattr(b, part) for b in batches]) for part in "ay")
     n = max(2, params[-1].b.shape[0])
     matrix = np.zeros((n, n), int)
     for row, column in zip(target, answer, strict=True):
@@ -182,6 +193,11 @@ def expected(batches: list[Batch], params: Any, over: str) -> dict[str, Any]:
         f"accuracy.{over}": np.mean(answer == target),
         f"confusion_matrix.{over}": matrix,
         f"cost.{over}": np.mean(np.concatenate([b.cost for b in batches])),
+        f"mae.{over}": np.mean(np.abs(a - y)),
+        f"rmse.{over}": np.sqrt(np.mean((a - y) ** 2)),
+        f"r2.{over}": np.mean(
+            1 - np.sum((a - y) ** 2, axis=0) / np.sum((y - y.mean(axis=0)) ** 2, axis=0)
+        ),
         **of_the_linear_theory([(np.asarray(w), np.asarray(b)) for w, b in params], over),
     }
     for index, (w, _) in enumerate(params):
@@ -458,3 +474,69 @@ def test_a_single_output() -> None:
     wanted = expected([seen], result.params, STEPS)
     assert wanted["confusion_matrix.steps"].shape == (2, 2)
     assert_columns(at_epoch(result, 0, STEPS), wanted)
+
+
+def folded(metric: Metric, a: np.ndarray, y: np.ndarray, m: int) -> float:
+    """What a metric gives for outputs and targets, in mini-batches of m."""
+    starts = range(0, len(y), m)
+    seen: list[Any] = [
+        Outputs(jnp.asarray(a[start : start + m]), jnp.asarray(y[start : start + m]))
+        for start in starts
+    ]
+    total = metric.start(jax.eval_shape(lambda seen: seen, seen[0]))
+    for part in seen:
+        total = metric.add(total, part)
+    return float(np.asarray(metric.result(total, ())))
+
+
+class Outputs(NamedTuple):
+    """As much of an observation as metrics of regression read."""
+
+    last: Any
+    y: Any
+
+    @property
+    def trace(self) -> Any:
+        return types.SimpleNamespace(a=(self.last,))
+
+
+def r2_score(a: np.ndarray, y: np.ndarray) -> float:
+    """As scikit-learn defines it: averaged over outputs, finite for equal targets."""
+    scores = []
+    for column, target in zip(a.T.tolist(), y.T.tolist(), strict=True):
+        mean = math.fsum(target) / len(target)
+        errors = math.fsum((p - t) ** 2 for p, t in zip(column, target, strict=True))
+        spread = math.fsum((t - mean) ** 2 for t in target)
+        scores.append(1 - errors / spread)
+    return sum(scores) / len(scores)
+
+
+@pytest.mark.parametrize("m", [1, 7, 100])
+@pytest.mark.parametrize(("dtype", "rtol"), [("float32", 1e-5), ("float64", 1e-12)])
+def test_metrics_of_regression(m: int, dtype: str, rtol: float) -> None:
+    rng = np.random.default_rng(3)
+    y = rng.normal(size=(100, 3)).astype(dtype)
+    a = (y + rng.normal(size=y.shape)).astype(dtype)
+    errors = a.astype(float) - y
+    expect = {
+        MeanAbsoluteError: np.mean(np.abs(errors)),
+        RootMeanSquaredError: np.sqrt(np.mean(errors**2)),
+        CoefficientOfDetermination: r2_score(a.astype(float), y.astype(float)),
+    }
+    for metric, value in expect.items():
+        assert folded(metric(), a, y, m) == pytest.approx(value, rel=rtol), metric
+
+
+def test_r2_keeps_its_digits_beside_a_large_mean() -> None:
+    """In float32, where the difference of sum y^2 and n mean^2 has few left."""
+    rng = np.random.default_rng(4)
+    y = (4096 + rng.integers(-4, 5, (500, 1)) / 8).astype(np.float32)
+    a = (y + rng.integers(-1, 2, y.shape) / 8).astype(np.float32)
+    found = folded(CoefficientOfDetermination(), a, y, 10)
+    assert found == pytest.approx(r2_score(a.astype(float), y.astype(float)), rel=1e-5)
+
+
+@pytest.mark.parametrize(("off", "wanted"), [(0.0, 1.0), (0.25, 0.0)])
+def test_r2_of_targets_that_are_all_equal(off: float, wanted: float) -> None:
+    y = np.full((30, 1), 0.1)
+    assert folded(CoefficientOfDetermination(), y + off, y, 7) == wanted

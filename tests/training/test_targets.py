@@ -136,13 +136,22 @@ def test_a_sweep_of_a_regression_is_compared_by_cost(main: test_cli.Main, tmp_pa
     ended = main("-m", *REGRESSION, "optimiser.eta=0.01,0.001")
     assert (ended.status, ended.err) == (0, "")
     assert "reaches" not in ended.out
-    assert "targets are no classes: jobs are compared by best_validation_cost" in ended.out
+    assert "there is no accuracy: jobs are compared by best_validation_cost" in ended.out
     lines = (tmp_path / "sweep" / "results.jsonl").read_text().splitlines()
     metrics = [json.loads(line)["metrics"] for line in lines]
-    assert [found["best_validation_accuracy"] for found in metrics] == [None, None]
+    assert not any("accuracy" in name for found in metrics for name in found)
+    table, _, *_ = (tmp_path / "sweep" / "results.csv").read_text().partition("\n")
+    assert "cost" in table
+    assert "accuracy" not in table
+    assert "accuracy" not in _data_of((tmp_path / "sweep" / "report.html").read_text())
     costs = [found["best_validation_cost"] for found in metrics]
     best = (tmp_path / "sweep" / "best.yaml").read_text()
     assert f"eta: {[0.01, 0.001][costs.index(min(costs))]}" in best
+
+
+def _data_of(page: str) -> str:
+    """What a report says, without the code that draws it."""
+    return page.partition("</style>")[2].partition("<script")[0] + page.rpartition("<script")[2]
 
 
 def test_targets_out_of_reach_are_told(main: test_cli.Main):
@@ -154,10 +163,27 @@ def test_targets_out_of_reach_are_told(main: test_cli.Main):
     ) in ended.out
 
 
-def test_a_search_of_a_regression_asks_for_the_cost(main: test_cli.Main, tmp_path):
+def test_a_search_of_a_regression_follows_the_cost(main: test_cli.Main, tmp_path):
     search = ("hydra/sweeper=search", "hydra.sweeper.n_trials=2")
     ended = main("-m", *search, *REGRESSION, "optimiser.eta=interval(0.001,0.01)")
+    assert (ended.status, ended.err) == (0, "")
+    costs = [
+        json.loads((tmp_path / "sweep" / str(num) / "summary.json").read_text()) for num in range(2)
+    ]
+    best = min(range(2), key=lambda num: costs[num]["best_validation_cost"])
+    assert f"best: job {best}, best_validation_cost " in ended.out
+
+
+@pytest.mark.parametrize("objective", ["best_validation_accuracy", "test_accuracy"])
+@pytest.mark.parametrize("search", [None, ("hydra/sweeper=search", "hydra.sweeper.n_trials=1")])
+def test_an_accuracy_of_a_regression_is_refused(main: test_cli.Main, tmp_path, objective, search):
+    """In a sweep and in a search, before anything is written."""
+    words = (*(search or ()), *REGRESSION, f"sweep.objective={objective}")
+    ended = main("-m", *words, "optimiser.eta=interval(0.1,1)" if search else "seed=1,2")
     assert ended.status == 1
-    assert "2 of 2 jobs cannot be run, and nothing was trained" in ended.err
-    assert "sweep.objective: best_validation_accuracy has no meaning for these data" in ended.err
-    assert ended.err.endswith("set sweep.objective=best_validation_cost\n")
+    assert "nothing was trained" in ended.err
+    assert (
+        f"sweep.objective: {objective} has no meaning for these data, which have no accuracy, as "
+        "in regression; leave it out, or set sweep.objective=best_validation_cost\n"
+    ) in ended.err
+    assert not (tmp_path / "sweep").exists()

@@ -22,12 +22,13 @@ LANES = "lanes"
 class DataCache:
     """The data sets that unfinished groups need, and the one that was used last.
 
-    Groups that differ in `data.train_size` share the examples. On the devices there are those of
-    one group at a time, one copy on each.
+    Groups that differ in `data.train_size` or `data.standardise` share what was read. On the
+    devices there are those of one group at a time, one copy on each.
     """
 
     def __init__(self) -> None:
         self._loaded: dict[Dataset, Data] = {}
+        self._fitting: tuple[Dataset, Data] | None = None
         self._groups: Counter[Dataset] = Counter()
         self._placed_of: tuple[Dataset, str] | None = None
         self._placed: dict[Device, Mapping[str, DeviceExamples]] = {}
@@ -52,13 +53,17 @@ class DataCache:
         for dataset in list(self._loaded):
             if not self._groups[dataset] and dataset != whole:
                 del self._loaded[dataset]
+                if self._fitting and _whole(self._fitting[0]) == dataset:
+                    self._fitting = None
 
     def data(self, experiment: Experiment) -> Data:
         """The data of an experiment on the host."""
-        whole = _whole(experiment.data)
+        dataset, whole = experiment.data, _whole(experiment.data)
         if whole not in self._loaded:
-            self._loaded[whole] = loading.loaded(whole)
-        return loading.fitting(experiment.data, self._loaded[whole])
+            self._loaded[whole] = loading.read(whole)
+        if self._fitting is None or self._fitting[0] != dataset:
+            self._fitting = dataset, loading.fitting(dataset, self._loaded[whole])
+        return self._fitting[1]
 
     def placed(self, experiment: Experiment, mesh: Mesh) -> Mapping[str, DeviceExamples]:
         """The same on every device of a mesh; those of other experiments leave the devices."""
@@ -92,6 +97,7 @@ class LaneData:
         mesh: the devices.
         sizes: how many examples each split has.
         shapes: what `sets` will be, to trace with.
+        task: what an answer is.
 
     """
 
@@ -99,7 +105,8 @@ class LaneData:
         self.mesh = jax.make_mesh(
             (len(devices),), (LANES,), axis_types=(AxisType.Auto,), devices=devices
         )
-        data = cache.data(experiment)._asdict()
+        whole = cache.data(experiment)
+        self.task, data = whole.task, whole._asdict()
         everywhere = NamedSharding(self.mesh, PartitionSpec())
         dtype = experiment.training.dtype
         self.sizes = {split: len(examples) for split, examples in data.items()}
@@ -114,5 +121,5 @@ class LaneData:
 
 
 def _whole(dataset: Dataset) -> Dataset:
-    """The data set before it is cut to its `train_size`."""
-    return dataclasses.replace(dataset, train_size=None)
+    """The data set as it is read: not cut to its `train_size`, not standardised."""
+    return dataclasses.replace(dataset, train_size=None, standardise=False)

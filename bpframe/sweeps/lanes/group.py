@@ -43,7 +43,7 @@ class Group:
         self._cache = cache
         self._is_released = False
         data = cache.acquire(experiment)
-        self.has_classes = data.train.middle is not None
+        self.has_accuracy = data.task.has_accuracy
         self.hints = tuple(hints(experiment, data))
         self.sizes = {split: len(examples) for split, examples in data._asdict().items()}
         self._programs: dict[Layout, LanePrograms] = {}

@@ -45,7 +45,8 @@ class Lane:
         self.ending: Ending | None = None
         self._programs = programs
         self._log = JobLog()
-        info = RunInfo(job.experiment, job.folder, programs.data.sizes["train"])
+        data = programs.data
+        info = RunInfo(job.experiment, job.folder, data.sizes["train"], data.task)
         self._recorder = Recorder(
             info, None, events, versions=versions, plots=job.plots, buffered=True
         )

@@ -8,6 +8,7 @@ remembers nothing but the trials before.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import math
 import os
@@ -19,19 +20,21 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import TaskFunction
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
+from bpframe.configuration.components import component
 from bpframe.configuration.hydra_internals import returned
-from bpframe.errors import ConfigError, DivergenceError
+from bpframe.errors import BpframeError, ConfigError, DivergenceError
 from bpframe.screen import Screen
 from bpframe.sweeps import ledger
 from bpframe.sweeps.errors import FailedJobsError
 from bpframe.sweeps.lanes.halving import Halving
-from bpframe.sweeps.objective import Objective, chosen
+from bpframe.sweeps.objective import Objective, chosen, fitting
 from bpframe.sweeps.rows import COMPLETED, DIVERGED, FAILED, PRUNED, Row
 from bpframe.sweeps.session import Sweep, SweepTask
 from bpframe.sweeps.sweepers.grid import check_composed, in_step
 from bpframe.sweeps.terminal import say, show_failures
+from bpframe.training import loading
 
 if TYPE_CHECKING:
     from bpframe.sweeps.sweepers.study import Study
@@ -142,13 +145,27 @@ def sweep(sweeper: Sweeper, task: TaskFunction, arguments: Sequence[str], node: 
     space = spaces.space(parser.parse_overrides(in_step([*params, *arguments])))
     settings.check(space.axes)
     spaces.check_numbers(space.axes, sweeper.config)
-    objective = chosen(sweeper.config.sweep)
+    objective = _objective(sweeper.config, task)
     folder = Path(str(sweeper.config.hydra.sweep.dir)).absolute()
     runs = _runs(sweeper, task, settings.halving, objective, folder)
     with quiet():
         study = Study(folder, space, objective, settings)
         search(study, runs, settings.total(space.axes), _say)
     runs.close()
+
+
+def _objective(config: DictConfig, task: TaskFunction) -> Objective:
+    """The objective of a search, which cannot change with the data of a job.
+
+    By default it is that of the data that are configured outside of the space; what is wrong with
+    them, the jobs will tell.
+    """
+    objective = chosen(config.sweep)
+    if objective.is_default and isinstance(task, SweepTask):
+        with contextlib.suppress(BpframeError):
+            data = loading.loaded(component(config.data, "data", task.registry))
+            objective = fitting(objective, has_accuracy=data.task.has_accuracy)
+    return objective._replace(is_default=False)
 
 
 def search(study: Study, runs: Runs, n_trials: int, tell: Callable[[str], None]) -> None:
@@ -207,7 +224,7 @@ def _runs(
         # That some diverge belongs to a search.
         accepted = (COMPLETED, PRUNED, DIVERGED)
         sweep = task.sweep(sweeper.config, loader, most=most, accepted=accepted)
-        sweep.fix_objective()
+        sweep.fix_objective(objective)
         return LaneRuns(sweep, halving)
     if halving:
         raise ConfigError(

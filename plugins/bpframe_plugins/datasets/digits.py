@@ -6,7 +6,7 @@ from importlib import resources
 
 import numpy as np
 
-from bpframe import Data, Dataset, Examples, Shape
+from bpframe import Classification, Data, Dataset, Examples, Shape
 
 _ENDS = (1197, 1497)
 """The rows at which the training and the validation set end."""
@@ -40,4 +40,9 @@ class Digits(Dataset):
             x, y = arrays["x"], arrays["y"]
         x = x.reshape(-1, *self.shape)
         parts = zip(np.split(x, _ENDS), np.split(y, _ENDS), strict=True)
-        return Data(*(Examples(x, y, n_out=self.n_out, scale=1 / 16) for x, y in parts))
+        return Data(
+            *(
+                Examples(x, y, n_out=self.n_out, scale=1 / 16, task=Classification())
+                for x, y in parts
+            )
+        )

@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 import numpy as np
 
-from bpframe import ConfigError, Data, Dataset, Examples, Shape
+from bpframe import (
+    Classification,
+    ConfigError,
+    Data,
+    Dataset,
+    Examples,
+    MultiLabel,
+    Regression,
+    Shape,
+    hyperparameter,
+)
+
+_TASKS = MappingProxyType(
+    {"classification": Classification(), "multi_label": MultiLabel(), "regression": Regression()}
+)
 
 
 class Inline(Dataset):
@@ -16,11 +32,14 @@ class Inline(Dataset):
     Attributes:
         x: a row of inputs for each example.
         y: a row of targets for each example.
+        task: what an answer is; unset, it is worked out from y: classes where y looks like it,
+            else regression.
 
     """
 
     x: tuple[tuple[float, ...], ...] = ((1.0,),)
     y: tuple[tuple[float, ...], ...] = ((0.0,),)
+    task: str | None = hyperparameter(default=None, choices=tuple(_TASKS))
 
     disjoint = False
     examples = ({"x": ((0.0, 1.0), (1.0, 0.5)), "y": ((1.0,), (0.0,))},)
@@ -53,7 +72,8 @@ class Inline(Dataset):
                 f"data.y: has {len(self.y)} rows, and data.x has {len(self.x)}; give a row of each "
                 "for every example"
             )
-        examples = Examples(np.array(self.x), np.array(self.y), n_out=self.n_out)
+        task = None if self.task is None else _TASKS[self.task]
+        examples = Examples(np.array(self.x), np.array(self.y), n_out=self.n_out, task=task)
         return Data(train=examples, validation=examples, test=examples)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import platformdirs
 
-from bpframe import Data, DataError, Dataset, Examples, Shape
+from bpframe import Classification, Data, DataError, Dataset, Examples, Shape
 from bpframe_plugins.datasets.download import download
 from bpframe_plugins.datasets.idx import corrupt, read_idx
 
@@ -49,12 +50,15 @@ class _IdxImages(Dataset):
             not set either, in the user's cache.
         download: whether to fetch missing files into that folder.
         mirrors: addresses of the folders to fetch from, tried in turn.
+        expand: whether to train on each image and on its four shifts by a pixel, as in chapter 6
+            of the book. `train_size` counts images before they are shifted.
 
     """
 
     root: str | None = None
     download: bool = False
     mirrors: tuple[str, ...] = ()
+    expand: bool = False
 
     @property
     @abstractmethod
@@ -85,6 +89,27 @@ class _IdxImages(Dataset):
             validation=_examples(x[_N_TRAIN:], y[_N_TRAIN:]),
             test=_examples(test_x, test_y),
         )
+
+    @property
+    def expansion(self) -> int:
+        """5 with `expand`: an image and its shifts."""
+        return 5 if self.expand else 1
+
+    def expanded(self, train: Examples) -> Examples:
+        """With `expand`, each image followed by its shifts down, up, right and left.
+
+        That is the order of the book's `expand_mnist.py` before it shuffles. Vacated pixels are 0.
+        """
+        if not self.expand:
+            return train
+        x = np.zeros((len(train), self.expansion, *train.shape), train.x.dtype)
+        x[:, 0] = train.x
+        x[:, 1, 1:] = train.x[:, :-1]
+        x[:, 2, :-1] = train.x[:, 1:]
+        x[:, 3, :, 1:] = train.x[:, :, :-1]
+        x[:, 4, :, :-1] = train.x[:, :, 1:]
+        y = np.repeat(train.y, self.expansion, axis=0)
+        return dataclasses.replace(train, x=x.reshape(-1, *train.shape), y=y)
 
     def _read(self, part: str, n: int) -> tuple[np.ndarray, np.ndarray]:
         """Images (n, 28, 28, 1) and labels (n,) of one part, both checked."""
@@ -128,7 +153,7 @@ class _IdxImages(Dataset):
 
 
 def _examples(x: np.ndarray, y: np.ndarray) -> Examples:
-    return Examples(x, y, n_out=_CLASSES, scale=1 / 256)
+    return Examples(x, y, n_out=_CLASSES, scale=1 / 256, task=Classification())
 
 
 _MNIST = Archive(

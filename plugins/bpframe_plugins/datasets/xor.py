@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bpframe import Data, Dataset, Examples, Shape
+from bpframe import Classification, Data, Dataset, Examples, Shape
 
 
 class Xor(Dataset):
@@ -32,5 +32,5 @@ class Xor(Dataset):
         """The four patterns, three times; see `Dataset.load`."""
         x = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
         y = np.array([[0], [1], [1], [0]], np.float32)
-        examples = Examples(x, y, n_out=self.n_out)
+        examples = Examples(x, y, n_out=self.n_out, task=Classification())
         return Data(train=examples, validation=examples, test=examples)
