@@ -18,7 +18,7 @@ from bpframe.configuration.plugin_settings import plugin_settings
 from bpframe.errors import ConfigError, unknown
 from bpframe.plugin_host import discovery, host
 from bpframe.plugin_host.registry import Plugin, Registry
-from bpframe.screen import Screen
+from bpframe.runs.screen import Screen
 
 _COLUMNS = (MofNCompleteColumn(), BarColumn(), TextColumn("{task.description}"))
 

@@ -20,7 +20,7 @@ from bpframe.runs import loop
 from bpframe.runs.checkpoint import Checkpointing
 from bpframe.runs.folder import RunFolder
 from bpframe.runs.records import RunResult
-from bpframe.screen import Screen
+from bpframe.runs.screen import Screen
 from bpframe.sweeps import objective
 from bpframe.sweeps.rows import OBJECTIVES, scalars
 from bpframe.training import advice, compilation, loading

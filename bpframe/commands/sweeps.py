@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from bpframe.errors import ConfigError, OutputError
-from bpframe.screen import Screen
+from bpframe.runs.screen import Screen
 from bpframe.sweeps.objective import DIRECTIONS, Objective, implied, suited
 from bpframe.sweeps.report import files, saved_rows, tables
 from bpframe.sweeps.terminal import say

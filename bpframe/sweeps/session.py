@@ -18,7 +18,7 @@ from bpframe.errors import ConfigError
 from bpframe.plugin_host.events import PluginEvents
 from bpframe.plugin_host.registry import Registry
 from bpframe.runs.interruption import Interruption, InterruptionError
-from bpframe.screen import Screen
+from bpframe.runs.screen import Screen
 from bpframe.sweeps.backends import selection
 from bpframe.sweeps.backends.selection import SweepContext
 from bpframe.sweeps.driver import Driver

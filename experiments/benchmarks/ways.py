@@ -114,8 +114,12 @@ def _watched(
     def epoch(state: step.State, order: np.ndarray) -> step.State:
         state, train, finite, _ = epochs(experiment, state, examples, jnp.asarray(order)[None], 1)
         if evaluate_train:
-            train = evaluation.evaluate(experiment, state.params, examples, jnp.asarray(n))
-        watched = evaluation.evaluate(experiment, state.params, validation, jnp.asarray(n))
+            train = evaluation.evaluate(
+                experiment, step.answering(experiment, state), examples, jnp.asarray(n)
+            )
+        watched = evaluation.evaluate(
+            experiment, step.answering(experiment, state), validation, jnp.asarray(n)
+        )
         jax.device_get((train, watched, finite))
         return jax.block_until_ready(state)
 

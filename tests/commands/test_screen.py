@@ -13,7 +13,7 @@ from rich.table import Table
 from test_cli import QUICK, Main
 
 from bpframe.errors import BpframeError, described, printable
-from bpframe.screen import Screen
+from bpframe.runs.screen import Screen
 from bpframe.sweeps.report.files import _name  # pyright: ignore[reportPrivateUsage]
 
 main = test_cli.main

@@ -80,7 +80,7 @@ def z_of(layer: Layer, own: Any, a: Any) -> Any:
         return a + inside(layer.layers, own, a)
     assert isinstance(layer, Repeat)
     for number in range(layer.count):
-        a = inside(layer.layers, jax.tree.map(lambda part, at=number: part[at], own), a)
+        a = inside(layer.layers, jax.tree.map(lambda part, at=number: part[at], own.blocks), a)
     return a
 
 

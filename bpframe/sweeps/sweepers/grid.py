@@ -21,7 +21,7 @@ from omegaconf import OmegaConf
 from bpframe.configuration import composition
 from bpframe.configuration.hydra_internals import returned
 from bpframe.errors import BpframeError, ConfigError
-from bpframe.screen import Screen
+from bpframe.runs.screen import Screen
 from bpframe.sweeps.errors import BadJobsError, FailedJobsError
 from bpframe.sweeps.ledger import MULTIRUN
 from bpframe.sweeps.terminal import show_failures

@@ -25,7 +25,7 @@ from omegaconf import DictConfig, OmegaConf
 from bpframe.configuration.components import component
 from bpframe.configuration.hydra_internals import returned
 from bpframe.errors import BpframeError, ConfigError, DivergenceError
-from bpframe.screen import Screen
+from bpframe.runs.screen import Screen
 from bpframe.sweeps import ledger
 from bpframe.sweeps.errors import FailedJobsError
 from bpframe.sweeps.lanes.halving import Halving
