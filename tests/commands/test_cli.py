@@ -252,7 +252,7 @@ def test_cfg_job_prints_the_config_with_the_defaults_of_the_classes(
     assert ended.status == 0
     config = OmegaConf.create(ended.out)
     assert dict(config.optimiser) == {"name": "momentum", "eta": 3.0, "mu": 0.9}
-    assert config.data == {"name": "digits", "train_size": None}
+    assert config.data == {"name": "digits", "train_size": None, "standardise": False}
     assert config.network.hidden == [30]
     assert "hydra" not in config
     assert not list(tmp_path.iterdir())
