@@ -16,7 +16,7 @@ from bpframe import read_params
 SOURCE = "chapter 6"
 WIDENED = 0.1
 """Percentage points: the standard error of 99 % of the 10,000 test images."""
-QUICK = ("initialiser=scaled", "data.train_size=5000", "training.epochs=1")
+QUICK = ("data.train_size=5000", "training.epochs=1")
 EXPERIMENT = "bpframe +experiment=nielsen_chapter_6 nielsen_chapter_6="
 
 

@@ -1,14 +1,26 @@
-"""Exact initial conditions for any network: an earlier run's parameters, or one value."""
+"""Initial conditions of whole networks: an earlier run's parameters, one value, network3.py's."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from bpframe import DataError, Formula, InitialCondition, LayerParams, hookimpl, read_params
+from bpframe import (
+    ConfigError,
+    DataError,
+    Formula,
+    InitialCondition,
+    LayerParams,
+    Params,
+    hookimpl,
+    hyperparameter,
+    read_params,
+)
 
 BPFRAME_API_VERSION = 2
 
@@ -60,12 +72,73 @@ class Constant(InitialCondition):
     formula = Formula("w and b the same everywhere", r"w_{jk} = w,\ b_j = b")
 
     def load(self, like: tuple[LayerParams, ...], seed: int) -> tuple[LayerParams, ...]:
-        """w_jk = w, b_j = b."""
+        """w_jk = w, b_j = b.
+
+        Raises:
+            ConfigError: a layer has parameters of another kind.
+
+        """
         del seed
-        return tuple(
-            own._replace(w=np.full(own.w.shape, self.w), b=np.full(own.b.shape, self.b))
-            for own in like
+        return _layer_by_layer(
+            lambda own: own._replace(
+                w=np.full(own.w.shape, self.w), b=np.full(own.b.shape, self.b)
+            ),
+            like,
         )
+
+
+class Network3(InitialCondition):
+    """w ~ N(0, 1/n_out), b ~ N(0, 1), and the last layer 0, so that all its answers are equal.
+
+    n_out is the number of neurons of a dense layer, and maps x size^2 / pooled of a convolution.
+    Source: Nielsen (2015), chapter 6, network3.py.
+
+    Attributes:
+        pooled: how many neurons a window of the pooling layers holds.
+
+    """
+
+    pooled: int = hyperparameter(default=4, ge=1)
+
+    formula = Formula(
+        "w ~ N(0, 1/n_out), b ~ N(0, 1), w^L = b^L = 0",
+        r"w \sim N(0, 1/n_{out}),\ b \sim N(0, 1),\ w^L = b^L = 0",
+    )
+
+    def load(self, like: tuple[LayerParams, ...], seed: int) -> tuple[LayerParams, ...]:
+        """The parameters, drawn with the seed.
+
+        Raises:
+            ConfigError: a layer with parameters is neither dense nor a convolution.
+
+        """
+        rng = np.random.default_rng(seed)
+
+        def drawn(own: Params) -> Params:
+            if own.w.ndim not in (2, 4):
+                raise ConfigError(
+                    "initialiser: network3 is for dense layers and convolutions, and the network "
+                    f"has a layer with weights of shape {own.w.shape}; choose another"
+                )
+            n_out = math.prod(own.w.shape[:-1]) / (self.pooled if own.w.ndim == 4 else 1)
+            w = rng.normal(size=own.w.shape) / math.sqrt(n_out)
+            return own._replace(w=w, b=rng.normal(size=own.b.shape))
+
+        last = jax.tree.map(lambda array: np.zeros(array.shape), like[-1])
+        return (*_layer_by_layer(drawn, like[:-1]), last)
+
+
+def _layer_by_layer(
+    new: Callable[[Params], Params], like: tuple[LayerParams, ...]
+) -> tuple[LayerParams, ...]:
+    """`new` of the weights and biases of every layer, also of those inside of blocks."""
+
+    def checked(own: object) -> Params:
+        if isinstance(own, Params):
+            return new(own)
+        raise ConfigError("initialiser: is for layers with weights and biases; choose another")
+
+    return jax.tree.map(checked, like, is_leaf=lambda part: isinstance(part, Params))
 
 
 def _exact(array: Any) -> Any:
@@ -75,4 +148,4 @@ def _exact(array: Any) -> Any:
 @hookimpl
 def bpframe_initialisers() -> dict[str, type[InitialCondition]]:
     """The initial conditions by name."""
-    return {"file": FromFile, "constant": Constant}
+    return {"file": FromFile, "constant": Constant, "network3": Network3}

@@ -35,17 +35,6 @@ class Scaled(_NormalBiases):
         return 1 / n_in
 
 
-class FanOut(_NormalBiases):
-    """w ~ N(0, 1/n_out), b ~ N(0, 1). Source: Nielsen (2015), chapter 6, network3.py."""
-
-    formula = Formula("w ~ N(0, 1/n_out), b ~ N(0, 1)", r"w \sim N(0, 1/n_{out}),\ b \sim N(0, 1)")
-
-    def variance(self, n_in: int, n_out: int) -> float:
-        """1 / n_out."""
-        del n_in
-        return 1 / n_out
-
-
 class Large(_NormalBiases):
     """w ~ N(0, 1), b ~ N(0, 1). Source: Nielsen (2015), chapter 1."""
 
@@ -157,7 +146,6 @@ def bpframe_initialisers() -> dict[str, type[Initialiser]]:
     """The initialisers by name."""
     return {
         "scaled": Scaled,
-        "fan_out": FanOut,
         "large": Large,
         "xavier_normal": XavierNormal,
         "xavier_uniform": XavierUniform,

@@ -30,20 +30,14 @@ PARAMETERS = {
     "one_convolution": 20 * 26 + 2880 * 100 + 100 + 1010,
     "two_convolutions": 20 * 26 + 40 * (20 * 25 + 1) + 640 * 100 + 100 + 1010,
     "rectified": 20 * 26 + 40 * (20 * 25 + 1) + 640 * 100 + 100 + 1010,
+    "expanded": 20 * 26 + 40 * (20 * 25 + 1) + 640 * 100 + 100 + 1010,
+    "dropout": 20 * 26 + 40 * (20 * 25 + 1) + 640 * 1000 + 1000 + 1000 * 1001 + 10_010,
 }
 VALIDATION, TEST = (0.5, 0.9, 0.8, 0.9, 0.7), (0.1, 0.2, 0.3, 0.4, 0.5)
 
 
 def composed(name: str) -> bpframe.Experiment:
     return bpframe.compose(["+experiment=nielsen_chapter_6", f"nielsen_chapter_6={name}"])
-
-
-def parameters(experiment: bpframe.Experiment) -> int:
-    """How many weights and biases there are."""
-    initialiser = experiment.initialiser
-    assert isinstance(initialiser, bpframe.Initialiser)
-    drawn = jax.eval_shape(lambda key: experiment.network.init(initialiser, key), jax.random.key(0))
-    return sum(leaf.size for leaf in jax.tree.leaves(drawn))
 
 
 def read(folder: Path, name: str, **data: Any) -> Run:
@@ -64,25 +58,27 @@ def read(folder: Path, name: str, **data: Any) -> Run:
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_the_networks_are_those_of_the_book(name: str) -> None:
     experiment = composed(name)
-    assert parameters(experiment) == PARAMETERS[name]
-    assert experiment.network.n_out == 10
-    initialiser = experiment.initialiser
-    assert isinstance(initialiser, bpframe.Initialiser)
-    assert initialiser.variance(784, 100) == 1 / 100
-    assert experiment.training.epochs == 60
-    assert not experiment.training.shuffle
+    params = experiment.network.params
+    assert sum(leaf.size for leaf in jax.tree.leaves(params)) == PARAMETERS[name]
+    [net] = (net for net in study.NETS if net.config == name)
+    assert experiment.training.epochs == net.epochs
+    # The program shuffles the expanded images, once, and never the others.
+    expanded = name in ("expanded", "dropout")
+    assert experiment.training.shuffle == expanded
+    assert getattr(experiment.data, "expand") == expanded  # noqa: B009
 
 
-def test_two_layers_of_a_thousand_neurons_follow_dropout() -> None:
-    file = OmegaConf.load(CONF / "dropout.yaml")
-    layers = [
-        ",".join(f"{key}: {value}" for key, value in layer.items()) for layer in file.network.layers
-    ]
-    text = ",".join(f"{{{layer}}}" for layer in layers)
-    experiment = bpframe.compose(["data=mnist", "cost=log_likelihood", f"network.layers=[{text}]"])
-    dense = 640 * 1000 + 1000 + 1000 * 1000 + 1000 + 1000 * 10 + 10
-    assert parameters(experiment) == 20 * 26 + 40 * (20 * 25 + 1) + dense
-    assert file.training.epochs == study.NETS[-1].epochs == 40
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_the_networks_start_as_in_network3(name: str) -> None:
+    """Its softmax layer is zero, so each digit has the probability of a tenth."""
+    experiment = composed(name)
+    assert isinstance(experiment.initialiser, bpframe.InitialCondition)
+    params = experiment.initialiser.load(experiment.network.params, 1)
+    assert not params[-1].w.any()
+    assert not params[-1].b.any()
+    hidden = params[-2] if params[-2] else params[-3]
+    expected = 1 / hidden.w.shape[0]
+    assert hidden.w.var() == pytest.approx(expected, rel=5 * np.sqrt(2 / hidden.w.size))
 
 
 @pytest.mark.parametrize(("name", "eta", "strength"), [("dense", 0.1, 0), ("rectified", 0.03, 0.1)])

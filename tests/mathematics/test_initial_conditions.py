@@ -13,7 +13,8 @@ from test_runs import composed, equal, lines
 from test_sweep_lanes import assert_as_alone, sweep
 
 import bpframe
-from bpframe import BpframeError, DataError, InitialCondition, Params, hookimpl
+from bpframe import BpframeError, ConfigError, DataError, InitialCondition, Params, hookimpl
+from bpframe.plugin_host.host import load_registry
 from bpframe.training import initial_state, loading
 from bpframe.training.precision import precision
 
@@ -119,6 +120,69 @@ def test_one_value_everywhere_to_every_digit() -> None:
         params = initial_state.initial_state(experiment, initial_state.exact(experiment)).params
     assert {float(w) for layer in params for w in layer.w.ravel()} == {0.7}
     assert {float(b) for layer in params for b in layer.b} == {-0.1}
+
+
+IMAGES = ("data=mnist", "cost=log_likelihood")
+CONVOLUTIONS = (
+    "{name: convolution, maps: 20, size: 5, activation: relu}, {name: max_pooling, size: 2}, "
+    "{name: convolution, maps: 40, size: 5, activation: relu}, {name: max_pooling, size: 2}, "
+    "{n: 100, activation: relu}"
+)
+OUTPUT = "{n: 10, activation: softmax}"
+
+
+def like(*layers: str) -> tuple[Any, ...]:
+    """The parameters of a network on images, as an initial condition is asked for them."""
+    text = ", ".join((*layers, OUTPUT))
+    return bpframe.compose([*IMAGES, f"network.layers=[{text}]"]).network.params
+
+
+# The bound is five standard errors of a variance estimated from k normal draws, sqrt(2 / k) each.
+@pytest.mark.parametrize(("chosen", "pooled"), [({}, 4), ({"pooled": 9}, 9)])
+def test_the_start_of_network3_has_its_variances(chosen: dict[str, int], pooled: int) -> None:
+    condition = load_registry().get("initialiser", "network3", "")(**chosen)
+    params = condition.load(like(CONVOLUTIONS), 3)
+    assert [len(layer) for layer in params] == [2, 0, 2, 0, 2, 2]
+    fan_outs = {0: 20 * 25 / pooled, 2: 40 * 25 / pooled, 4: 100}
+    for place, n_out in fan_outs.items():
+        w, b = params[place]
+        assert w.var() * n_out == pytest.approx(1, abs=5 * np.sqrt(2 / w.size))
+        assert abs(w.mean()) < 5 * w.std() / np.sqrt(w.size)
+        assert b.var() == pytest.approx(1, abs=5 * np.sqrt(2 / b.size))
+    assert not any(part.any() for part in params[-1])
+    again, other = (condition.load(like(CONVOLUTIONS), seed) for seed in (3, 4))
+    assert equal(params, again)
+    assert not equal(params, other)
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "text"),
+    [
+        ("constant", "{name: layer_norm}", "is for layers with weights and biases"),
+        ("network3", "{name: layer_norm}", "is for layers with weights and biases"),
+        (
+            "network3",
+            "{n: 9, activation: tanh}, {name: repeat, count: 3, layers: [{n: 9, activation: tanh}]}",
+            "network3 is for dense layers and convolutions, and the network has a layer with weights",
+        ),
+    ],
+)
+def test_layers_that_a_condition_does_not_know_are_one_line(
+    name: str, layer: str, text: str
+) -> None:
+    chosen = [*IMAGES, f"network.layers=[{layer}, {OUTPUT}]", f"initialiser={name}"]
+    with pytest.raises(ConfigError) as raised:
+        initial_state.exact(bpframe.compose(chosen))
+    assert text in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_one_value_goes_through_layers_without_parameters() -> None:
+    condition = load_registry().get("initialiser", "constant", "")(w=0.5, b=2.0)
+    params = condition.load(like(CONVOLUTIONS), 0)
+    assert params[1] == ()
+    assert (params[0].w == 0.5).all()
+    assert (params[-1].b == 2).all()
 
 
 class Spread(InitialCondition):

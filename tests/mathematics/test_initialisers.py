@@ -10,7 +10,7 @@ from bpframe.plugin_host.host import load_registry
 REGISTRY = load_registry()
 CLASSES = {name: REGISTRY.get("initialiser", name, "") for name in REGISTRY.names("initialiser")}
 NAMES = [name for name, cls in CLASSES.items() if issubclass(cls, Initialiser)]
-BOOK = {"scaled", "fan_out", "large"}
+BOOK = {"scaled", "large"}
 # How far a variance estimated from k draws may be off, in units of sqrt(2/k), the standard error
 # of a normal's variance; the uniform distribution's is smaller.
 STANDARD_ERRORS = 5
@@ -46,7 +46,6 @@ def test_key_decides_and_repeats(name):
 def test_variances_are_the_published_ones():
     expected = {
         "scaled": 1 / 20,
-        "fan_out": 1 / 30,
         "large": 1,
         "xavier_normal": 2 / 50,
         "xavier_uniform": 2 / 50,

@@ -28,7 +28,7 @@ BUILT_IN: dict[str, str] = {
     "softmax",
     "cost": "quadratic cross_entropy log_likelihood absolute huber hinge",
     "optimiser": "sgd momentum nesterov adam adamw rmsprop adagrad lion",
-    "initialiser": "scaled fan_out large xavier_normal xavier_uniform he_normal orthogonal zeros",
+    "initialiser": "scaled large xavier_normal xavier_uniform he_normal orthogonal zeros",
     "regulariser": "none l2 l1",
     "data": "digits mnist fashion_mnist xor",
     "learning_rule": "backprop feedback_alignment direct_feedback_alignment",
