@@ -162,8 +162,8 @@ def test_the_start_of_network3_has_its_variances(chosen: dict[str, int], pooled:
         ("network3", "{name: layer_norm}", "is for layers with weights and biases"),
         (
             "network3",
-            "{n: 9, activation: tanh}, {name: repeat, count: 3, layers: [{n: 9, activation: tanh}]}",
-            "network3 is for dense layers and convolutions, and the network has a layer with weights",
+            "{n: 9, activation: elu}, {name: repeat, count: 3, layers: [{n: 9, activation: elu}]}",
+            "network3 is for dense layers and convolutions, and the network has a layer with",
         ),
     ],
 )
