@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+import jax
+
 from bpframe.commands.explained_items import Equation, Item, Prose, described
 from bpframe.contracts import Formula, Layer
 from bpframe.equations import Dense
@@ -78,6 +80,8 @@ def mean_gradient(experiment: Experiment) -> Iterator[Item]:
             "5. What stands for the gradient, the mean over the mini-batch."
             + (exact if not replaces(experiment.learning_rule, "assign") else "")
         )
+    if others:
+        yield Prose("Of the dense layers:")
     (b, w), (b_latex, w_latex) = left
     yield Equation(
         Formula(
@@ -99,6 +103,8 @@ def mean_gradient(experiment: Experiment) -> Iterator[Item]:
             yield Prose(f"Layer {number}, for one example x, of which the mean is taken:")
             for text, latex in zip(*map(_parts, layer.gradient_formula), strict=True):
                 yield Equation(Formula(text, latex))
+        elif jax.tree.leaves(experiment.network.params[number - 2]):
+            yield Prose(f"Layer {number} sums a gradient of its own; it gives no formula for it.")
 
 
 def _parts(formula: str) -> list[str]:

@@ -13,6 +13,7 @@ from bpframe.component import check_fields
 from bpframe.configuration import schemas
 from bpframe.configuration.components import merged, named
 from bpframe.contracts import ElementwiseActivation, Layer, Shape
+from bpframe.equations import Dense
 from bpframe.errors import ConfigError
 from bpframe.network import Network, shown_shape
 from bpframe.plugin_host.registry import Registry
@@ -38,10 +39,12 @@ def network(cfg: DictConfig, data: Any, registry: Registry) -> tuple[Network, st
         layers.append(layer)
         names.append(name)
     if shape != (data.n_out,):
-        given = f".n: {shape[0]}" if len(shape) == 1 else f": {shown_shape(shape)}"
+        is_dense, n = isinstance(layers[-1], Dense), data.n_out
+        given = f".n: {shape[0]}" if is_dense else f": {shown_shape(shape)}"
+        mend = f"set n to {n}" if is_dense else f"add a dense layer of {n} neurons after it"
         raise ConfigError(
-            f"network.layers[{len(layers) - 1}]{given} output neurons; the data set has "
-            f"{data.n_out} outputs; set n to {data.n_out}"
+            f"network.layers[{len(layers) - 1}]{given} output neurons; the data set has {n} "
+            f"outputs; {mend}"
         )
     found = Network(data.shape, tuple(layers))
     return _modified(found, names, cfg.modified_neurons, registry), names[-1]

@@ -78,9 +78,9 @@ def fitting(dataset: Dataset, data: Data) -> Data:
             raise DataError(f"data: the {split} set of {type(dataset).__name__} is empty")
         if (examples.shape, examples.n_out) != (dataset.shape, dataset.n_out):
             raise DataError(
-                f"data: the {split} set of {type(dataset).__name__} has inputs of shape "
-                f"{examples.shape} and {examples.n_out} outputs; promised were {dataset.shape} and "
-                f"{dataset.n_out}"
+                f"data: the {split} set has inputs of shape {examples.shape} and {examples.n_out} "
+                f"outputs; promised by {type(dataset).__name__}, for which the experiment is made, "
+                f"were {dataset.shape} and {dataset.n_out}"
             )
     task = _task(data)
     data = Data(*(dataclasses.replace(examples, task=task) for examples in data))

@@ -446,6 +446,10 @@ BAD: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
         ("network.layers[0].n: 5 output neurons", "10 outputs", "set n to 10"),
     ),
     (
+        ("network.layers=[{name: max_pooling}]",),
+        ("network.layers[0]: 4 x 4 x 1 output neurons", "add a dense layer of 10 neurons after it"),
+    ),
+    (
         ("network.hidden=[3]", "network.layers=[{n: 10, activation: sigmoid}]"),
         ("network.hidden=[3]", "network.layers", "exclude each other"),
     ),

@@ -274,8 +274,14 @@ def test_train_size_keeps_the_first_examples() -> None:
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("wrongoutputs", "train set of WrongOutputs has inputs of shape \\(3,\\) and 3 outputs"),
-        ("wronginputs", "test set of WrongInputs has inputs of shape \\(5,\\) and 2 outputs"),
+        (
+            "wrongoutputs",
+            "train set has inputs of shape \\(3,\\) and 3 outputs; promised by WrongOutputs",
+        ),
+        (
+            "wronginputs",
+            "test set has inputs of shape \\(5,\\) and 2 outputs; promised by WrongInputs",
+        ),
         ("emptyvalidation", "validation set of EmptyValidation is empty"),
         ("emptytraining", "train set of EmptyTraining is empty"),
     ],
@@ -577,7 +583,7 @@ def test_given_data_are_checked_like_those_that_are_loaded(tmp_path: Path) -> No
     narrow = data._replace(train=dataclasses.replace(data.train, x=data.train.x[:, :-1]))
     few = data._replace(train=data.train.first(2))
     for given, overrides, error, message in (
-        (narrow, (), DataError, "promised were"),
+        (narrow, (), DataError, "promised by Small, for which"),
         (few, ("training.batch_size=3",), ConfigError, "training.batch_size: 3 is out of range"),
         (few, ("data.train_size=3",), ConfigError, "data.train_size: 3 is out of range"),
         (data.train, (), DataError, "expected bpframe.Data"),
