@@ -12,6 +12,7 @@ from jax._src import compiler
 from bpframe.plugin_host.host import load_registry
 from bpframe.plugin_host.registry import Registry
 
+_CACHE = "BPFRAME_TEST_COMPILATION_CACHE"
 _SHORT = "jax_disable_most_optimizations"
 _SHORTER = {"xla_cpu_use_fusion_emitters": False}
 """Of XLA's two ways to emit fused loops, the one that compiles in half of the time."""
@@ -34,12 +35,11 @@ compiler.get_compile_options = _compile_options
 
 @pytest.fixture(scope="session", autouse=True)
 def compilation_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder where all processes of this session keep what they compile."""
+    """A folder where all processes of this session keep what they compile, or several sessions."""
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         folder = folder.parent
-    folder = folder / "compiled"
-    os.environ["BPFRAME_TEST_COMPILATION_CACHE"] = str(folder)
+    folder = Path(os.environ.setdefault(_CACHE, str(folder / "compiled")))
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     return folder

@@ -67,12 +67,14 @@ class Row:
 class Group:
     """Rows that are timed together, way after way in every round.
 
-    With `compiling` it is compiling that is timed, and not an epoch.
+    With `compiling` it is compiling that is timed, and not an epoch. `quick` ones are part of a
+    quick run: one of each kind.
     """
 
     rows: tuple[Row, ...]
     rounds: int
     compiling: bool = False
+    quick: bool = False
 
 
 def groups(gpu: bool) -> list[Group]:
@@ -106,7 +108,7 @@ def groups(gpu: bool) -> list[Group]:
         for count in (4, 200)
     )
     found = [
-        Group(against(FIRST, scan=0.75, numpy=0.65, optax=0.5, torch=0.10), 7),
+        Group(against(FIRST, scan=0.75, numpy=0.65, optax=0.5, torch=0.10), 7, quick=True),
         Group(against(SOFTMAX, sklearn=0.25), 5),
         Group(against(MIDDLE, scan=0.85), 9),
         Group(against(DEEP, scan=0.85), 9),
@@ -116,6 +118,7 @@ def groups(gpu: bool) -> list[Group]:
                 Row(WIDE.name, "best matrix product", Side("bpframe", WIDE), None, 0.75),
             ),
             9,
+            quick=True,
         ),
         Group(
             (
@@ -135,6 +138,7 @@ def groups(gpu: bool) -> list[Group]:
                 Row(f"{FIRST.name}, evaluate_train", "without", evaluated, watched, 1.30),
             ),
             15,
+            quick=True,
         ),
         Group(
             tuple(
@@ -150,7 +154,8 @@ def groups(gpu: bool) -> list[Group]:
             ),
             5,
         ),
-        *(Group(against(task, **layouts), 7) for task in (CONVOLUTION, CONVOLUTION_128)),
+        Group(against(CONVOLUTION, **layouts), 7, quick=True),
+        Group(against(CONVOLUTION_128, **layouts), 7),
         Group(against(CONVOLUTIONS, **layouts), 7),
         Group(
             (
@@ -176,6 +181,7 @@ def groups(gpu: bool) -> list[Group]:
             ),
             5,
             compiling=True,
+            quick=True,
         ),
     ]
     if gpu:

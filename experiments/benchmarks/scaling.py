@@ -17,9 +17,9 @@ SECONDS = 0.15
 
 def points(quick: bool) -> dict[str, list[tuple[int, Task]]]:
     """The tasks of each panel, by what grows in it."""
-    widths = (30, 1024) if quick else (30, 64, 128, 256, 512, 1024, 2048, 4096)
-    depths = (1, 4) if quick else (1, 2, 4, 8, 16)
-    sizes = (1, 1024) if quick else (1, 4, 16, 32, 64, 256, 1024, 4096)
+    widths = (30, 128) if quick else (30, 64, 128, 256, 512, 1024, 2048, 4096)
+    depths = (1, 2) if quick else (1, 2, 4, 8, 16)
+    sizes = (1, 32) if quick else (1, 4, 16, 32, 64, 256, 1024, 4096)
     return {
         "width": [(n, dataclasses.replace(BASE, hidden=(n, n), m=128)) for n in widths],
         "depth": [(d, dataclasses.replace(BASE, hidden=(256,) * d)) for d in depths],

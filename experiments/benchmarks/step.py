@@ -4,8 +4,9 @@
 
 Runs every comparison whose libraries are installed (`pip install -e '.[bench]'`), prints the
 tables, and says which targets are missed. With --json it writes FILE, and beside it RESULTS.md and
-the figures. --quick measures one round, fewer points, and epochs of fewer images. --only measures
-the comparisons of which TEXT is a part of the name, prints them, and leaves the rest out.
+the figures. --quick measures one comparison of each kind, one round, with fewer points and images.
+--only measures the comparisons of which TEXT is a part of the name, prints them, and leaves the
+rest out.
 """
 
 from __future__ import annotations
@@ -65,6 +66,8 @@ def measure(quick: bool, only: str | None = None) -> dict[str, Any]:
     device = jax.devices()[0]
     rows: list[dict[str, Any]] = []
     groups = comparisons.groups(gpu=device.platform == "gpu")
+    if only is None and quick:
+        groups = [group for group in groups if group.quick]
     if only is not None:
         names = [group.rows[0].work for group in groups]
         groups = [group for group in groups if any(only in row.work for row in group.rows)]

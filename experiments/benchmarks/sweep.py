@@ -4,7 +4,7 @@
 
 Times whole commands from shell to exit, and epochs of lanes against epochs of single runs; and
 measures the memory of large sweeps. With --json it writes FILE, and beside it SWEEP.md and
-sweep.png. --quick measures one round, with fewer jobs and with nothing compiled before.
+sweep.png. --quick measures one round, with fewer jobs and networks, and nothing compiled before.
 --only measures the epochs of networks of which TEXT is a part of the name, prints them, and leaves
 the rest out.
 """

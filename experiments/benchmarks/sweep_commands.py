@@ -23,7 +23,7 @@ class Jobs(NamedTuple):
     basic: int
 
 
-FULL, QUICK = Jobs(256, 1000, 32), Jobs(32, 32, 4)
+FULL, QUICK = Jobs(256, 1000, 32), Jobs(16, 16, 3)
 
 # What someone would write with two processes: each takes the next job when it is done with one.
 _TWO_PROCESSES = """

@@ -12,7 +12,7 @@ from test_cli import environment
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("chosen", [("--sound",), ("--count", "200")], ids=" ".join)
+@pytest.mark.parametrize("chosen", [("--sound",), ("--count", "80")], ids=" ".join)
 def test_commands_that_are_nearly_right_end_as_promised(
     chosen: tuple[str, ...], tmp_path: Path
 ) -> None:

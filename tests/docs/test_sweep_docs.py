@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from test_cli import environment
 
 DOCS = (Path(__file__).parents[2] / "docs" / "sweeps.md").read_text(encoding="utf-8")
 SHELL = re.findall(r"```sh\n(.*?)```", DOCS, re.S)
@@ -24,7 +25,7 @@ def test_the_examples_run(tmp_path: Path):
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", block],
             cwd=tmp_path,
-            env={"PATH": f"{executable}:/usr/bin:/bin", "HOME": str(tmp_path)},
+            env=environment(tmp_path, PATH=f"{executable}:/usr/bin:/bin"),
             capture_output=True,
             text=True,
         )
