@@ -47,6 +47,7 @@ from .metrics import ParamsMetric as ParamsMetric
 from .network import Network as Network
 from .network import map_weights as map_weights
 from .network import weights as weights
+from .network import with_weights as with_weights
 from .plugin_host.hookspecs import API_VERSION as API_VERSION
 from .plugin_host.hookspecs import hookimpl as hookimpl
 from .products import sum_of_deltas as sum_of_deltas

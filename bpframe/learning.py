@@ -164,6 +164,16 @@ class LearningRule(Component):
         del state, forward
         return None
 
+    def feedback(
+        self, state: Any, params: tuple[LayerParams, ...]
+    ) -> tuple[tuple[Array, Array] | None, ...] | None:
+        """Weights of the layers 3..L and what stands for them on the way back, each flat.
+
+        None for a layer without weights; None, as here, if there is no such thing. For metrics.
+        """
+        del state, params
+        return None
+
     def learn(
         self,
         state: Any,

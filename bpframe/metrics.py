@@ -30,6 +30,8 @@ class Observation(NamedTuple):
         activations: sigma of the layers 2..L.
         params: the weights and biases at which the gradient was taken.
         rule: the state of the learning rule, such as its feedback matrices.
+        feedback: weights and what stands for them on the way back, as `LearningRule.feedback` has
+            them; None for a rule without feedback weights.
         trace: z of the layers 2..L and a of the layers 1..L, each (m, n).
         deltas: delta^(x,l) of the layers 2..L, each (m, n).
         inner_deltas: by `layer_3.0`, ... those of layers inside of other layers, each (m, ..., n),
@@ -37,6 +39,7 @@ class Observation(NamedTuple):
         exact_deltas: dC_x/dz^l of the same, which other rules than backpropagation miss.
         gradient: the mean gradient of the cost over the m examples, without the penalty: what the
             learning rule and, over the steps, the aggregation make of it.
+        exact_gradient: the mean of the exact gradients, likewise.
         y: (m, n_out) targets.
         answer: what the network answers, as the task has it: classes (m,), or a 0 or 1 for each
             label (m, n_out), as integers; the outputs in regression.
@@ -49,11 +52,13 @@ class Observation(NamedTuple):
     activations: tuple[Activation, ...]
     params: tuple[LayerParams, ...]
     rule: Any
+    feedback: tuple[tuple[Array, Array] | None, ...] | None
     trace: Trace
     deltas: tuple[Array, ...]
     inner_deltas: Mapping[str, Array]
     exact_deltas: tuple[Array, ...]
     gradient: tuple[LayerParams, ...]
+    exact_gradient: tuple[LayerParams, ...]
     y: Array
     answer: Array
     target: Array
@@ -78,6 +83,8 @@ class Metric(Component, ABC):
     """Whether it means nothing where no answer is right or wrong, as in regression."""
     needs_classes: ClassVar[bool] = False
     """Whether it means nothing unless each answer is one class."""
+    needs_feedback: ClassVar[bool] = False
+    """Whether it means nothing for a learning rule without feedback weights."""
 
     @abstractmethod
     def start(self, seen: Observation) -> Any:

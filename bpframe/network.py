@@ -194,6 +194,13 @@ def map_weights(function: Callable[[Array, int], Array], params: Any) -> Any:
     )
 
 
+def with_weights(params: Any, others: Any) -> Any:
+    """Parameters with the weights of others, and their own in place of all else."""
+    return jax.tree_util.tree_map_with_path(
+        lambda path, own, other: other if _is_weight(path) else own, params, others
+    )
+
+
 def _leaves(params: Any) -> list[tuple[Any, Any]]:
     return jax.tree_util.tree_leaves_with_path(params)
 

@@ -14,6 +14,7 @@ from bpframe.configuration.translation import translated
 from bpframe.contracts import Cost, OutputPair
 from bpframe.equations import Unpaired
 from bpframe.errors import ConfigError, unknown
+from bpframe.learning import LearningRule
 from bpframe.metrics import Metric, Monitor
 from bpframe.network import Network, PerNeuronActivation
 from bpframe.plugin_host.registry import Registry
@@ -51,6 +52,7 @@ def assemble(cfg: DictConfig, registry: Registry) -> Experiment:
             best=_criterion(cfg.sweep),
         )
     _check_schedule(experiment, str(cfg.schedule.name), str(cfg.optimiser.name))
+    _check_feedback(experiment, str(cfg.learning_rule.name))
     check_fields(experiment, "")
     return experiment
 
@@ -132,6 +134,16 @@ def _check_schedule(experiment: Experiment, name: str, optimiser: str) -> None:
             f"schedule: {name} scales optimiser.eta, and {optimiser} has no eta; set "
             "schedule=constant, or choose another optimiser, such as sgd"
         )
+
+
+def _check_feedback(experiment: Experiment, rule: str) -> None:
+    has_feedback = type(experiment.learning_rule).feedback is not LearningRule.feedback
+    for monitor in experiment.metrics:
+        if monitor.metric.needs_feedback and not has_feedback:
+            raise ConfigError(
+                f"metrics: {monitor.name} compares feedback weights, and learning_rule={rule} has "
+                "none; leave it out, or choose a rule that has, such as feedback_alignment"
+            )
 
 
 def _pair(

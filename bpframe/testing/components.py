@@ -26,14 +26,16 @@ def is_documented(subject: Subject) -> None:
         "has no docstring; say what it computes, and name its source",
     )
     for name in ("formula", "prime_formula", "delta_formula"):
-        formula = getattr(subject.component, name, None)
-        expect(
-            formula is None or isinstance(formula, Formula),
-            f"{name} is no Formula, which `bpframe explain` needs",
-            found=formula,
-            expected="Formula(text, latex)",
-            method=name,
-        )
+        of_fields = isinstance(getattr(subject.component, name, None), property)
+        for holder in subject.instances if of_fields else (subject.component,):
+            formula = getattr(holder, name, None)
+            expect(
+                formula is None or isinstance(formula, Formula),
+                f"{name} is no Formula, which `bpframe explain` needs",
+                found=formula,
+                expected="Formula(text, latex)",
+                method=name,
+            )
 
 
 def can_be_made(subject: Subject) -> None:

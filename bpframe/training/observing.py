@@ -6,8 +6,8 @@ import jax
 from jax import Array
 
 from bpframe import equations
-from bpframe.contracts import Trace
-from bpframe.learning import BatchGradient, Forward, Keys
+from bpframe.contracts import LayerParams, Trace
+from bpframe.learning import BatchGradient, Credit, Forward, Keys
 from bpframe.metrics import Observation
 from bpframe.tasks import Task
 from bpframe.training.experiment import Experiment
@@ -25,15 +25,18 @@ def observation(
     boundary = experiment.cost.cost_function.decision_boundary
     answer = jax.vmap(lambda outputs: task.answer(outputs, boundary))(a)
     target = jax.vmap(task.answer)(y)
+    exact = _exact_deltas(experiment, narrowed, found, y)
     return Observation(
         activations=cast(tuple(layer.activation for layer in experiment.network.layers), dtype),
         params=wide.params,
         rule=wide.rule,
+        feedback=experiment.learning_rule.feedback(wide.rule, wide.params),
         trace=cast_floats(found.trace, dtype),
         deltas=cast(found.deltas, dtype),
         inner_deltas=cast(_inner_deltas(experiment, narrowed, found), dtype),
-        exact_deltas=cast(_exact_deltas(experiment, narrowed, found, y), dtype),
+        exact_deltas=cast(exact, dtype),
         gradient=found.mean,
+        exact_gradient=_exact_gradient(experiment, narrowed, found, exact),
         y=y.astype(dtype),
         answer=answer,
         target=target,
@@ -73,3 +76,12 @@ def _exact_deltas(
         return equations.backward(seen, y, equations.EXACT, nothing, keys)
 
     return jax.vmap(one)(found.trace, y)
+
+
+def _exact_gradient(
+    experiment: Experiment, narrowed: Answering, found: BatchGradient, exact: tuple[Array, ...]
+) -> tuple[LayerParams, ...]:
+    """The mean over the mini-batch of what backpropagation gives on the same trace."""
+    seen = Credit(found.trace.a[:-1], found.trace.kept, exact)
+    total = equations.sum_of_gradients(experiment.network, narrowed.params, (seen,))
+    return equations.MEAN.gradient(total, len(exact[0]), jax.random.key(0))

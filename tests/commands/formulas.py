@@ -13,10 +13,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from scipy.special import expit, ndtr
+from scipy.special import expit, ndtr, softmax
 
 _TOKEN = re.compile(
-    r"\s*(\d+\.\d+|\d+|grad_a C|(?:delta|[awzbB])\^\d+|[A-Za-z]+(?:_(?:[a-z]|\d+))?'?"
+    r"\s*(\d+\.\d+|\d+|grad_a C|(?:delta|[awzbBMsV])\^\d+|[A-Za-z]+(?:_(?:[a-z]|\d+))?'?"
     r"|<=|[-+*/^()\[\]|<>,])"
 )
 _STOPS = {")", "]", ",", ">", "<", "<=", "+", "-", "*", "/", "if", "else", ""}
@@ -24,6 +24,7 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "ln": np.log,
     "tanh": np.tanh,
     "sign": np.sign,
+    "softmax": softmax,
     "max": np.maximum,
     "min": np.minimum,
     "Phi": ndtr,

@@ -109,7 +109,7 @@ TEXT: list[tuple[tuple[str, ...], list[str]]] = [
     (
         ("learning_rule=feedback_alignment", "network.hidden=[9,9]"),
         [
-            "4. Backward, layer by layer, by the learning rule FeedbackAlignment.",
+            "FeedbackAlignment(distribution='normal', scale=1.0).",
             "delta^3 = (B^3 delta^4) * sigma_3'(z^3)  (BP2)",
             "delta^2 = (B^2 delta^3) * sigma_2'(z^2)  (BP2)",
             "nabla_w^l = (1/m) sum_x delta^(x,l) (a^(x,l-1))^T  (BP4)",
@@ -167,6 +167,10 @@ LATEX: list[tuple[tuple[str, ...], list[str]]] = [
     (
         PAIR,
         [r"\delta^{3} = J_{3}^T \nabla_a C,\quad J_{3} = \partial \sigma_{3} / \partial z^{3}"],
+    ),
+    (
+        ("learning_rule=direct_feedback_alignment", "learning_rule.sign=true"),
+        [r"B^{2} \operatorname{sign}(\delta^{3})"],
     ),
     (
         (*LINEAR, "learning_rule=feedback_alignment", "network.hidden=[9,9]"),
@@ -249,6 +253,8 @@ def formulas() -> Iterator[Any]:
         for name, offer in offers.items():
             for field in ("formula", "prime_formula", "delta_formula"):
                 found = getattr(offer.component, field, None)
+                if isinstance(found, property):
+                    found = getattr(offer.component(), field)
                 if found is not None:
                     yield pytest.param(found, id=f"{kind}-{name}-{field}")
 

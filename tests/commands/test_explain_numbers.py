@@ -15,7 +15,7 @@ import pytest
 from formulas import evaluate, split
 
 import bpframe
-from bpframe import Params
+from bpframe import LearningRule, Params
 from bpframe.commands.explanation import explain
 from bpframe.component import hyperparameters
 from bpframe.equations import gradient
@@ -25,7 +25,13 @@ from bpframe.plugin_host.host import load_registry
 REGISTRY = load_registry()
 M = 3
 DATA = ("data=inline", "data.x=[[1,2,3,4]]", "data.y=[[0,1,0]]", "training.batch_size=1")
-RULES = REGISTRY.names("learning_rule")
+# Those of which a formula for every delta is printed: others assign credit in a way of their own.
+RULES = [
+    name
+    for name in REGISTRY.names("learning_rule")
+    if REGISTRY.get("learning_rule", name, "").assign is LearningRule.assign
+]
+KEY = jax.random.key(0)
 MODIFIED = (
     "network.modified_neurons=[{layer: 2, neuron: 3, activation: {name: elu, alpha: 0.4}}, "
     "{layer: 2, neuron: 1, activation: softplus}, {layer: 3, neuron: 0, activation: tanh}]"
@@ -87,7 +93,13 @@ class Reader:
         for number, state in enumerate(states, start=2):
             if state is not None:
                 own = state.w.T if isinstance(state, Params) else state
-                self.fixed[f"B^{number}"] = np.asarray(own)
+                self.fixed |= {f"{letter}^{number}": np.asarray(own) for letter in "BV"}
+                self.fixed[f"M^{number}"] = np.asarray(own.T)
+            elif number <= len(params):
+                n_out, n = params[number - 1].w.shape
+                key = jax.random.fold_in(jax.random.fold_in(KEY, number - 2), 0)
+                drawn = jax.random.normal(key, (n_out, n)) / np.sqrt(n)
+                self.fixed |= {f"s^{number}": 1 / np.sqrt(n), f"M^{number}": np.asarray(drawn)}
         layer = ""
         for left, right in self.equations:
             if match := re.fullmatch(r"(sigma_\d+|f(?:_\d+)?)('?)\(z\)", left):
@@ -190,7 +202,7 @@ def test_the_printed_formulas_give_what_is_computed(overrides: tuple[str, ...]) 
     )
     x, y = rng.normal(size=(M, network.sizes[0])), np.eye(3)[rng.integers(3, size=M)]
     states = rule.init(jax.random.key(2), params, network.shapes)
-    program = gradient(network, pair, params, jnp.asarray(x), jnp.asarray(y), rule, states)
+    program = gradient(network, pair, params, jnp.asarray(x), jnp.asarray(y), rule, states, KEY)
     reader = Reader(experiment, params, states)
     followed = [reader.follow(*example) for example in zip(x, y, strict=True)]
 

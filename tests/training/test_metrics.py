@@ -210,6 +210,10 @@ def expected(batches: list[Batch], params: Any, over: str) -> dict[str, Any]:
         columns[f"weight_gradient_product.{layer}"] = np.mean(products)
         columns[f"gradient_norm.{layer}"] = np.mean(gradients)
         columns[f"weight_norm.{layer}"] = np.sqrt(np.sum(np.asarray(w) ** 2))
+        for name in ("alignment", "gradient_alignment"):  # other rules: test_learning_rules.py
+            columns |= {f"{name}.{layer}": 0.0, f"{name}.{layer}.ratio": 1.0}
+        if index:
+            columns[f"feedback_alignment_angle.{layer}"] = 0.0
         slopes = [s for b in batches if (s := b.slopes[index]) is not None]
         if slopes:
             every = np.concatenate(slopes)
@@ -237,7 +241,8 @@ def assert_columns(
 ) -> None:
     assert set(found) == set(wanted)
     for name, value in wanted.items():
-        np.testing.assert_allclose(np.asarray(found[name]), value, rtol=rtol, err_msg=name)
+        atol = 1e-9 if "alignment" in name else 0  # of angles of zero degrees
+        np.testing.assert_allclose(np.asarray(found[name]), value, rtol, atol, err_msg=name)
 
 
 def one_by_one(experiment: Experiment, epochs: int) -> Iterator[tuple[list[Batch], Any]]:

@@ -1,0 +1,559 @@
+"""Learning rules against NumPy, and against what is known of them exactly, in float64."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+import bpframe
+from bpframe.equations import Dense, Unpaired
+from bpframe.errors import ConfigError
+from bpframe.learning import LearningRule, TrainingStep
+from bpframe.network import Network
+from bpframe.plugin_host.host import load_registry
+from bpframe.testing.parameters import (
+    SquaredError,
+    Straight,
+    dense_network,
+    some_params,
+    some_step,
+)
+
+REGISTRY = load_registry()
+SIZES = (5, 7, 6, 4, 3)
+FEEDBACK = ("feedback_alignment", "kolen_pollack", "weight_mirror")
+SIGNS = ("sign_symmetry", "batchwise_random_sign", "fixed_random_sign")
+KEY = jax.random.key(1)
+
+
+def rule_of(name: str, **fields: Any) -> LearningRule:
+    return REGISTRY.get("learning_rule", name, "")(**fields)
+
+
+def stepped(rule: LearningRule, m: int = 7, seed: int = 3) -> tuple[Any, TrainingStep]:
+    """The state of a rule, and a step of a curved network 5-7-6-4-3 with it."""
+    params = scaled(some_params(seed, sizes=SIZES), 0.4)
+    state = rule.init(KEY, params, dense_network(params).shapes)
+    return state, some_step(params, rule, state, m)
+
+
+def scaled(params: Any, factor: float) -> Any:
+    return jax.tree.map(lambda part: part * factor, params)
+
+
+def exact(step: TrainingStep) -> Any:
+    return some_step(step.params, m=len(step.y)).found
+
+
+def primes(step: TrainingStep) -> list[np.ndarray]:
+    return [(1 + np.asarray(z) ** 2) ** -1.5 for z in step.found.trace.z]
+
+
+def assert_deltas(step: TrainingStep, arrives: Callable[[int, Any], Any]) -> None:
+    """delta^l is what `arrives` says of l and the deltas, times sigma'."""
+    deltas = list(map(np.asarray, step.found.deltas))
+    assert_allclose(deltas[-1], exact(step).deltas[-1], 1e-13)
+    for at in range(len(deltas) - 1):
+        assert_allclose(deltas[at], arrives(at, deltas) * primes(step)[at], 1e-12)
+
+
+@pytest.mark.parametrize("distribution", ["normal", "uniform", "initialiser"])
+@pytest.mark.parametrize("name", FEEDBACK)
+def test_the_error_goes_back_by_the_feedback_weights(name: str, distribution: str) -> None:
+    state, step = stepped(rule_of(name, distribution=distribution, scale=0.7))
+    assert_deltas(step, lambda at, deltas: deltas[at + 1] @ np.asarray(state[at].w))
+
+
+@pytest.mark.parametrize("distribution", ["normal", "uniform", "initialiser"])
+def test_feedback_is_distributed_as_it_says(distribution: str) -> None:
+    params = some_params(2, sizes=(4, 200, 300))
+    rule = rule_of("feedback_alignment", distribution=distribution, scale=0.5)
+    drawn = np.asarray(rule.init(KEY, params, dense_network(params).shapes)[0].w)
+    w = np.asarray(params[1].w)
+    if distribution == "initialiser":
+        assert set(drawn.reshape(-1)) <= set(0.5 * w.reshape(-1))
+        assert_allclose(drawn.std(), 0.5 * w.std(), 0.02)
+    else:
+        assert_allclose(drawn.std() * np.sqrt(200), 0.5, 0.02)
+        largest = np.abs(drawn).max() * np.sqrt(200) / 0.5
+        assert (largest <= np.sqrt(3)) == (distribution == "uniform")
+    assert abs(np.corrcoef(drawn.reshape(-1), w.reshape(-1))[0, 1]) < 0.02
+
+
+@pytest.mark.parametrize("sign", [False, True])
+def test_direct_feedback_comes_from_the_output(sign: bool) -> None:
+    state, step = stepped(rule_of("direct_feedback_alignment", sign=sign))
+    error = np.asarray(step.found.trace.a[-1] - step.y)
+
+    def arrives(at: int, deltas: Any) -> Any:
+        return (np.sign(error) if sign else deltas[-1]) @ np.asarray(state[at]).T
+
+    assert_deltas(step, arrives)
+
+
+def test_direct_random_targets_look_at_the_target_alone() -> None:
+    state, step = stepped(rule_of("direct_random_targets"))
+    assert_deltas(step, lambda at, _: np.asarray(step.y) @ np.asarray(state[at]).T)
+
+
+def test_uniform_signs_are_the_signs_of_the_weights() -> None:
+    _, step = stepped(rule_of("sign_symmetry", scale=0.7))
+
+    def arrives(at: int, deltas: Any) -> Any:
+        w = np.asarray(step.params[at + 1].w)
+        return deltas[at + 1] @ (0.7 * np.sign(w) / np.sqrt(w.shape[1]))
+
+    assert_deltas(step, arrives)
+
+
+def test_fixed_sizes_have_the_signs_of_the_weights_now() -> None:
+    rule = rule_of("fixed_random_sign", scale=0.7)
+    state, step = stepped(rule)
+    other = some_step(scaled(step.params, -1.0), rule, state, 7)
+    for seen in (step, other):
+        assert_deltas(
+            seen,
+            lambda at, deltas, seen=seen: (
+                deltas[at + 1] @ (np.abs(state[at].w) * np.sign(seen.params[at + 1].w))
+            ),
+        )
+
+
+def test_sizes_of_a_mini_batch_are_those_of_all_its_examples_and_change() -> None:
+    params = scaled(some_params(2, sizes=(4, 50, 60, 3)), 0.1)
+    rule = rule_of("batchwise_random_sign", scale=0.5)
+
+    def sizes(step: TrainingStep) -> np.ndarray:
+        """What stands for w^3, by least squares over the examples."""
+        arrived = np.asarray(step.found.deltas[0]) / primes(step)[0]
+        return np.linalg.lstsq(np.asarray(step.found.deltas[1]), arrived, rcond=None)[0]
+
+    found = sizes(some_step(params, rule, m=400))
+    assert_array_equal(np.sign(found), np.sign(params[1].w))  # one matrix for all 400
+    assert_allclose((found**2).mean() * 50, 0.25, 0.1)
+    network, pair = dense_network(params), Unpaired(SquaredError(), Straight())
+    x, y = jnp.full((1, 4), 0.5), jnp.ones((1, 3))
+    first, again, other = (
+        bpframe.gradient(network, pair, params, x, y, rule, key=jax.random.key(n)).deltas[0]
+        for n in (1, 1, 2)
+    )
+    assert_array_equal(first, again)
+    assert not np.allclose(first, other)
+
+
+def local_cost(v: Any, a: Any, y: Any) -> Any:
+    return -jnp.sum(y * jax.nn.log_softmax(v @ a))
+
+
+def test_a_local_loss_is_a_readout_and_its_gradient() -> None:
+    rule = rule_of("local_loss", rate=0.3)
+    state, step = stepped(rule)
+    targets = jnp.eye(3)[jnp.arange(7) % 3]
+    step = step._replace(
+        y=targets,
+        found=bpframe.gradient(
+            *(step.network, step.pair, step.params, step.found.trace.a[0], targets),
+            *(rule, state, step.key),
+        ),
+    )
+    over_a = jax.vmap(jax.grad(local_cost, argnums=1), in_axes=(None, 0, 0))
+    over_v = jax.vmap(jax.grad(local_cost), in_axes=(None, 0, 0))
+    hidden = step.found.trace.a[1:-1]
+    for at, a in enumerate(hidden):
+        expected = over_a(state[at], a, targets) * primes(step)[at]
+        assert_allclose(step.found.deltas[at], expected, 1e-12, 1e-15)
+    after = rule.learn(state, step, step.params, step.params)
+    for v, new, a in zip(state, after, hidden, strict=True):
+        assert_allclose(new, v - 0.3 * over_v(v, a, targets).mean(0), 1e-12, 1e-15)
+
+
+def trained(
+    rule: LearningRule, optimiser: str, steps: int, **fields: Any
+) -> Iterator[tuple[Any, Any]]:
+    """Parameters and the state of the rule, step after step."""
+    made = REGISTRY.get("optimiser", optimiser, "")(**fields)
+    params = scaled(some_params(5, sizes=(5, 7, 6, 3)), 0.4)
+    state, memory = rule.init(KEY, params, dense_network(params).shapes), made.init(params)
+
+    @jax.jit
+    def one(params: Any, state: Any, memory: Any) -> Any:
+        step = some_step(params, rule, state)
+        new, memory = made.update(step.found.mean, memory, params, step)
+        return new, rule.learn(state, step, params, new), memory
+
+    yield params, state
+    for _ in range(steps):
+        params, state, memory = one(params, state, memory)
+        yield params, state
+
+
+@pytest.mark.parametrize(
+    ("optimiser", "fields"),
+    [("sgd", {"eta": 0.1}), ("adam", {"eta": 0.01}), ("momentum", {"eta": 0.05})],
+)
+@pytest.mark.parametrize("decay", [0.0, 0.01])
+def test_kolen_and_pollacks_difference_decays(optimiser: str, fields: Any, decay: float) -> None:
+    """w - B^T is (1 - decay)^t of the first one after t steps, whatever makes them."""
+    runs = list(trained(rule_of("kolen_pollack", decay=decay), optimiser, 300, **fields))
+    (first_params, first_state), (params, state) = runs[0], runs[-1]
+    for at, feedback in enumerate(state):
+        difference = np.asarray(params[at + 1].w - feedback.w)
+        before = np.asarray(first_params[at + 1].w - first_state[at].w)
+        assert_allclose(difference, (1 - decay) ** 300 * before, 1e-11, 1e-13)
+        assert not np.allclose(params[at + 1].w, first_params[at + 1].w, 1e-2)
+
+
+def test_a_decay_of_eta_lambda_over_n_is_that_of_both() -> None:
+    """B <- (1 - d) B - eta dC/dw: the feedback sees no weights then."""
+    rule = rule_of("kolen_pollack", decay=0.02)
+    params = scaled(some_params(5, sizes=SIZES), 0.4)
+    state = rule.init(KEY, params, dense_network(params).shapes)
+    step = some_step(params, rule, state)
+    decayed = jax.tree.map(lambda w, g: 0.98 * w - 0.1 * g, params, step.found.mean)
+    after = rule.learn(state, step, params, decayed)
+    for b, new, g in zip(state, after, step.found.mean[1:], strict=True):
+        assert_allclose(new.w, 0.98 * b.w - 0.1 * g.w, 1e-12, 1e-15)
+
+
+def test_a_mirrored_weight_is_steins() -> None:
+    """E[step of B] = rate noise^2 diag(E sigma'(z)) w, within five standard errors."""
+    rule = rule_of("weight_mirror", rate=1.0, noise=0.8, decay=0.25)
+    m = 200_000
+    params = scaled(some_params(5, sizes=(2, 4, 3)), 0.4)
+    network = dense_network(params)
+    state = rule.init(KEY, params, network.shapes)
+    step = some_step(params, rule, state, m)
+    moved = np.asarray(rule.learn(state, step, params, params)[0].w - 0.75 * state[0].w)
+    w, b = (np.asarray(part) for part in params[1])
+    xi = 0.8 * np.random.default_rng(0).normal(size=(m, 4))
+    z = xi @ w.T + b
+    slope = ((1 + z**2) ** -1.5).mean(0)
+    products = (z / np.sqrt(1 + z**2))[:, :, None] * xi[:, None, :]
+    error = np.sqrt(2) * products.std(0) / np.sqrt(m)  # of the mean here, and of its own
+    assert (np.abs(moved - 0.8**2 * slope[:, None] * w) < 5 * error).all()
+
+
+class Numpy:
+    """Predictive coding of one example in a curved dense network, written with loops."""
+
+    def __init__(self, params: Any, x: Any, y: Any, rate: float, beta: float) -> None:
+        self.w = [np.asarray(own.w) for own in params]
+        self.b = [np.asarray(own.b) for own in params]
+        self.x, self.y, self.rate, self.beta = x, y, rate, beta
+        self.a = [x]
+        for w, b in zip(self.w, self.b, strict=True):
+            z = w @ self.a[-1] + b
+            self.a.append(z / np.sqrt(1 + z**2))
+
+    def deltas(self) -> list[np.ndarray]:
+        found = []
+        for at, (w, b) in enumerate(zip(self.w, self.b, strict=True)):
+            z = w @ self.a[at] + b
+            sigma, prime = z / np.sqrt(1 + z**2), (1 + z**2) ** -1.5
+            e = self.a[at + 1] - sigma
+            if at == len(self.w) - 1:
+                e = -self.beta * (sigma - self.y)
+            found.append(-e * prime)
+        return found
+
+    def settle(self) -> None:
+        deltas = self.deltas()
+        energy = []
+        for at in range(1, len(self.w)):
+            w, b = self.w[at - 1], self.b[at - 1]
+            z = w @ self.a[at - 1] + b
+            e = self.a[at] - z / np.sqrt(1 + z**2)
+            energy.append(e + self.w[at].T @ deltas[at])
+        for at, slope in enumerate(energy, start=1):
+            self.a[at] = self.a[at] - self.rate * slope
+
+
+@pytest.mark.parametrize(("steps", "rate", "beta"), [(1, 0.1, 1.0), (7, 0.3, 1.0), (5, 0.2, 0.1)])
+def test_activities_settle_as_in_numpy(steps: int, rate: float, beta: float) -> None:
+    rule = rule_of("predictive_coding", steps=steps, rate=rate, beta=beta)
+    _, step = stepped(rule)
+    (credit,) = step.found.credit
+    for number in range(7):
+        x, y = np.asarray(step.found.trace.a[0][number]), np.asarray(step.y[number])
+        other = Numpy(step.params, x, y, rate, beta)
+        for _ in range(steps):
+            other.settle()
+        for at, delta in enumerate(other.deltas()):
+            assert_allclose(credit.a[at][number], other.a[at], 1e-12)
+            assert_allclose(credit.delta[at][number], delta / beta, 1e-11, 1e-16)
+
+
+def test_fixed_predictions_give_backpropagation() -> None:
+    for steps in (3, 4, 9):
+        rule = rule_of("predictive_coding", mode="fixed_prediction", steps=steps, rate=1.0)
+        _, step = stepped(rule)
+        for ours, theirs in zip(step.found.mean, exact(step).mean, strict=True):
+            assert_allclose(ours.w, theirs.w, 1e-13, 1e-17)
+    too_few = rule_of("predictive_coding", mode="fixed_prediction", steps=2, rate=1.0)
+    _, step = stepped(too_few)
+    assert_array_equal(step.found.deltas[0], 0)
+
+
+def test_slower_fixed_predictions_fall_short_by_a_known_factor() -> None:
+    rule = rule_of("predictive_coding", mode="fixed_prediction", steps=9, rate=0.2)
+    _, step = stepped(rule)
+    factor = 1 - (1 - 0.2) ** 9
+    assert_allclose(step.found.deltas[-2], factor * exact(step).deltas[-2], 1e-12)
+
+
+def test_deltas_in_turn_are_those_of_backpropagation() -> None:
+    _, step = stepped(rule_of("predictive_coding", mode="z_il", rate=1.0))
+    for ours, theirs in zip(step.found.mean, exact(step).mean, strict=True):
+        assert_allclose(ours.w, theirs.w, 1e-12, 1e-16)
+    _, slower = stepped(rule_of("predictive_coding", mode="z_il", rate=0.9))
+    ratio = np.asarray(slower.found.mean[0].w / exact(step).mean[0].w)
+    assert_allclose(ratio, 0.9**3, 1e-12)  # three hidden layers on the way
+
+
+def test_settled_activities_obey_bp2_on_their_own_trace() -> None:
+    rule = rule_of("predictive_coding", steps=4000, rate=0.1)
+    _, step = stepped(rule)
+    (credit,) = step.found.credit
+    for at, after in itertools.pairwise(range(4)):
+        own = step.params[at]
+        z = np.asarray(credit.a[at]) @ np.asarray(own.w).T + np.asarray(own.b)
+        arrived = np.asarray(credit.delta[after]) @ np.asarray(step.params[after].w)
+        assert_allclose(credit.delta[at], arrived * (1 + z**2) ** -1.5, 1e-12, 1e-15)
+
+
+def test_a_weak_pull_of_the_target_gives_backpropagation() -> None:
+    def error(beta: float) -> float:
+        _, step = stepped(rule_of("predictive_coding", steps=4000, rate=0.1, beta=beta))
+        pairs = zip(step.found.deltas, exact(step).deltas, strict=True)
+        return max(float(np.abs(a - b).max() / np.abs(b).max()) for a, b in pairs)
+
+    first, second = error(1e-3), error(1e-4)
+    assert second < 1e-3
+    assert_allclose(first / second, 10, 0.05)
+
+
+def test_the_least_energy_of_a_linear_network_is_known() -> None:
+    """F* = 1/2 r^T S^-1 r, S = 1 + sum_l (w^L ... w^l)(w^L ... w^l)^T over l = 3..L."""
+    params = scaled(some_params(3, sizes=SIZES), 0.4)
+    network = Network((5,), tuple(Dense(n, activation=Straight()) for n in SIZES[1:]))
+    rng = np.random.default_rng(1)
+    x, y = (jnp.asarray(rng.normal(size=(4, n))) for n in (5, 3))
+    rule = rule_of("predictive_coding", steps=20_000, rate=0.1)
+    pair = Unpaired(SquaredError(), Straight())
+    found = bpframe.gradient(network, pair, params, x, y, rule, key=KEY)
+    energy = sum((np.asarray(delta) ** 2).sum(1) for delta in found.deltas) / 2
+    s, product = np.eye(3), np.eye(3)
+    for own in reversed(params[1:]):
+        product = product @ np.asarray(own.w)
+        s += product @ product.T
+    r = np.asarray(found.trace.a[-1]) - y
+    expected = 0.5 * np.einsum("mi,ij,mj->m", r, np.linalg.inv(s), r)
+    assert_allclose(energy, expected, 1e-9)
+
+
+def linear(rule: LearningRule, sizes: tuple[int, ...], zero: bool) -> Any:
+    """A linear network without biases, its data, and the state of a rule."""
+    network = Network(sizes[:1], tuple(Dense(n, activation=Straight()) for n in sizes[1:]))
+    params = some_params(4, sizes=sizes)
+    params = tuple(
+        own._replace(w=0.0 * own.w if zero else 0.3 * own.w, b=0.0 * own.b) for own in params
+    )
+    rng = np.random.default_rng(2)
+    x, y = (jnp.asarray(rng.normal(size=(20, n))) for n in (sizes[0], sizes[-1]))
+    pair = Unpaired(SquaredError(), Straight())
+    state = rule.init(KEY, params, network.shapes)
+
+    @jax.jit
+    def step(params: Any) -> Any:
+        found = bpframe.gradient(network, pair, params, x, y, rule, state, KEY).mean
+        return tuple(
+            own._replace(w=own.w - 0.02 * g.w) for own, g in zip(params, found, strict=True)
+        )
+
+    return params, state, step, (x, y)
+
+
+def test_feedback_alignment_conserves_a_matrix() -> None:
+    """Q = w2 w2^T - B w3 - w3^T B^T moves by eta^2 B G G^T B^T alone, G = mean (a^L - y) x^T."""
+    params, state, step, data = linear(rule_of("feedback_alignment"), (4, 6, 3), zero=False)
+    x, y = map(np.asarray, data)
+    b = np.asarray(state[0].w).T
+
+    def q(params: Any) -> np.ndarray:
+        w2, w3 = (np.asarray(own.w) for own in params)
+        return w2 @ w2.T - b @ w3 - w3.T @ b.T
+
+    expected = q(params)
+    for _ in range(500):
+        w2, w3 = (np.asarray(own.w) for own in params)
+        g = (x @ w2.T @ w3.T - y).T @ x / len(x)
+        expected = expected + 0.02**2 * b @ g @ g.T @ b.T
+        params = step(params)
+    assert_allclose(q(params), expected, 1e-12, 1e-13)
+    w3 = np.asarray(params[1].w)
+    assert np.sum(w3 * b.T) / np.linalg.norm(w3) / np.linalg.norm(b) > 0.1  # they align
+
+
+def test_direct_feedback_factorises_deep_linear_networks() -> None:
+    """From zero: w^l = B^l A (B^(l-1))^T and w^L = A (B^(L-1))^T with an A for each layer's step.
+
+    w^2 = B^2 A_2 with A_2 (n_out, n_in), so that w^2's rows lie in the span of B^2's columns; what
+    w^3 and w^4 have learned factors the same way.
+    """
+    sizes = (4, 6, 5, 3)
+    params, state, step, _ = linear(rule_of("direct_feedback_alignment"), sizes, zero=True)
+    for _ in range(300):
+        params = step(params)
+    b2, b3 = (np.asarray(b) for b in state)
+    w2, w3, w4 = (np.asarray(own.w) for own in params)
+    into = [np.linalg.pinv(b) for b in (b2, b3)]
+    a3 = into[1] @ w3 @ into[0].T
+    a4 = w4 @ into[1].T
+    assert_allclose(b2 @ into[0] @ w2, w2, 1e-11, 1e-13)
+    assert_allclose(b3 @ a3 @ b2.T, w3, 1e-11, 1e-13)
+    assert_allclose(a4 @ b3.T, w4, 1e-11, 1e-13)
+    assert np.abs(w3).max() > 0.01
+
+
+SOME = "{n: 12, activation: tanh}"
+LAYERS = (
+    "{name: convolution, maps: 3, size: 3, activation: relu}, {name: max_pooling, size: 2}, "
+    f"{SOME}, {{name: layer_norm}}, {{name: residual, layers: [{SOME}]}}, "
+    f"{{name: repeat, count: 2, layers: [{SOME}]}}, {{n: 10, activation: softmax}}"
+)
+ALL = sorted(REGISTRY.names("learning_rule"))
+QUICK = ("data.train_size=40", "training.epochs=2", "cost=log_likelihood")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rule", [name for name in ALL if name != "weight_mirror"])
+def test_rules_go_through_layers_of_every_kind(rule: str) -> None:
+    """Slow: each compiles a network of seven layers."""
+    experiment = bpframe.compose(
+        [*QUICK, f"learning_rule={rule}", "metrics=[delta_norm]", f"network.layers=[{LAYERS}]"]
+    )
+    last = bpframe.run(experiment).history.last()
+    assert all(last[f"delta_norm.steps.layer_{number}"] > 0 for number in range(2, 9))
+
+
+@pytest.mark.parametrize("rule", [*FEEDBACK, *SIGNS])
+def test_layers_without_weights_carry_the_error_exactly(rule: str) -> None:
+    made = rule_of(rule)
+    norm = REGISTRY.get("layer", "layer_norm", "")(activation=Straight())
+    network = Network(
+        (5,), (Dense(6, activation=Straight()), norm, Dense(3, activation=Straight()))
+    )
+    params = network.init(REGISTRY.get("initialiser", "scaled", "")(), KEY)
+    gains = params[1]._replace(gain=jnp.arange(1.0, 7))
+    params = (params[0], gains, params[2])
+    rng = np.random.default_rng(1)
+    x, y = (jnp.asarray(rng.normal(size=(4, n))) for n in (5, 3))
+    state = made.init(KEY, params, network.shapes)
+    pair = Unpaired(SquaredError(), Straight())
+    found = bpframe.gradient(network, pair, params, x, y, made, state, KEY)
+    expected = jax.vmap(norm.carry, in_axes=(None, 0, None, 0))(
+        gains, found.trace.a[1], None, found.deltas[1]
+    )
+    assert_allclose(found.deltas[0], expected, 1e-12)
+
+
+def test_a_weight_mirror_needs_layers_that_hold_no_others() -> None:
+    layers = f"[{SOME}, {{name: residual, layers: [{SOME}]}}, {{n: 10, activation: softmax}}]"
+    experiment = bpframe.compose(
+        [*QUICK, "learning_rule=weight_mirror", f"network.layers={layers}"]
+    )
+    with pytest.raises(ConfigError, match="weight_mirror cannot work with layer 3, which holds"):
+        bpframe.run(experiment)
+
+
+def angle(a: Any, b: Any) -> float:
+    a, b = (np.asarray(part).reshape(-1) for part in (a, b))
+    return float(np.degrees(np.arccos(a @ b / np.linalg.norm(a) / np.linalg.norm(b))))
+
+
+def measured(rule: str, metrics: str) -> Any:
+    """XOR in one step: at the first parameters, over all examples."""
+    xor = ("data=xor", "network.hidden=[6,5]", "training.batch_size=4", "training.epochs=1")
+    chosen = ("training.dtype=float64", f"learning_rule={rule}", f"metrics=[{metrics}]")
+    return bpframe.run(bpframe.compose([*xor, *chosen])).history.last()
+
+
+@pytest.mark.parametrize("rule", ALL)
+def test_every_rule_has_angles_and_backpropagation_none(rule: str) -> None:
+    last = measured(rule, "alignment,gradient_alignment")
+    for number in (2, 3, 4):
+        found, ratio = (last[f"alignment.steps.layer_{number}{part}"] for part in ("", ".ratio"))
+        if rule == "backprop":
+            assert (found, ratio) == (0, 1)
+        elif number < 4:
+            assert 0 < found < 180
+        else:
+            assert found == 0  # there is one output
+            assert (ratio == 1) == (rule != "predictive_coding")
+    assert abs(last["gradient_alignment.steps.layer_4"]) < 90
+
+
+def test_alignment_is_the_mean_angle_of_the_examples() -> None:
+    metric = REGISTRY.get("metric", "alignment", "")()
+    rng = np.random.default_rng(1)
+    ours, other = rng.normal(size=(2, 9, 4))
+    seen = dataclasses.make_dataclass("Seen", ["y", "deltas", "exact_deltas"])(
+        jnp.zeros((9, 1)), (jnp.asarray(ours),), (jnp.asarray(other),)
+    )
+    total = metric.add(metric.start(seen), seen)
+    columns = metric.result(metric.add(total, seen), ())
+    expected = np.mean([angle(a, b) for a, b in zip(ours, other, strict=True)])
+    assert_allclose(columns["layer_2"], expected, 1e-12)
+    norms = [np.linalg.norm(part, axis=1).sum() for part in (ours, other)]
+    assert_allclose(columns["layer_2.ratio"], norms[0] / norms[1], 1e-12)
+
+
+@pytest.mark.parametrize(
+    "rule", ["feedback_alignment", "kolen_pollack", "direct_feedback_alignment"]
+)
+def test_weights_are_compared_with_what_stands_for_them(rule: str) -> None:
+    made = rule_of(rule)
+    state, step = stepped(made)
+    pairs = made.feedback(state, step.params)
+    assert pairs is not None
+    assert len(pairs) == 3
+    for number, pair in enumerate(pairs):
+        w = np.asarray(step.params[number + 1].w)
+        if rule == "direct_feedback_alignment":
+            before = np.asarray(state[number])
+            b = before.T if number == 2 else np.asarray(state[number + 1]) @ before.T
+        else:
+            b = np.asarray(state[number].w)
+        assert pair is not None
+        assert_array_equal(pair[0], w.reshape(-1))
+        assert_allclose(pair[1], b.reshape(-1), 1e-14)
+
+
+def test_feedback_of_backpropagation_is_the_weights() -> None:
+    last = measured("backprop", "feedback_alignment_angle")
+    assert last["feedback_alignment_angle.steps.layer_3"] == 0
+    assert last["feedback_alignment_angle.steps.layer_4"] == 0
+
+
+@pytest.mark.parametrize("rule", ["predictive_coding", "local_loss", "direct_random_targets"])
+def test_rules_without_feedback_have_no_angle_of_it(rule: str) -> None:
+    with pytest.raises(ConfigError, match=f"learning_rule={rule} has none; leave it out"):
+        measured(rule, "feedback_alignment_angle")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rule", ALL)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_every_rule_learns_the_digits(rule: str, dtype: str) -> None:
+    """Slow: each trains a network of its own."""
+    overrides = [f"learning_rule={rule}", f"training.dtype={dtype}", "training.epochs=3"]
+    last = bpframe.run(bpframe.compose(overrides)).history.last()
+    assert last["validation_accuracy"] > 0.5
