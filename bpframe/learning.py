@@ -130,6 +130,10 @@ class LearningRule(Component):
     formula: ClassVar[Formula | None] = None
     """What stands before `* sigma'(z^l)` in BP2."""
 
+    def check(self, network: Network, pair: OutputPair) -> None:
+        """Raise a ConfigError, in one line, if the rule cannot work with these; as here, it can."""
+        del network, pair
+
     def init(self, key: Array, params: tuple[LayerParams, ...], shapes: Shapes) -> Any:
         """State such as feedback matrices: for `carry`, one entry for each of the layers 2..L-1.
 

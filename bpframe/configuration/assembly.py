@@ -52,6 +52,7 @@ def assemble(cfg: DictConfig, registry: Registry) -> Experiment:
             best=_criterion(cfg.sweep),
         )
     _check_schedule(experiment, str(cfg.schedule.name), str(cfg.optimiser.name))
+    experiment.learning_rule.check(network, pair)
     _check_feedback(experiment, str(cfg.learning_rule.name))
     check_fields(experiment, "")
     return experiment

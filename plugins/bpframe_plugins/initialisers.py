@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from bpframe import Formula, Initialiser, Params, Shape, hookimpl
+from bpframe import Formula, Initialiser, Params, Shape, hookimpl, hyperparameter
 
 BPFRAME_API_VERSION = 2
 
@@ -60,19 +60,23 @@ class _ZeroBiases(Initialiser):
 
 
 class XavierNormal(_ZeroBiases):
-    """w ~ N(0, 2/(n_in + n_out)), b = 0. Source: Glorot and Bengio (2010)."""
+    """w ~ N(0, 2 gain^2/(n_in + n_out)), b = 0. Source: Glorot and Bengio (2010)."""
+
+    gain: float = hyperparameter(default=1.0, gt=0)
 
     formula = Formula(
-        "w ~ N(0, 2/(n_in + n_out)), b = 0", r"w \sim N(0, 2/(n_{in} + n_{out})),\ b = 0"
+        "w ~ N(0, 2 gain^2/(n_in + n_out)), b = 0",
+        r"w \sim N(0, 2\, \text{gain}^2/(n_{in} + n_{out})),\ b = 0",
     )
 
     def weights(self, key: Array, shape: Shape, n_in: int, n_out: int) -> Array:
-        """N(0, 2/(n_in + n_out))."""
-        return jax.random.normal(key, shape) * math.sqrt(self.variance(n_in, n_out))
+        """N(0, 2 gain^2/(n_in + n_out))."""
+        w = jax.random.normal(key, shape) * math.sqrt(2 / (n_in + n_out))
+        return w * jnp.asarray(self.gain, w.dtype)
 
     def variance(self, n_in: int, n_out: int) -> float:
-        """2 / (n_in + n_out)."""
-        return 2 / (n_in + n_out)
+        """2 gain^2 / (n_in + n_out)."""
+        return 2 * self.gain**2 / (n_in + n_out)
 
 
 class XavierUniform(_ZeroBiases):

@@ -25,6 +25,10 @@ NAMES = sorted(path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml
 FEWER_SEEDS = {
     "cost_functions": (0, "nothing in it is drawn"),
     "nielsen_chapter_6": (3, "its networks train for long, and the book has three runs"),
+    "learning_rules": (
+        5,
+        "its source has one, and thirty epochs of four networks take ten minutes",
+    ),
 }
 DOCS = (ROOT / "docs" / "sweeps.md").read_text(encoding="utf-8")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bpframe import LearningRule, hookimpl
 from bpframe_plugins.learning_rules.backprop import Backprop
+from bpframe_plugins.learning_rules.equilibrium import EquilibriumPropagation
 from bpframe_plugins.learning_rules.feedback import (
     BatchwiseRandomSign,
     DirectFeedbackAlignment,
@@ -15,6 +16,7 @@ from bpframe_plugins.learning_rules.feedback import (
 from bpframe_plugins.learning_rules.learned_feedback import KolenPollack, WeightMirror
 from bpframe_plugins.learning_rules.local import LocalLoss
 from bpframe_plugins.learning_rules.predictive_coding import PredictiveCoding
+from bpframe_plugins.learning_rules.target_propagation import DifferenceTargetPropagation
 
 BPFRAME_API_VERSION = 2
 
@@ -32,6 +34,8 @@ def bpframe_learning_rules() -> dict[str, type[LearningRule]]:
         "direct_random_targets": DirectRandomTargets,
         "kolen_pollack": KolenPollack,
         "weight_mirror": WeightMirror,
+        "difference_target_propagation": DifferenceTargetPropagation,
         "predictive_coding": PredictiveCoding,
+        "equilibrium_propagation": EquilibriumPropagation,
         "local_loss": LocalLoss,
     }

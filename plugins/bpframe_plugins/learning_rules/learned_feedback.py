@@ -13,7 +13,8 @@ from bpframe import (
     Formula,
     Layer,
     LayerParams,
-    Shapes,
+    Network,
+    OutputPair,
     TrainingStep,
     hyperparameter,
     weights,
@@ -62,20 +63,20 @@ class WeightMirror(LayerFeedback):
 
     formula = Formula("B^l delta^(l+1)", r"B^l \delta^{l+1}")
 
-    def init(self, key: Array, params: AllParams, shapes: Shapes) -> tuple[Any, ...]:
-        """Feedback weights as they are drawn.
+    def check(self, network: Network, pair: OutputPair) -> None:
+        """Noise goes through one layer at a time.
 
         Raises:
-            ConfigError: a layer holds layers, through which noise does not go alone.
+            ConfigError: a layer holds other layers.
 
         """
-        for number, own in enumerate(params, start=2):
+        del pair
+        for number, own in enumerate(network.params, start=2):
             if weights(own) and not hasattr(own, "w"):
                 raise ConfigError(
                     f"learning_rule: weight_mirror cannot work with layer {number}, which holds "
-                    "other layers; use learning_rule=kolen_pollack"
+                    "other layers; set learning_rule=kolen_pollack"
                 )
-        return super().init(key, params, shapes)
 
     def learn(
         self, state: Any, step: TrainingStep, params: AllParams, updated: AllParams
