@@ -1,6 +1,5 @@
 """Every test runs in float64, with strict promotion, and with rank promotion as an error."""
 
-import gc
 import importlib
 import os
 from pathlib import Path
@@ -18,7 +17,6 @@ _SHORT = "jax_disable_most_optimizations"
 _SHORTER = {"xla_cpu_use_fusion_emitters": False}
 """Of XLA's two ways to emit fused loops, the one that compiles in half of the time."""
 
-gc.set_threshold(200_000, 50, 1000)  # tracing makes many objects and little garbage
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")

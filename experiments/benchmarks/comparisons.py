@@ -27,10 +27,26 @@ WIDE = Task(
     eta=0.1,
     images=12_800,
 )
+RULED = dataclasses.replace(
+    FIRST, hidden=(500,), m=128, cost="cross_entropy", eta=0.2, images=12_800
+)
 CONVOLUTION = dataclasses.replace(SOFTMAX, hidden=(100,), maps=(20,), images=2_000)
 CONVOLUTION_128 = dataclasses.replace(CONVOLUTION, m=128, images=2_560)
 CONVOLUTIONS = dataclasses.replace(CONVOLUTION, maps=(20, 40), images=1_000)
 MANY = dataclasses.replace(WIDE, hidden=(256,) * 65, m=32, eta=1e-3, images=1_280)
+RULES = {
+    "feedback_alignment": 1.1,
+    "direct_feedback_alignment": 1.1,
+    "direct_random_targets": 1.1,
+    "sign_symmetry": 1.1,
+    "batchwise_random_sign": 1.1,
+    "fixed_random_sign": 1.1,
+    "kolen_pollack": 1.1,
+    "weight_mirror": 1.6,
+    "local_loss": 1.6,
+    "predictive_coding": 25.0,
+}
+"""How much longer than backpropagation a step of a learning rule may take."""
 HUGE = dataclasses.replace(WIDE, hidden=(4096, 4096), m=4096, images=40_960)
 
 SCAN = "lax.scan over jax.grad"
@@ -184,11 +200,29 @@ def groups(gpu: bool) -> list[Group]:
             quick=True,
         ),
     ]
+    found += [
+        Group(tuple(_rule(task, rule, target) for rule, target in RULES.items()), 7)
+        for task in (FIRST, RULED)
+    ]
+    found.append(Group((_measured(FIRST), _measured(RULED)), 7))
     if gpu:
         for task in (HUGE, dataclasses.replace(HUGE, dtype="bfloat16")):
             row = Row(task.name, "best matrix product", Side("bpframe", task), None, None)
             found.append(Group((row,), 9))
     return found
+
+
+def _rule(task: Task, rule: str, target: float) -> Row:
+    """A step of another learning rule against one of backpropagation."""
+    other = dataclasses.replace(task, more=(f"learning_rule={rule}",))
+    return Row(other.name, "backprop", Side("bpframe", other), Side("bpframe", task), target)
+
+
+def _measured(task: Task) -> Row:
+    """A step of feedback alignment with its angles against one without."""
+    bare = dataclasses.replace(task, more=("learning_rule=feedback_alignment",))
+    measured = dataclasses.replace(bare, more=(*bare.more, "metrics=[alignment]"))
+    return Row(measured.name, "without", Side("bpframe", measured), Side("bpframe", bare), 1.8)
 
 
 def measure(group: Group, quick: bool) -> list[dict[str, Any]]:

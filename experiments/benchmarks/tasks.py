@@ -20,7 +20,7 @@ class Task:
 
     `maps` are those of convolutions of size 5 on the 28 x 28 images, each with max-pooling of size
     2 behind it, before the hidden layers. With `repeated` the hidden layers after the first, which
-    are all alike, are one `repeat`.
+    are all alike, are one `repeat`. `more` are further overrides, for bpframe alone.
     """
 
     hidden: tuple[int, ...]
@@ -35,6 +35,7 @@ class Task:
     dtype: str = "float32"
     images: int = 50_000
     modified: bool = False
+    more: tuple[str, ...] = ()
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -43,7 +44,9 @@ class Task:
     @property
     def name(self) -> str:
         sizes = "-".join([self._input, *self._hidden, "10"])
-        return f"{sizes}, m {self.m}" + (f", {self.dtype}" if self.dtype != "float32" else "")
+        dtype = f", {self.dtype}" if self.dtype != "float32" else ""
+        more = "".join(f", {text.partition('=')[2]}" for text in self.more)
+        return f"{sizes}, m {self.m}{dtype}{more}"
 
     @property
     def _input(self) -> str:
@@ -81,6 +84,7 @@ class Task:
             *(penalty if self.strength else []),
             f"training.batch_size={self.m}",
             f"training.dtype={self.dtype}",
+            *self.more,
         ]
 
     def _network(self) -> list[str]:

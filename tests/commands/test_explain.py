@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from bpframe_plugins.datasets import Digits
 from matplotlib.mathtext import MathTextParser
+from needs import NEEDS
 
 import bpframe
 from bpframe import (
@@ -213,7 +214,10 @@ WIDE += [
     (f"cost={name}", f"network.output_activation={'softmax' if 'like' in name else 'sigmoid'}")
     for name in members("cost")
 ]
-WIDE += [(f"learning_rule={name}", "network.hidden=[9,9]") for name in members("learning_rule")]
+WIDE += [
+    (f"learning_rule={name}", "network.hidden=[9,9]", *NEEDS.get(name, ()))
+    for name in members("learning_rule")
+]
 WIDE += [(f"initialiser={name}",) for name in members("initialiser")]
 WIDE += [(f"network.activation={name}",) for name in members("activation")]
 

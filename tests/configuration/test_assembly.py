@@ -16,6 +16,7 @@ from hydra import initialize
 from hydra.core.global_hydra import GlobalHydra
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from needs import NEEDS
 from omegaconf import OmegaConf
 
 import bpframe
@@ -216,7 +217,8 @@ def test_defaults_are_those_of_the_class(group: str, name: str) -> None:
     cls = load_registry().get(group, name, group)
     needs_softmax = group == "cost" and cls.needs_distribution
     output = "softmax" if needs_softmax else "sigmoid"
-    experiment = bpframe.compose([f"{group}={name}", f"network.output_activation={output}"])
+    chosen = (f"{group}={name}", *NEEDS.get(name, ()))
+    experiment = bpframe.compose([*chosen, f"network.output_activation={output}"])
     composed = experiment.cost.cost_function if group == "cost" else getattr(experiment, group)
     assert type(composed) is cls
     assert composed == cls()

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
+from needs import NEEDS
 from oracles import numpy_step
 from safetensors.numpy import load_file
 from test_cli import environment
@@ -388,7 +389,11 @@ def _together() -> list[dict[str, str]]:
         if kind not in ("data", "stopping")
     }
     most = max(map(len, names.values()))
-    return [{kind: of[turn % len(of)] for kind, of in names.items()} for turn in range(most)]
+    found = [{kind: of[turn % len(of)] for kind, of in names.items()} for turn in range(most)]
+    for together in found:
+        if together["learning_rule"] == "equilibrium_propagation":  # has no energy for others
+            together |= {"cost": "quadratic", "activation": "tanh"}
+    return found
 
 
 OUTPUTS = {"log_likelihood": "softmax", "hinge": "linear"}
@@ -403,7 +408,8 @@ def test_lanes_of_every_component_agree_with_single_runs(
 ) -> None:
     """Slow: a lane program and a single program are compiled for each group of components."""
     output = f"network.output_activation={OUTPUTS.get(together['cost'], 'sigmoid')}"
-    static = [*SMALL, "training.dtype=float64", "training.evaluate_train=true", output]
+    needs = NEEDS.get(together["learning_rule"], ())
+    static = [*SMALL, *needs, "training.dtype=float64", "training.evaluate_train=true", output]
     lanes = [
         [
             *(text for kind, name in together.items() for text in _set(kind, name, seed)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax
 import numpy as np
 import pytest
+from needs import NEEDS
 from sound_plugins import GatedFeedback, offering
 
 import bpframe
@@ -27,7 +28,8 @@ DRAWN = [
 def start(override: str, dtype: str) -> list[np.ndarray]:
     """Parameters and the state of the learning rule before the first step."""
     plugin = offering(GatedFeedback)
-    overrides = [override, "network.hidden=[7,5]", f"training.dtype={dtype}", "seed=3"]
+    needs = NEEDS.get(override.partition("=")[2], ())
+    overrides = [override, "network.hidden=[7,5]", *needs, f"training.dtype={dtype}", "seed=3"]
     experiment = bpframe.compose(overrides, plugins=[plugin])
     with precision(dtype):
         state = draw_state(experiment)

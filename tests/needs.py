@@ -1,0 +1,6 @@
+"""What components need besides their own name, for tests that try all of them."""
+
+NEEDS = {
+    "equilibrium_propagation": ("cost=quadratic",),
+    "difference_target_propagation": ("network.hidden=[9,9]",),
+}
