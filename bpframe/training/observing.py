@@ -7,7 +7,7 @@ from jax import Array
 
 from bpframe import equations
 from bpframe.contracts import LayerParams, Trace
-from bpframe.learning import BatchGradient, Credit, Forward, Keys
+from bpframe.learning import Aggregation, BatchGradient, Credit, Forward, Keys
 from bpframe.metrics import Observation
 from bpframe.tasks import Task
 from bpframe.training.experiment import Experiment
@@ -82,6 +82,10 @@ def _exact_gradient(
     experiment: Experiment, narrowed: Answering, found: BatchGradient, exact: tuple[Array, ...]
 ) -> tuple[LayerParams, ...]:
     """The mean over the mini-batch of what backpropagation gives on the same trace."""
+    kind = type(experiment.aggregation)
+    is_mean = (kind.weights, kind.gradient) == (Aggregation.weights, Aggregation.gradient)
+    if experiment.learning_rule.is_gradient and is_mean:
+        return found.mean
     seen = Credit(found.trace.a[:-1], found.trace.kept, exact)
     total = equations.sum_of_gradients(experiment.network, narrowed.params, (seen,))
     return equations.MEAN.gradient(total, len(exact[0]), jax.random.key(0))
