@@ -62,7 +62,8 @@ def _step(row: Row) -> list[str]:
         target = f">= {row['target']:.0%}" if row["target"] else ""
     else:
         theirs = "missing" if row["note"] else _time(row["peer_us_per_step"])
-        target = f"<= {row['target']:.2f}" if row["target"] else ""
+        digits = 2 if (row["target"] or 0) < 10 else 0
+        target = f"<= {row['target']:.{digits}f}" if row["target"] else ""
     compiling = [_number(row[key] or None, ".1f") for key in ("compile_s", "peer_compile_s")]
     times = " / ".join(compiling) if any(compiling) else ""
     return [
