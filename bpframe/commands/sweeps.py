@@ -37,9 +37,8 @@ def report(arguments: list[str]) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
         for folder, rows in sweeps.items():
-            if (
-                out == folder and objective[:2] == first[:2]
-            ):  # another view of the runs changes no table
+            # Another view of the runs changes no table.
+            if out == folder and objective[:2] == first[:2]:
                 tables.write(folder, rows, objective)
         files.write(sweeps, out, objective, with_picture=True)
     except OSError as error:

@@ -13,7 +13,6 @@ from bpframe import (
     Credit,
     Dense,
     ElementwiseActivation,
-    Formula,
     Forward,
     LearningRule,
     Network,
@@ -39,11 +38,6 @@ class EquilibriumPropagation(LearningRule):
     rate: float = hyperparameter(default=0.5, gt=0, le=1)
     beta: float = hyperparameter(default=0.1, gt=0)
     symmetric: bool = True
-
-    formula = Formula(
-        "(rho(s^l) at -beta - rho(s^l) at beta) / (2 beta)",
-        r"(\rho(s_{-\beta}^l) - \rho(s_{\beta}^l)) / 2 \beta",
-    )
 
     def check(self, network: Network, pair: OutputPair) -> None:
         """The energy has products of neurons, and a cost of any outputs.

@@ -43,8 +43,8 @@ def beside(params: AllParams, feedback: AllParams) -> Pairs:
 class Feedback(LearningRule):
     """Feedback weights that are drawn once.
 
-    `distribution` is normal, uniform (both of variance 1/n), or "initialiser": entries of the
-    initial weights in a random order. `scale` multiplies them.
+    `distribution` is normal, uniform (both of variance 1/n), or "initialiser": each is one of the
+    initial weights, taken at random. `scale` multiplies them.
     """
 
     distribution: str = hyperparameter(
@@ -66,6 +66,8 @@ class Feedback(LearningRule):
 
 class LayerFeedback(Feedback):
     """(B^l)^T in the place of w^(l+1), drawn once, for the layers l = 2..L-1."""
+
+    formula = Formula("B^l delta^(l+1)", r"B^l \delta^{l+1}")
 
     def init(self, key: Array, params: AllParams, shapes: Shapes) -> tuple[Any, ...]:
         """Parameters of the layers 3..L with feedback weights in the place of w."""
@@ -98,8 +100,6 @@ class FeedbackAlignment(LayerFeedback):
 
     Source: Lillicrap et al. (2016), who draw B from a uniform distribution.
     """
-
-    formula = Formula("B^l delta^(l+1)", r"B^l \delta^{l+1}")
 
 
 class SignSymmetry(LearningRule):
@@ -188,7 +188,8 @@ class Direct(Feedback):
 class DirectFeedbackAlignment(Direct):
     """B^l delta^L: every layer hears from the output; with `sign`, B^l sign(delta^L).
 
-    The sign of delta^L is that of a^L - y wherever a cost is least at a = y.
+    The sign is that of a^L - y for costs that are least there, but for a softmax with another cost
+    than its own.
     Source: Nokland (2016), equation 7; B is normal here.
     """
 
@@ -208,7 +209,7 @@ class DirectFeedbackAlignment(Direct):
 
     def feedback(self, state: Any, params: AllParams) -> Pairs:
         """B^l (B^(l-1))^T for w^l, and (B^(L-1))^T for w^L, of dense layers."""
-        after = (*(b for b in state[1:]), None)
+        after = (*state[1:], None)
         products = (own.T if b is None else b @ own.T for own, b in zip(state, after, strict=True))
         return tuple(
             (own.w.reshape(-1), product.reshape(-1))

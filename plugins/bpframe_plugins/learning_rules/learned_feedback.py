@@ -10,7 +10,6 @@ from jax import Array
 
 from bpframe import (
     ConfigError,
-    Formula,
     Layer,
     LayerParams,
     Network,
@@ -35,8 +34,6 @@ class KolenPollack(LayerFeedback):
 
     decay: float = hyperparameter(default=0.0, ge=0, lt=1)
 
-    formula = Formula("B^l delta^(l+1)", r"B^l \delta^{l+1}")
-
     def learn(
         self, state: Any, step: TrainingStep, params: AllParams, updated: AllParams
     ) -> tuple[LayerParams, ...]:
@@ -60,8 +57,6 @@ class WeightMirror(LayerFeedback):
     rate: float = hyperparameter(default=0.01, gt=0)
     noise: float = hyperparameter(default=1.0, gt=0)
     decay: float = hyperparameter(default=0.01, ge=0, lt=1)
-
-    formula = Formula("B^l delta^(l+1)", r"B^l \delta^{l+1}")
 
     def check(self, network: Network, pair: OutputPair) -> None:
         """Noise goes through one layer at a time.
