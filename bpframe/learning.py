@@ -193,6 +193,11 @@ class LearningRule(Component):
         return state
 
 
+def replaces(rule: LearningRule, method: str) -> bool:
+    """Whether a rule has its own way for one of the methods of the contract."""
+    return getattr(type(rule), method) is not getattr(LearningRule, method)
+
+
 class Aggregation(Component):
     """How the gradients g_x of the m examples become that of a mini-batch; as here, their mean.
 

@@ -10,7 +10,7 @@ import jax
 from bpframe.commands.explained_items import Equation, Item, Prose, described
 from bpframe.contracts import Formula, Layer
 from bpframe.equations import Dense
-from bpframe.learning import LearningRule
+from bpframe.learning import replaces
 from bpframe.network import shown_shape
 from bpframe.training.experiment import Experiment
 
@@ -50,11 +50,6 @@ def forward(experiment: Experiment, number: int) -> Iterator[Item]:
                 rf"T^{{{number}}}(a) = {layer.formula.latex}",
             )
         )
-
-
-def replaces(rule: LearningRule, method: str) -> bool:
-    """Whether a rule has its own way for one of the methods of the contract."""
-    return getattr(type(rule), method) is not getattr(LearningRule, method)
 
 
 def carried(layer: Layer) -> Formula | None:

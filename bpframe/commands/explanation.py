@@ -17,11 +17,10 @@ from bpframe.commands.explained_items import (
     described,
     equation,
 )
-from bpframe.commands.explained_layers import replaces
 from bpframe.component import hyperparameters
 from bpframe.contracts import Activation, ElementwiseActivation, Formula, InitialCondition
 from bpframe.equations import Dense, Unpaired
-from bpframe.learning import Aggregation, LearningRule, Optimiser
+from bpframe.learning import Aggregation, LearningRule, Optimiser, replaces
 from bpframe.network import Layer, ModifiedNeurons, PerNeuronActivation
 from bpframe.training.advice import better_cost
 from bpframe.training.experiment import Experiment

@@ -14,7 +14,7 @@ from bpframe.configuration.translation import translated
 from bpframe.contracts import Cost, OutputPair
 from bpframe.equations import Unpaired
 from bpframe.errors import ConfigError, unknown
-from bpframe.learning import LearningRule
+from bpframe.learning import replaces
 from bpframe.metrics import Metric, Monitor
 from bpframe.network import Network, PerNeuronActivation
 from bpframe.plugin_host.registry import Registry
@@ -138,7 +138,7 @@ def _check_schedule(experiment: Experiment, name: str, optimiser: str) -> None:
 
 
 def _check_feedback(experiment: Experiment, rule: str) -> None:
-    has_feedback = type(experiment.learning_rule).feedback is not LearningRule.feedback
+    has_feedback = replaces(experiment.learning_rule, "feedback")
     for monitor in experiment.metrics:
         if monitor.metric.needs_feedback and not has_feedback:
             raise ConfigError(
