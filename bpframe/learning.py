@@ -79,6 +79,20 @@ class Keys(NamedTuple):
     example: Array
 
 
+class Settling(NamedTuple):
+    """How activities settle that descend an energy in several steps, for one example.
+
+    Attributes:
+        energy: (steps + 1,) before the first step and after each.
+        residual: (steps + 1, layers) norms of the energy's gradient by the activities of each layer
+            that settles, of which layer 2 is the first; likewise.
+
+    """
+
+    energy: Array
+    residual: Array
+
+
 class BatchGradient(NamedTuple):
     """What backpropagation gives for a mini-batch of m examples.
 
@@ -176,6 +190,16 @@ class LearningRule(Component):
         None for a layer without weights; None, as here, if there is no such thing. For metrics.
         """
         del state, params
+        return None
+
+    def settling(
+        self, state: Any, forward: Forward, y: Array, key: Array
+    ) -> tuple[Settling, ...] | None:
+        """The phases in which activities settle on the way to `assign`; None, as here, if none do.
+
+        For metrics, and to tell where settling diverges.
+        """
+        del state, forward, y, key
         return None
 
     def learn(

@@ -16,6 +16,7 @@ from jax import Array
 
 from bpframe.component import Component, hyperparameter
 from bpframe.contracts import Activation, LayerParams, Trace
+from bpframe.learning import Settling
 
 STEPS = "steps"
 SPLITS = ("train", "validation", "test")
@@ -32,6 +33,8 @@ class Observation(NamedTuple):
         rule: the state of the learning rule, such as its feedback matrices.
         feedback: weights and what stands for them on the way back, as `LearningRule.feedback` has
             them; None for a rule without feedback weights.
+        settling: how the activities of each example settle, by phases, with a leading axis m; None
+            for a rule whose activities do not.
         trace: z of the layers 2..L and a of the layers 1..L, each (m, n).
         deltas: delta^(x,l) of the layers 2..L, each (m, n).
         inner_deltas: by `layer_3.0`, ... those of layers inside of other layers, each (m, ..., n),
@@ -53,6 +56,7 @@ class Observation(NamedTuple):
     params: tuple[LayerParams, ...]
     rule: Any
     feedback: tuple[tuple[Array, Array] | None, ...] | None
+    settling: tuple[Settling, ...] | None
     trace: Trace
     deltas: tuple[Array, ...]
     inner_deltas: Mapping[str, Array]
@@ -85,6 +89,8 @@ class Metric(Component, ABC):
     """Whether it means nothing unless each answer is one class."""
     needs_feedback: ClassVar[bool] = False
     """Whether it means nothing for a learning rule without feedback weights."""
+    needs_settling: ClassVar[bool] = False
+    """Whether it means nothing for a learning rule whose activities do not settle."""
 
     @abstractmethod
     def start(self, seen: Observation) -> Any:

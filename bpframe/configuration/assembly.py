@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -53,7 +54,7 @@ def assemble(cfg: DictConfig, registry: Registry) -> Experiment:
         )
     _check_schedule(experiment, str(cfg.schedule.name), str(cfg.optimiser.name))
     experiment.learning_rule.check(network, pair)
-    _check_feedback(experiment, str(cfg.learning_rule.name))
+    _check_needs(experiment, str(cfg.learning_rule.name))
     check_fields(experiment, "")
     return experiment
 
@@ -137,13 +138,21 @@ def _check_schedule(experiment: Experiment, name: str, optimiser: str) -> None:
         )
 
 
-def _check_feedback(experiment: Experiment, rule: str) -> None:
-    has_feedback = replaces(experiment.learning_rule, "feedback")
-    for monitor in experiment.metrics:
-        if monitor.metric.needs_feedback and not has_feedback:
+_NEEDS = (
+    ("feedback", "compares feedback weights", "has none", "feedback_alignment"),
+    ("settling", "watches activities settle", "has none that do", "predictive_coding"),
+)
+"""Methods of learning rules that metrics need: what for, what is said without, and a rule."""
+
+
+def _check_needs(experiment: Experiment, rule: str) -> None:
+    """What metrics need of the learning rule is there."""
+    for monitor, (method, does, but, such) in itertools.product(experiment.metrics, _NEEDS):
+        needed = getattr(monitor.metric, f"needs_{method}")
+        if needed and not replaces(experiment.learning_rule, method):
             raise ConfigError(
-                f"metrics: {monitor.name} compares feedback weights, and learning_rule={rule} has "
-                "none; leave it out, or choose a rule that has, such as feedback_alignment"
+                f"metrics: {monitor.name} {does}, and learning_rule={rule} {but}; leave it out, or "
+                f"choose a rule that has, such as {such}"
             )
 
 

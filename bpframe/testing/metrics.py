@@ -12,6 +12,7 @@ import numpy as np
 
 from bpframe import equations
 from bpframe.equations import Dense
+from bpframe.learning import Settling
 from bpframe.metrics import Observation
 from bpframe.network import Network
 from bpframe.plugin_host.registry import Registry
@@ -53,6 +54,7 @@ def _observation(sigmoid: Any, cost: Any, m: int, seed: int, dtype: str) -> Obse
         params=params,
         rule=(None,) * (len(params) - 1),
         feedback=((params[1].w.reshape(-1), jnp.sign(params[1].w).reshape(-1)),),
+        settling=(Settling(jnp.abs(x[:, :4]) + 1, jnp.abs(x)[:, :4, None] + 1),),
         trace=found.trace,
         deltas=found.deltas,
         inner_deltas={"layer_3.0": found.deltas[1][:, None]},

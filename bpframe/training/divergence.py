@@ -15,11 +15,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from bpframe import equations
 from bpframe.contracts import LayerParams
 from bpframe.errors import DivergenceError
-from bpframe.training.devices import DeviceExamples, take
+from bpframe.learning import Forward, Settling
+from bpframe.training.devices import DeviceExamples, floats, take
 from bpframe.training.experiment import Experiment
-from bpframe.training.step import State, train_step
+from bpframe.training.step import State, answering, narrow, narrow_answering, train_step
 
 
 class Divergence(NamedTuple):
@@ -32,6 +34,7 @@ class Divergence(NamedTuple):
         layer: its layer, numbered as in the book.
         quantity: what it is: "z", "the cost", "delta" or "the step".
         params: the last parameters that are finite.
+        settling_step: if activities of the layer diverged as they settled, after which step.
 
     """
 
@@ -40,14 +43,23 @@ class Divergence(NamedTuple):
     layer: int
     quantity: str
     params: tuple[LayerParams, ...]
+    settling_step: int | None = None
 
     @property
     def error(self) -> DivergenceError:
         """The DivergenceError for it."""
         batch = f", mini-batch {self.step}" if self.step else ""
+        if self.settling_step is None:
+            what = (
+                f"{self.quantity} is not finite in layer {self.layer}; try a smaller optimiser.eta"
+            )
+        else:
+            what = (
+                f"the activities of layer {self.layer} are not finite after step "
+                f"{self.settling_step} of settling; try a smaller learning_rule.rate"
+            )
         return DivergenceError(
-            f"training diverged in epoch {self.epoch}{batch}: {self.quantity} is not finite "
-            f"in layer {self.layer}; try a smaller optimiser.eta",
+            f"training diverged in epoch {self.epoch}{batch}: {what}",
             epoch=self.epoch,
             layer=self.layer,
         )
@@ -63,7 +75,10 @@ def locate(
     for epoch, order in orders.items():
         steps, state, bad = _epoch_again(experiment, state, examples, order)
         if np.any(bad):
-            return _described(experiment, epoch, steps, state, bad)
+            found = _described(experiment, epoch, steps, state, bad)
+            m = experiment.training.m(len(order))
+            batch = take(examples, order[(steps - 1) * m : steps * m])
+            return _settling_told(experiment, state, batch, found)
     last = max(orders, default=0)
     return Divergence(last, None, len(experiment.network.sizes), "the cost", state.params)
 
@@ -100,6 +115,36 @@ def _described(
         if flag
     )
     return Divergence(epoch, step, layer, quantity, state.params)
+
+
+def _settling_told(
+    experiment: Experiment, state: State, batch: DeviceExamples, found: Divergence
+) -> Divergence:
+    """`found`, or where activities diverged as they settled, if that was before it."""
+    if found.quantity not in ("the cost", "delta"):
+        return found
+    for phase in _settling(experiment, state, batch) or ():
+        bad = np.any(~np.isfinite(phase.residual), axis=0)
+        if np.any(bad):
+            step, at = np.argwhere(bad)[0]
+            return found._replace(layer=int(at) + 2, settling_step=int(step))
+    return found
+
+
+@jax.jit
+def _settling(
+    experiment: Experiment, state: State, batch: DeviceExamples
+) -> tuple[Settling, ...] | None:
+    """How the activities of a mini-batch settle, by phases."""
+    network, pair = narrow(experiment)
+    narrowed = narrow_answering(experiment, answering(experiment, state))
+
+    def one(x: Array, y: Array) -> tuple[Settling, ...] | None:
+        trace = equations.forward(network, narrowed.params, x)
+        seen = Forward(network, pair, narrowed.params, trace)
+        return experiment.learning_rule.settling(narrowed.rule, seen, y, jax.random.key(0))
+
+    return jax.vmap(one)(*floats(experiment, batch))
 
 
 @functools.partial(jax.jit, static_argnames="n")

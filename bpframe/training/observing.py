@@ -7,7 +7,7 @@ from jax import Array
 
 from bpframe import equations
 from bpframe.contracts import LayerParams, Trace
-from bpframe.learning import Aggregation, BatchGradient, Credit, Forward, Keys
+from bpframe.learning import Aggregation, BatchGradient, Credit, Forward, Keys, Settling
 from bpframe.metrics import Observation
 from bpframe.tasks import Task
 from bpframe.training.experiment import Experiment
@@ -31,6 +31,7 @@ def observation(
         params=wide.params,
         rule=wide.rule,
         feedback=experiment.learning_rule.feedback(wide.rule, wide.params),
+        settling=cast_floats(_settling(experiment, narrowed, found, y), dtype),
         trace=cast_floats(found.trace, dtype),
         deltas=cast(found.deltas, dtype),
         inner_deltas=cast(_inner_deltas(experiment, narrowed, found), dtype),
@@ -43,6 +44,18 @@ def observation(
         right=jax.vmap(task.is_right)(answer, target) if task.has_accuracy else None,
         cost=cost.astype(dtype),
     )
+
+
+def _settling(
+    experiment: Experiment, narrowed: Answering, found: BatchGradient, y: Array
+) -> tuple[Settling, ...] | None:
+    network, pair = narrow(experiment)
+
+    def one(trace: Trace, y: Array) -> tuple[Settling, ...] | None:
+        seen = Forward(network, pair, narrowed.params, trace)
+        return experiment.learning_rule.settling(narrowed.rule, seen, y, jax.random.key(0))
+
+    return jax.vmap(one)(found.trace, y)
 
 
 def _inner_deltas(

@@ -316,6 +316,44 @@ class CoefficientOfDetermination(Metric):
         return jnp.mean(jnp.where(is_constant, (errors == 0).astype(share.dtype), 1 - share))
 
 
+class SettlingOfActivities(MeanMetric):
+    """How far activities settle before they give the error; means over examples.
+
+    Columns: `energy`, that after the last step of the first phase (one phase settles freely in
+    equilibrium propagation); `residual`, the norm of the energy's gradient by the activities after
+    the last step over that before the first, the largest of the phases; `steps`, after how many
+    steps that ratio has come down to `tolerance`, all of them if it never does, summed over the
+    phases.
+    """
+
+    tolerance: float = hyperparameter(default=0.01, gt=0, lt=1)
+    needs_settling = True
+
+    def measure(self, seen: Observation) -> Columns:
+        """Those of each example."""
+        assert seen.settling is not None
+        ratios = [_residual_ratios(phase.residual) for phase in seen.settling]
+        return {
+            "energy": seen.settling[0].energy[:, -1],
+            "residual": jnp.max(jnp.stack([ratio[:, -1] for ratio in ratios]), axis=0),
+            "steps": sum((self._steps(ratio) for ratio in ratios), start=jnp.zeros_like(seen.cost)),
+        }
+
+    def _steps(self, ratio: Array) -> Array:
+        """Steps until the ratios (m, steps + 1) have come down, (m,)."""
+        last = ratio.shape[1] - 1
+        done = ratio <= jnp.asarray(self.tolerance, ratio.dtype)
+        first = jnp.where(jnp.any(done, axis=1), jnp.argmax(done, axis=1), last)
+        return first.astype(ratio.dtype)
+
+
+def _residual_ratios(residual: Array) -> Array:
+    """Norms over all layers, (m, steps + 1), over the first of them; 0 if that is 0."""
+    norms = jnp.linalg.norm(residual, axis=2)
+    start = norms[:, :1]
+    return jnp.where(start > 0, norms / jnp.where(start > 0, start, 1), 0)
+
+
 @hookimpl
 def bpframe_metrics() -> dict[str, type[Metric]]:
     """The metrics by name."""
@@ -332,4 +370,5 @@ def bpframe_metrics() -> dict[str, type[Metric]]:
         "mae": MeanAbsoluteError,
         "rmse": RootMeanSquaredError,
         "r2": CoefficientOfDetermination,
+        "settling": SettlingOfActivities,
     }

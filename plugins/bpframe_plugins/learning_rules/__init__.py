@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from bpframe import LearningRule, hookimpl
 from bpframe_plugins.learning_rules.backprop import Backprop
-from bpframe_plugins.learning_rules.equilibrium import EquilibriumPropagation
+from bpframe_plugins.learning_rules.equilibrium import (
+    EquilibriumPropagation,
+    GaussianEquilibriumPropagation,
+)
 from bpframe_plugins.learning_rules.feedback import (
     BatchwiseRandomSign,
     DirectFeedbackAlignment,
@@ -13,6 +16,7 @@ from bpframe_plugins.learning_rules.feedback import (
     FixedRandomSign,
     SignSymmetry,
 )
+from bpframe_plugins.learning_rules.forward_forward import ForwardForward
 from bpframe_plugins.learning_rules.learned_feedback import KolenPollack, WeightMirror
 from bpframe_plugins.learning_rules.local import LocalLoss
 from bpframe_plugins.learning_rules.predictive_coding import PredictiveCoding
@@ -37,5 +41,7 @@ def bpframe_learning_rules() -> dict[str, type[LearningRule]]:
         "difference_target_propagation": DifferenceTargetPropagation,
         "predictive_coding": PredictiveCoding,
         "equilibrium_propagation": EquilibriumPropagation,
+        "gaussian_equilibrium_propagation": GaussianEquilibriumPropagation,
         "local_loss": LocalLoss,
+        "forward_forward": ForwardForward,
     }

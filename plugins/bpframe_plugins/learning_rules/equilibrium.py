@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -17,13 +19,104 @@ from bpframe import (
     LearningRule,
     Network,
     OutputPair,
+    Settling,
     hyperparameter,
 )
 
 States = tuple[Array, ...]
 
 
-class EquilibriumPropagation(LearningRule):
+class _Equilibrium(LearningRule):
+    """States s^l of the layers 2..L that descend E + pull beta C in `steps` steps of `rate`."""
+
+    steps: int = hyperparameter(default=30, ge=1)
+    rate: float = hyperparameter(default=0.5, gt=0, le=1)
+    beta: float = hyperparameter(default=0.1, gt=0)
+    symmetric: bool = True
+
+    @abstractmethod
+    def _start(self, forward: Forward) -> States:
+        """The states after the forward pass."""
+
+    @abstractmethod
+    def _free(self, forward: Forward) -> States:
+        """The states that have settled without a pull."""
+
+    @abstractmethod
+    def _energy(self, forward: Forward, s: States) -> Array:
+        """E."""
+
+    @abstractmethod
+    def _slopes(self, forward: Forward, s: States) -> list[Array]:
+        """The gradient of E by the states."""
+
+    @abstractmethod
+    def _cost(self, forward: Forward, s: Array, y: Array) -> tuple[Array, Array]:
+        """C of the output's state, and its gradient."""
+
+    @abstractmethod
+    def _errors(self, forward: Forward, s: States) -> States:
+        """The d^l of dE/dw^l = -d^l rho(s^(l-1))^T."""
+
+    def assign(self, state: Any, forward: Forward, y: Array, key: Array) -> tuple[Credit, ...]:
+        """A term with the target's pull, and one without it or with the opposite one."""
+        del state, key
+        free = self._free(forward)
+        over = jnp.asarray(self.beta, y.dtype) * (2 if self.symmetric else 1)
+        terms = []
+        for pull, sign in self._phases:
+            settled = self._settled(forward, free, y, pull) if pull else free
+            deltas = tuple(sign * error / over for error in self._errors(forward, settled))
+            terms.append(Credit(_inputs(forward, settled), forward.trace.kept, deltas))
+        return tuple(terms)
+
+    def settling(self, state: Any, forward: Forward, y: Array, key: Array) -> tuple[Settling, ...]:
+        """Free, if that takes steps, and then with each pull."""
+        del state, key
+        start, free = self._start(forward), self._free(forward)
+        starts = [] if free is start else [(start, 0.0)]
+        starts += [(free, pull) for pull, _ in self._phases if pull]
+        return tuple(self._phase(forward, s, y, pull) for s, pull in starts)
+
+    @property
+    def _phases(self) -> tuple[tuple[float, float], ...]:
+        """Pulls with the sign of their term."""
+        return ((1.0, -1.0), (-1.0 if self.symmetric else 0.0, 1.0))
+
+    def _settled(self, forward: Forward, s: States, y: Array, pull: float) -> States:
+        """The states after the last step."""
+
+        def step(s: States, _: None) -> tuple[States, None]:
+            return self._moved(s, self._pulled(forward, s, y, pull)), None
+
+        return jax.lax.scan(step, s, None, self.steps)[0]
+
+    def _phase(self, forward: Forward, s: States, y: Array, pull: float) -> Settling:
+        """What there is to see before each step, and after the last."""
+
+        def step(s: States, _: None) -> tuple[States, Settling]:
+            slopes = self._pulled(forward, s, y, pull)
+            residual = jnp.stack([jnp.linalg.norm(slope.reshape(-1)) for slope in slopes])
+            cost = self._cost(forward, s[-1], y)[0]
+            energy = self._energy(forward, s) + pull * jnp.asarray(self.beta, y.dtype) * cost
+            return self._moved(s, slopes), Settling(energy, residual)
+
+        return jax.lax.scan(step, s, None, self.steps + 1)[1]
+
+    def _pulled(self, forward: Forward, s: States, y: Array, pull: float) -> list[Array]:
+        """The gradient of E + pull beta C."""
+        slopes = self._slopes(forward, s)
+        if pull:
+            beta = jnp.asarray(self.beta, y.dtype)
+            slopes[-1] += pull * beta * self._cost(forward, s[-1], y)[1]
+        return slopes
+
+    def _moved(self, s: States, slopes: Sequence[Array]) -> States:
+        rate = jnp.asarray(self.rate, s[-1].dtype)
+        return tuple(own - rate * slope for own, slope in zip(s, slopes, strict=True))
+
+
+class EquilibriumPropagation(_Equilibrium):
     """(rho(s_0^l) - rho(s_beta^l)) / beta: what settles freely, less what settles with beta C.
 
     The states s^l of the layers 2..L descend E + beta C from the forward pass on, with E = 1/2
@@ -33,11 +126,6 @@ class EquilibriumPropagation(LearningRule):
     -beta to beta, over 2 beta, whose error shrinks as beta^2.
     Source: Scellier and Bengio (2017), equations 1, 3 and 12; Laborieux et al. (2021), equation 7.
     """
-
-    steps: int = hyperparameter(default=30, ge=1)
-    rate: float = hyperparameter(default=0.5, gt=0, le=1)
-    beta: float = hyperparameter(default=0.1, gt=0)
-    symmetric: bool = True
 
     def check(self, network: Network, pair: OutputPair) -> None:
         """The energy has products of neurons, and a cost of any outputs.
@@ -65,47 +153,104 @@ class EquilibriumPropagation(LearningRule):
                 "cost=quadratic"
             )
 
-    def assign(self, state: Any, forward: Forward, y: Array, key: Array) -> tuple[Credit, ...]:
-        """Two terms: with the target's pull, and without it or with the opposite one."""
-        del state, key
-        free = self._settled(forward, forward.trace.a[1:], y, 0.0)
-        pulls = (1.0, -1.0) if self.symmetric else (1.0, 0.0)
-        beta = jnp.asarray(self.beta, y.dtype)
-        over = beta * (pulls[0] - pulls[1])
-        terms = []
-        for pull, sign in zip(pulls, (-1.0, 1.0), strict=True):
-            settled = self._settled(forward, free, y, pull) if pull else free
-            rho = _rho(forward, settled)
-            deltas = tuple(sign * r / over for r in rho)
-            terms.append(Credit((forward.trace.a[0], *rho[:-1]), forward.trace.kept, deltas))
-        return tuple(terms)
-
     def answer(self, state: Any, forward: Forward) -> Array:
         """s^L of the network that has settled freely."""
         del state
+        return self._free(forward)[-1]
+
+    def _start(self, forward: Forward) -> States:
+        return forward.trace.a[1:]
+
+    def _free(self, forward: Forward) -> States:
         y = jnp.zeros_like(forward.trace.a[-1])  # which it does not look at
-        return self._settled(forward, forward.trace.a[1:], y, 0.0)[-1]
+        return self._settled(forward, forward.trace.a[1:], y, 0.0)
 
-    def _settled(self, forward: Forward, s: States, y: Array, pull: float) -> States:
-        """The states after `steps` steps down E + pull beta C."""
-        rate, beta = (jnp.asarray(value, y.dtype) for value in (self.rate, self.beta))
-        x, params = forward.trace.a[0].reshape(-1), forward.params
-        layers = forward.network.layers
+    def _energy(self, forward: Forward, s: States) -> Array:
+        rho = _rho(forward, s)
+        up = zip(rho, self._up(forward, s), strict=True)
+        return sum(
+            (jnp.sum(own**2) / 2 - r @ z for own, (r, z) in zip(s, up, strict=True)),
+            start=jnp.zeros((), s[-1].dtype),
+        )
 
-        def step(s: States, _: None) -> tuple[States, None]:
-            rho = (x, *_rho(forward, s))
-            up = [own.w @ before + own.b for own, before in zip(params, rho[:-1], strict=True)]
-            down = [own.w.T @ after for own, after in zip(params[1:], rho[2:], strict=True)]
-            drive = [*map(jnp.add, up, down), up[-1]]
-            moves = [
-                layer.activation.pullback(own, sum_) - own
-                for layer, own, sum_ in zip(layers, s, drive, strict=True)
-            ]
-            if pull:
-                moves[-1] -= pull * beta * forward.pair.cost_function.prime(s[-1], y)
-            return tuple(own + rate * move for own, move in zip(s, moves, strict=True)), None
+    def _slopes(self, forward: Forward, s: States) -> list[Array]:
+        rho, up = _rho(forward, s), self._up(forward, s)
+        down = [own.w.T @ after for own, after in zip(forward.params[1:], rho[1:], strict=True)]
+        drive = [*map(jnp.add, up, down), up[-1]]
+        return [
+            own - layer.activation.pullback(own, sum_)
+            for layer, own, sum_ in zip(forward.network.layers, s, drive, strict=True)
+        ]
 
-        return jax.lax.scan(step, s, None, self.steps)[0]
+    def _cost(self, forward: Forward, s: Array, y: Array) -> tuple[Array, Array]:
+        cost = forward.pair.cost_function
+        return cost(s, y), cost.prime(s, y)
+
+    def _errors(self, forward: Forward, s: States) -> States:
+        return _rho(forward, s)
+
+    def _up(self, forward: Forward, s: States) -> list[Array]:
+        """w^l rho(s^(l-1)) + b^l."""
+        inputs = _inputs(forward, s)
+        parts = zip(forward.params, inputs, strict=True)
+        return [own.w @ before.reshape(-1) + own.b for own, before in parts]
+
+
+class GaussianEquilibriumPropagation(_Equilibrium):
+    """-(s^l - z^l) / beta, where the s^l have settled with beta C.
+
+    The states s^l of the layers 2..L descend E + beta C from z^l of the forward pass on, with E =
+    1/2 sum_l |s^l - z^l|^2, z^l = T^l(sigma(s^(l-1))), in `steps` steps of `rate`: predictive
+    coding whose output layer settles too. Freely they stay where they start, so the network answers
+    as usual. dC/dw^l is -(s^l - z^l) sigma(s^(l-1))^T over beta; with `symmetric` half of what
+    there is from -beta to beta.
+    Source: Scellier and Bengio (2017), equation 12, with the energy of Whittington and Bogacz
+    (2017), equation 2.16.
+    """
+
+    @property
+    def _phases(self) -> tuple[tuple[float, float], ...]:
+        return super()._phases if self.symmetric else ((1.0, -1.0),)
+
+    def _start(self, forward: Forward) -> States:
+        return forward.trace.z
+
+    def _free(self, forward: Forward) -> States:
+        return forward.trace.z
+
+    def _energy(self, forward: Forward, s: States) -> Array:
+        squares = (jnp.sum(error**2) for error in self._errors(forward, s))
+        return sum(squares, start=jnp.zeros((), s[-1].dtype)) / 2
+
+    def _slopes(self, forward: Forward, s: States) -> list[Array]:
+        errors, inputs, layers = (
+            self._errors(forward, s),
+            _inputs(forward, s),
+            forward.network.layers,
+        )
+        parts = (layers, forward.params, inputs, forward.trace.kept, errors)
+        carried = [layer.carry(*rest) for layer, *rest in zip(*(p[1:] for p in parts), strict=True)]
+        below = [
+            error - layer.activation.pullback(own, after)
+            for layer, own, error, after in zip(layers, s, errors, carried, strict=False)
+        ]
+        return [*below, errors[-1]]
+
+    def _cost(self, forward: Forward, s: Array, y: Array) -> tuple[Array, Array]:
+        a = forward.pair.activation(s)
+        return forward.pair.cost(s, a, y), forward.pair.delta(s, a, y)
+
+    def _errors(self, forward: Forward, s: States) -> States:
+        parts = (forward.network.layers, forward.params, _inputs(forward, s), s)
+        return tuple(
+            own - layer.forward(params, before, None)[0]
+            for layer, params, before, own in zip(*parts, strict=True)
+        )
+
+
+def _inputs(forward: Forward, s: States) -> States:
+    """What the layers 2..L see: x and rho(s^l)."""
+    return (forward.trace.a[0], *_rho(forward, s)[:-1])
 
 
 def _rho(forward: Forward, s: States) -> States:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-from bpframe import Credit, Formula, Forward, LearningRule, hyperparameter
+from bpframe import Credit, Formula, Forward, LearningRule, Settling, hyperparameter
 
 Activities = tuple[Array, ...]
 
@@ -21,6 +22,7 @@ class _Errors(NamedTuple):
         e: a^l - sigma(z^l), of the layers 2..L-1.
         delta: -e^l * sigma'(z^l), and beta delta^L of the output.
         kept: what the layers 2..L kept.
+        energy: F.
 
     """
 
@@ -28,6 +30,7 @@ class _Errors(NamedTuple):
     e: Activities
     delta: Activities
     kept: tuple[Any, ...]
+    energy: Array
 
 
 class PredictiveCoding(LearningRule):
@@ -56,14 +59,27 @@ class PredictiveCoding(LearningRule):
         del state
         if self.mode == "z_il":
             return (self._in_turn(forward, y, key),)
-        errors = self._fixed if self.mode == "fixed_prediction" else self._errors
 
         def settle(a: Activities, _: None) -> tuple[Activities, None]:
-            return self._settled(forward, a, errors(forward, a, y, key)), None
+            return self._settled(forward, a, self._seen(forward, a, y, key)), None
 
         settled, _ = jax.lax.scan(settle, forward.trace.a[1:-1], None, self.steps)
-        seen = errors(forward, settled, y, key)
+        seen = self._seen(forward, settled, y, key)
         return (self._credit(seen.inputs, seen.kept, seen.delta),)
+
+    def settling(self, state: Any, forward: Forward, y: Array, key: Array) -> tuple[Settling]:
+        """One phase: F, and its gradient by the hidden activities."""
+        del state
+        steps = len(forward.network.layers) - 1 if self.mode == "z_il" else self.steps
+
+        def settle(a: Activities, _: None) -> tuple[Activities, Settling]:
+            seen = self._seen(forward, a, y, key)
+            slopes = self._slopes(forward, seen)
+            norms = [jnp.linalg.norm(slope.reshape(-1)) for slope in slopes]
+            residual = jnp.stack(norms) if norms else jnp.zeros(0, y.dtype)
+            return self._moved(a, slopes), Settling(seen.energy, residual)
+
+        return (jax.lax.scan(settle, forward.trace.a[1:-1], None, steps + 1)[1],)
 
     def _in_turn(self, forward: Forward, y: Array, key: Array) -> Credit:
         """Layer l's part of what there is after L - l steps."""
@@ -77,6 +93,12 @@ class PredictiveCoding(LearningRule):
     def _credit(self, a: Activities, kept: Any, delta: Activities) -> Credit:
         beta = jnp.asarray(self.beta, delta[0].dtype)
         return Credit(a, kept, tuple(part / beta for part in delta))
+
+    def _seen(self, forward: Forward, a: Activities, y: Array, key: Array) -> _Errors:
+        """The errors that the activities descend."""
+        if self.mode == "fixed_prediction":
+            return self._fixed(forward, a, y)
+        return self._errors(forward, a, y, key)
 
     def _errors(self, forward: Forward, a: Activities, y: Array, key: Array) -> _Errors:
         """Those of predictions that follow the activities."""
@@ -92,27 +114,39 @@ class PredictiveCoding(LearningRule):
                 e.append(here - predicted)
                 deltas.append(-layer.activation.pullback(z, e[-1]))
             keeps.append(kept)
-        return _Errors(inputs, tuple(e), tuple(deltas), tuple(keeps))
+        energy = self._energy(e, forward.pair.cost(z, predicted, y))
+        return _Errors(inputs, tuple(e), tuple(deltas), tuple(keeps), energy)
 
-    def _fixed(self, forward: Forward, a: Activities, y: Array, key: Array) -> _Errors:
+    def _fixed(self, forward: Forward, a: Activities, y: Array) -> _Errors:
         """Those of the predictions of the forward pass."""
-        del key
         trace = forward.trace
         e = tuple(here - predicted for here, predicted in zip(a, trace.a[1:-1], strict=True))
         hidden = zip(forward.network.layers, trace.z, e, strict=False)
         deltas = tuple(-layer.activation.pullback(z, e) for layer, z, e in hidden)
         out = self._output_delta(forward, trace.z[-1], trace.a[-1], y)
-        return _Errors(trace.a[:-1], e, (*deltas, out), trace.kept)
+        energy = self._energy(e, forward.pair.cost(trace.z[-1], trace.a[-1], y))
+        return _Errors(trace.a[:-1], e, (*deltas, out), trace.kept, energy)
+
+    def _energy(self, e: Sequence[Array], cost: Array) -> Array:
+        """F."""
+        squares = sum((jnp.sum(part**2) for part in e), start=jnp.zeros_like(cost))
+        return squares / 2 + jnp.asarray(self.beta, cost.dtype) * cost
 
     def _output_delta(self, forward: Forward, z: Array, a: Array, y: Array) -> Array:
         return jnp.asarray(self.beta, z.dtype) * forward.pair.delta(z, a, y)
 
     def _settled(self, forward: Forward, a: Activities, seen: _Errors) -> Activities:
         """The activities after a step down F."""
+        return self._moved(a, self._slopes(forward, seen))
+
+    def _moved(self, a: Activities, slopes: Activities) -> Activities:
+        return tuple(
+            here - jnp.asarray(self.rate, here.dtype) * slope
+            for here, slope in zip(a, slopes, strict=True)
+        )
+
+    def _slopes(self, forward: Forward, seen: _Errors) -> Activities:
+        """The gradient of F by the hidden activities."""
         parts = (forward.network.layers, forward.params, seen.inputs, seen.kept, seen.delta)
         carried = [layer.carry(*rest) for layer, *rest in zip(*(p[1:] for p in parts), strict=True)]
-
-        def moved(a: Array, e: Array, carried: Array) -> Array:
-            return a - jnp.asarray(self.rate, a.dtype) * (e + carried)
-
-        return tuple(map(moved, a, seen.e, carried))
+        return tuple(map(jnp.add, seen.e, carried))
