@@ -112,6 +112,25 @@ class HeNormal(_ZeroBiases):
         return 2 / n_in
 
 
+class FanInUniform(Initialiser):
+    """w, b ~ U(-r, r), r^2 = 1/n_in: what a linear layer of PyTorch starts from."""
+
+    formula = Formula("w, b ~ U(-r, r), r^2 = 1/n_in", r"w, b \sim U(-r, r),\ r^2 = 1/n_{in}")
+
+    def __call__(self, key: Array, shape: Shape, n_in: int, n_out: int) -> Params:
+        """U(-r, r)."""
+        del n_out
+        w_key, b_key = jax.random.split(key)
+        r = 1 / math.sqrt(n_in)
+        w = jax.random.uniform(w_key, shape, minval=-r, maxval=r)
+        return Params(w, jax.random.uniform(b_key, shape[:1], minval=-r, maxval=r))
+
+    def variance(self, n_in: int, n_out: int) -> float:
+        """1 / (3 n_in)."""
+        del n_out
+        return 1 / (3 * n_in)
+
+
 class Orthogonal(_ZeroBiases):
     """w with orthonormal rows, or columns if they are fewer, b = 0. Source: Saxe et al. (2014)."""
 
@@ -154,6 +173,7 @@ def bpframe_initialisers() -> dict[str, type[Initialiser]]:
         "xavier_normal": XavierNormal,
         "xavier_uniform": XavierUniform,
         "he_normal": HeNormal,
+        "fan_in_uniform": FanInUniform,
         "orthogonal": Orthogonal,
         "zeros": Zeros,
     }
