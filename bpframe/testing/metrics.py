@@ -153,6 +153,7 @@ def mean_is_over_examples(subject: Subject) -> None:
                 return jax.tree.map(lambda leaf: leaf[part], tree)
 
             return one._replace(
+                settling=cut(one.settling),
                 trace=cut(one.trace),
                 deltas=cut(one.deltas),
                 inner_deltas=cut(one.inner_deltas),

@@ -25,7 +25,7 @@ from bpframe.training.epoch import train_epoch
 from bpframe.training.experiment import DTYPES, Experiment, Training
 from bpframe.training.precision import precision
 
-N_IN, N_HIDDEN, N_OUT, N = 2, 3, 3, 11
+N_IN, N_HIDDEN, N_OUT, N = 5, 3, 3, 11
 BESIDE = {
     "data": "xor",
     "optimiser": "sgd",
@@ -42,7 +42,9 @@ def experiment(
     registry: Registry, kind: str, part: Any, *, dtype: str = "float32", epochs: int = 1
 ) -> Experiment:
     """A small experiment with one part given, and built-in ones beside it."""
-    parts = {other: built_in(registry, other, name) for other, name in BESIDE.items()}
+    settles = kind == "metric" and part.needs_settling
+    beside = BESIDE | ({"learning_rule": "predictive_coding"} if settles else {})
+    parts = {other: built_in(registry, other, name) for other, name in beside.items()}
     if kind in parts:
         parts[kind] = part
     hidden = part if kind == "activation" else built_in(registry, "activation", "tanh")

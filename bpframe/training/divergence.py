@@ -186,4 +186,5 @@ _one_step = jax.jit(_flagged_step, static_argnames="n")
 
 
 def _not_finite(quantity: Array | LayerParams) -> Array:
-    return jnp.any(jnp.stack([jnp.any(~jnp.isfinite(leaf)) for leaf in jax.tree.leaves(quantity)]))
+    bad = [jnp.any(~jnp.isfinite(leaf)) for leaf in jax.tree.leaves(quantity)]
+    return functools.reduce(jnp.logical_or, bad, jnp.zeros((), bool))  # of no parameters, none is

@@ -29,6 +29,8 @@ FEWER_SEEDS = {
         5,
         "its source has one, and thirty epochs of four networks take ten minutes",
     ),
+    "published_rules": (5, "their sources have one, and they train for up to 120 epochs"),
+    "lenet_rules": (5, "its source has one, and thirty convolutional networks take long"),
 }
 DOCS = (ROOT / "docs" / "sweeps.md").read_text(encoding="utf-8")
 

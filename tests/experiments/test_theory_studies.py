@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -12,6 +13,7 @@ sys.path.append(str(Path(__file__).parents[2] / "experiments"))
 
 from cost_functions import neuron
 from deep_linear_theory import theory
+from learning_rules_theory import theory as rules
 from linear_neurons import affine
 from modified_neuron import gradients
 from modified_neuron.study import MeanBetween
@@ -112,3 +114,34 @@ def test_a_mean_is_judged_with_its_ends():
     assert not rule.agrees([0, 2.1])
     assert not rule.agrees([np.nan, 0])
     assert rule.text == "mean in [-1, 1]"
+
+
+def named(value):
+    return value if isinstance(value, str) else ""
+
+
+@pytest.mark.parametrize(("name", "error", "bound"), rules.STATEMENTS, ids=named)
+def test_learning_rules_keep_what_is_known_of_them(name, error, bound):
+    del name
+    assert error(3) <= bound
+
+
+@pytest.mark.parametrize(("name", "error", "power"), rules.PULLS, ids=named)
+def test_a_weak_pull_is_near_the_gradient(name, error, power):
+    del name
+    found = [error(beta)(3) for beta in (0.01, 0.001)]
+    assert found[1] < 0.01
+    assert np.log10(found[0] / found[1]) == pytest.approx(power, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("predictive_coding", {"mode": "z_il", "rate": 0.9}),
+        ("predictive_coding", {"mode": "fixed_prediction", "steps": 2, "rate": 1.0}),
+        ("feedback_alignment", {}),
+    ],
+)
+def test_what_is_no_gradient_is_told_apart_from_it(name, fields):
+    with jax.enable_x64(True):
+        assert rules.from_backprop(name, 3, **fields) > 0.05

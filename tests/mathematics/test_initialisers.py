@@ -30,7 +30,9 @@ def test_shapes_mean_and_variance(name, shape):
     w = np.asarray(w)
     assert abs(w.mean()) <= 5 * np.sqrt(stated / w.size)
     assert abs(w.var() - stated) <= STANDARD_ERRORS * np.sqrt(2 / w.size) * stated + 1e-12
-    if name in BOOK:
+    if name == "fan_in_uniform":
+        assert np.abs(b).max() <= n_in**-0.5
+    elif name in BOOK:
         assert abs(np.asarray(b).var() - 1) < STANDARD_ERRORS * np.sqrt(2 / n_out)
     else:
         assert not np.asarray(b).any()
@@ -51,6 +53,7 @@ def test_variances_are_the_published_ones():
         "xavier_uniform": 2 / 50,
         "he_normal": 2 / 20,
         "orthogonal": 1 / 30,
+        "fan_in_uniform": 1 / 60,
         "zeros": 0,
     }
     assert {name: make(name).variance(20, 30) for name in NAMES} == pytest.approx(expected)

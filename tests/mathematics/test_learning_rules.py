@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -175,42 +175,6 @@ def test_a_local_loss_is_a_readout_and_its_gradient() -> None:
         assert_allclose(new, v - 0.3 * over_v(v, a, targets).mean(0), 1e-12, 1e-15)
 
 
-def trained(
-    rule: LearningRule, optimiser: str, steps: int, **fields: Any
-) -> Iterator[tuple[Any, Any]]:
-    """Parameters and the state of the rule, step after step."""
-    made = REGISTRY.get("optimiser", optimiser, "")(**fields)
-    params = scaled(some_params(5, sizes=(5, 7, 6, 3)), 0.4)
-    state, memory = rule.init(KEY, params, dense_network(params).shapes), made.init(params)
-
-    @jax.jit
-    def one(params: Any, state: Any, memory: Any) -> Any:
-        step = some_step(params, rule, state)
-        new, memory = made.update(step.found.mean, memory, params, step)
-        return new, rule.learn(state, step, params, new), memory
-
-    yield params, state
-    for _ in range(steps):
-        params, state, memory = one(params, state, memory)
-        yield params, state
-
-
-@pytest.mark.parametrize(
-    ("optimiser", "fields"),
-    [("sgd", {"eta": 0.1}), ("adam", {"eta": 0.01}), ("momentum", {"eta": 0.05})],
-)
-@pytest.mark.parametrize("decay", [0.0, 0.01])
-def test_kolen_and_pollacks_difference_decays(optimiser: str, fields: Any, decay: float) -> None:
-    """w - B^T is (1 - decay)^t of the first one after t steps, whatever makes them."""
-    runs = list(trained(rule_of("kolen_pollack", decay=decay), optimiser, 300, **fields))
-    (first_params, first_state), (params, state) = runs[0], runs[-1]
-    for at, feedback in enumerate(state):
-        difference = np.asarray(params[at + 1].w - feedback.w)
-        before = np.asarray(first_params[at + 1].w - first_state[at].w)
-        assert_allclose(difference, (1 - decay) ** 300 * before, 1e-11, 1e-13)
-        assert not np.allclose(params[at + 1].w, first_params[at + 1].w, 1e-2)
-
-
 def test_a_decay_of_eta_lambda_over_n_is_that_of_both() -> None:
     """B <- (1 - d) B - eta dC/dw: the feedback sees no weights then."""
     rule = rule_of("kolen_pollack", decay=0.02)
@@ -221,109 +185,6 @@ def test_a_decay_of_eta_lambda_over_n_is_that_of_both() -> None:
     after = rule.learn(state, step, params, decayed)
     for b, new, g in zip(state, after, step.found.mean[1:], strict=True):
         assert_allclose(new.w, 0.98 * b.w - 0.1 * g.w, 1e-12, 1e-15)
-
-
-def test_a_mirrored_weight_is_steins() -> None:
-    """E[step of B] = rate noise^2 diag(E sigma'(z)) w, within five standard errors."""
-    rule = rule_of("weight_mirror", rate=1.0, noise=0.8, decay=0.25)
-    m = 200_000
-    params = scaled(some_params(5, sizes=(2, 4, 3)), 0.4)
-    network = dense_network(params)
-    state = rule.init(KEY, params, network.shapes)
-    step = some_step(params, rule, state, m)
-    moved = np.asarray(rule.learn(state, step, params, params)[0].w - 0.75 * state[0].w)
-    w, b = (np.asarray(part) for part in params[1])
-    xi = 0.8 * np.random.default_rng(0).normal(size=(m, 4))
-    z = xi @ w.T + b
-    slope = ((1 + z**2) ** -1.5).mean(0)
-    products = (z / np.sqrt(1 + z**2))[:, :, None] * xi[:, None, :]
-    error = np.sqrt(2) * products.std(0) / np.sqrt(m)  # of the mean here, and of its own
-    assert (np.abs(moved - 0.8**2 * slope[:, None] * w) < 5 * error).all()
-
-
-def linear(rule: LearningRule, sizes: tuple[int, ...], zero: bool) -> Any:
-    """A linear network without biases, its data, and the state of a rule."""
-    network = Network(sizes[:1], tuple(Dense(n, activation=Straight()) for n in sizes[1:]))
-    params = some_params(4, sizes=sizes)
-    params = tuple(
-        own._replace(w=0.0 * own.w if zero else 0.3 * own.w, b=0.0 * own.b) for own in params
-    )
-    rng = np.random.default_rng(2)
-    x, y = (jnp.asarray(rng.normal(size=(20, n))) for n in (sizes[0], sizes[-1]))
-    pair = Unpaired(SquaredError(), Straight())
-    state = rule.init(KEY, params, network.shapes)
-
-    @jax.jit
-    def step(params: Any) -> Any:
-        found = bpframe.gradient(network, pair, params, x, y, rule, state, KEY).mean
-        return tuple(
-            own._replace(w=own.w - 0.02 * g.w) for own, g in zip(params, found, strict=True)
-        )
-
-    return params, state, step, (x, y)
-
-
-def test_feedback_alignment_conserves_a_matrix() -> None:
-    """Q = w2 w2^T - B w3 - w3^T B^T moves by eta^2 B G G^T B^T alone, G = mean (a^L - y) x^T."""
-    params, state, step, data = linear(rule_of("feedback_alignment"), (4, 6, 3), zero=False)
-    x, y = map(np.asarray, data)
-    b = np.asarray(state[0].w).T
-
-    def q(params: Any) -> np.ndarray:
-        w2, w3 = (np.asarray(own.w) for own in params)
-        return w2 @ w2.T - b @ w3 - w3.T @ b.T
-
-    expected = q(params)
-    for _ in range(500):
-        w2, w3 = (np.asarray(own.w) for own in params)
-        g = (x @ w2.T @ w3.T - y).T @ x / len(x)
-        expected = expected + 0.02**2 * b @ g @ g.T @ b.T
-        params = step(params)
-    assert_allclose(q(params), expected, 1e-12, 1e-13)
-    w3 = np.asarray(params[1].w)
-    assert np.sum(w3 * b.T) / np.linalg.norm(w3) / np.linalg.norm(b) > 0.1  # they align
-
-
-def test_direct_feedback_factorises_deep_linear_networks() -> None:
-    """From zero: w^l = B^l A (B^(l-1))^T and w^L = A (B^(L-1))^T with an A for each layer's step.
-
-    w^2 = B^2 A_2 with A_2 (n_out, n_in), so that w^2's rows lie in the span of B^2's columns; what
-    w^3 and w^4 have learned factors the same way.
-    """
-    sizes = (4, 6, 5, 3)
-    params, state, step, _ = linear(rule_of("direct_feedback_alignment"), sizes, zero=True)
-    for _ in range(300):
-        params = step(params)
-    b2, b3 = (np.asarray(b) for b in state)
-    w2, w3, w4 = (np.asarray(own.w) for own in params)
-    into = [np.linalg.pinv(b) for b in (b2, b3)]
-    a3 = into[1] @ w3 @ into[0].T
-    a4 = w4 @ into[1].T
-    assert_allclose(b2 @ into[0] @ w2, w2, 1e-11, 1e-13)
-    assert_allclose(b3 @ a3 @ b2.T, w3, 1e-11, 1e-13)
-    assert_allclose(a4 @ b3.T, w4, 1e-11, 1e-13)
-    assert np.abs(w3).max() > 0.01
-
-
-def test_targets_by_exact_inverses_are_those_of_gauss_and_newton() -> None:
-    """a^l - t^l = target_rate (w^(L-1) ... w^(l+1))^-1 dC/da^(L-1) in a linear network."""
-    rule = rule_of("difference_target_propagation", target_rate=0.25)
-    params = scaled(some_params(3, sizes=(4, 4, 4, 4, 3)), 0.4)
-    network = Network((4,), tuple(Dense(n, activation=Straight()) for n in (4, 4, 4, 3)))
-    inverses = [np.linalg.inv(own.w) for own in params[1:3]]
-    like = rule.init(KEY, params, network.shapes)
-    state = tuple(
-        own._replace(w=jnp.asarray(w), b=jnp.asarray(-w @ np.asarray(p.b)))
-        for own, w, p in zip(like, inverses, params[1:3], strict=True)
-    )
-    rng = np.random.default_rng(1)
-    x, y = (jnp.asarray(rng.normal(size=(4, n))) for n in (4, 3))
-    pair = Unpaired(SquaredError(), Straight())
-    found = bpframe.gradient(network, pair, params, x, y, rule, state, KEY)
-    error = np.asarray(found.deltas[-1]) @ np.asarray(params[-1].w)
-    assert_allclose(found.deltas[2], 2 * 0.25 * error, 1e-12)
-    assert_allclose(found.deltas[1], 2 * 0.25 * error @ inverses[1].T, 1e-11)
-    assert_allclose(found.deltas[0], 2 * 0.25 * error @ inverses[1].T @ inverses[0].T, 1e-10)
 
 
 def test_inverses_follow_the_gradient_of_what_they_rebuild() -> None:
@@ -357,6 +218,12 @@ LAYERS = (
     f"{SOME}, {{name: layer_norm}}, {{name: residual, layers: [{SOME}]}}, "
     f"{{name: repeat, count: 2, layers: [{SOME}]}}, {{n: 10, activation: softmax}}"
 )
+OWN_OUTPUT = (
+    "equilibrium_propagation",
+    "gaussian_equilibrium_propagation",
+    "forward_forward",
+)
+"""Rules whose delta^L is not BP1's."""
 ALL = sorted(REGISTRY.names("learning_rule"))
 QUICK = ("data.train_size=40", "training.epochs=2", "cost=log_likelihood")
 
@@ -407,15 +274,17 @@ def angle(a: Any, b: Any) -> float:
 
 
 def measured(rule: str, metrics: str) -> Any:
-    """XOR in one step: at the first parameters, over all examples."""
-    xor = ("data=xor", "network.hidden=[6,5]", "training.batch_size=4", "training.epochs=1")
+    """Four examples in one step: at the first parameters, over all of them."""
+    x, y = "[[0,0,1],[0,1,0],[1,0,0],[1,1,1]]", "[[1,0],[0,1],[0,1],[1,0]]"
+    four = (f"data.x={x}", f"data.y={y}", "data=inline", "network.hidden=[6,5]")
+    whole = (*four, "training.batch_size=4", "training.epochs=1")
     chosen = (
         "cost=quadratic",
         "training.dtype=float64",
         f"learning_rule={rule}",
         f"metrics=[{metrics}]",
     )
-    return bpframe.run(bpframe.compose([*xor, *chosen])).history.last()
+    return bpframe.run(bpframe.compose([*whole, *chosen])).history.last()
 
 
 @pytest.mark.parametrize("rule", ALL)
@@ -427,8 +296,8 @@ def test_every_rule_has_angles_and_backpropagation_none(rule: str) -> None:
             assert (found, ratio) == (0, 1)
         elif number < 4:
             assert 0 < found < 180
-        elif rule != "equilibrium_propagation":  # whose output has settled elsewhere
-            assert found == 0  # there is one output
+        elif rule not in OWN_OUTPUT:
+            assert found < 1e-9
             assert (ratio == 1) == (rule != "predictive_coding")
     assert abs(last["gradient_alignment.steps.layer_4"]) <= 90
 

@@ -1,0 +1,123 @@
+"""What is known of learning rules exactly: small networks, and digits trained with a weak pull."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+
+import numpy as np
+from learning_rules_theory.theory import BETAS, PULLS, STATEMENTS
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from reproduction import curves
+from reproduction.rules import AtMost, Between
+from reproduction.runs import Runs
+from reproduction.study import Row, Study
+
+SEEDS, QUICK_SEEDS = range(10), range(1)
+ANGLE = "alignment.validation.layer_2"
+
+
+@functools.cache
+def errors(seeds: range) -> dict[str, list[float]]:
+    """Of every statement, by seed."""
+    return {name: [error(seed) for seed in seeds] for name, error, _ in STATEMENTS}
+
+
+@functools.cache
+def pulled(seeds: range) -> dict[str, np.ndarray]:
+    """(betas, seeds): the errors of rules with a pull."""
+    return {
+        name: np.array([[error(beta)(seed) for seed in seeds] for beta in BETAS])
+        for name, error, _ in PULLS
+    }
+
+
+def _seeds(runs: Runs) -> range:
+    return SEEDS if len(runs.values("seed")) > 1 else QUICK_SEEDS
+
+
+def rows(runs: Runs, quick: bool) -> list[Row]:
+    """An error for each statement, a power of beta for each pull, and the angles of the digits."""
+    del quick
+    seeds = _seeds(runs)
+    return [
+        *(
+            Row(name, tuple(errors(seeds)[name]), AtMost(bound), digits=None, source="section C")
+            for name, _, bound in STATEMENTS
+        ),
+        *(_power(name, pulled(seeds)[name], power) for name, _, power in PULLS),
+        *_digits(runs),
+    ]
+
+
+def _power(name: str, found: np.ndarray, power: float) -> Row:
+    """The slope in double logarithms between the last two betas."""
+    slope = np.log(found[-2] / found[-1]) / np.log(BETAS[-2] / BETAS[-1])
+    return Row(
+        f"{name}: error as a power of beta",
+        tuple(slope),
+        Between(power - 0.05, power + 0.05),
+        power,
+        digits=3,
+    )
+
+
+def angles(runs: Runs, beta: float) -> np.ndarray:
+    """(runs,): the angle between delta^2 and that of backpropagation after an epoch, in degrees."""
+    return runs.where({"learning_rule.beta": beta}).column(ANGLE)[:, -1]
+
+
+def _digits(runs: Runs) -> list[Row]:
+    """The digits, trained for an epoch: a tenth of the pull has a tenth of the angle."""
+    betas = sorted(runs.values("learning_rule.beta"), reverse=True)
+    return [
+        Row(
+            f"digits: angle at beta {beta:g} / at {next_:g}",
+            tuple(angles(runs, beta) / angles(runs, next_)),
+            Between(9, 11),
+            10.0,
+            digits=2,
+        )
+        for beta, next_ in itertools.pairwise(betas)
+        if beta < 1
+    ]
+
+
+def draw(runs: Runs, figure: Figure) -> None:
+    """The errors of all statements, and those of weak pulls against beta."""
+    left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
+    _draw_statements(left, errors(_seeds(runs)))
+    _draw_pulls(right, pulled(_seeds(runs)))
+
+
+def _draw_statements(axes: Axes, found: dict[str, list[float]]) -> None:
+    shown = [(name, bound) for name, _, bound in STATEMENTS if bound < 1]
+    for at, (name, bound) in enumerate(shown):
+        values = np.maximum(found[name], 1e-18)
+        axes.plot(values, np.full(len(values), at), "o", markersize=4, color=curves.COLOURS[0])
+        axes.plot([bound], [at], "|", markersize=14, color=curves.DARK)
+    axes.set_yticks(range(len(shown)), [name for name, _ in shown], fontsize=7)
+    axes.invert_yaxis()
+    axes.set_xscale("log")
+    axes.set_title("errors of ten seeds (bar: allowed)", fontsize=10)
+    curves.tidy(axes, x="error")
+
+
+def _draw_pulls(axes: Axes, found: dict[str, np.ndarray]) -> None:
+    for (name, _, _), colour in zip(PULLS, curves.COLOURS, strict=False):
+        curves.band(axes, np.array(BETAS), found[name].T, label=name, colour=colour, marker="o")
+    axes.set(xscale="log", yscale="log")
+    axes.set_title("a weaker pull is nearer to the gradient", fontsize=10)
+    curves.tidy(axes, x="beta", y="error")
+
+
+STUDY = Study(
+    name="learning_rules_theory",
+    place=17,
+    title="Learning rules: what is known exactly",
+    rows=rows,
+    draw=draw,
+    figsize=(11, 4.5),
+    quick=("seed=0", "learning_rule.beta=0.1,0.01"),
+)

@@ -1,0 +1,214 @@
+"""What others have published for learning rules: predictive coding, equilibria, DFA, labels."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from reproduction import curves
+from reproduction.rules import Between, Within
+from reproduction.runs import Run, Runs
+from reproduction.study import NotRun, Row, Study
+
+TEST, TRAIN = "accuracy.test", "train_accuracy"
+COMMAND = "bpframe +experiment=published_rules published_rules="
+
+
+class Curve(NamedTuple):
+    """A published curve of errors in percent, or a few of its points.
+
+    Attributes:
+        config: of conf/published_rules.
+        rule: its learning rule.
+        title: what was trained.
+        source: who published it.
+        column: the accuracy that 100 % less the error stands for.
+        errors: by epoch of the source.
+        by: percentage points by which the range of our runs is widened.
+        stretch: epochs here for one of the source, which are as many steps.
+        reason: what may make them differ.
+
+    """
+
+    config: str
+    rule: str
+    title: str
+    source: str
+    column: str
+    errors: dict[int, float]
+    by: float
+    stretch: float = 1.0
+    reason: str = ""
+
+
+FEWER = "The source trains on 60,000 examples, here on 50,000."
+DFA = "iacolippo: DFA"
+CURVES = (
+    Curve(
+        "predictive_coding",
+        "predictive_coding",
+        "predictive coding, 784-256-256-10",
+        "Bogacz-Group",
+        TEST,
+        {1: 4.1, 2: 2.9, 5: 1.9, 9: 1.7},
+        0.5,
+        reason=f"{FEWER} It settles weighted inputs, ours activations.",
+    ),
+    Curve(
+        "equilibrium_propagation",
+        "gaussian_equilibrium_propagation",
+        "equilibrium propagation, 784-1000-10",
+        "smonsays",
+        TEST,
+        {1: 5.10, 2: 3.49, 5: 2.19, 10: 1.79},
+        0.5,
+        reason=FEWER,
+    ),
+    Curve(
+        "dfa_backprop",
+        "backprop",
+        "backpropagation, 784-800-10",
+        DFA,
+        TRAIN,
+        {5: 17.10, 10: 12.18, 20: 8.83, 50: 5.01, 100: 2.46},
+        1.5,
+        1.2,
+        FEWER,
+    ),
+    Curve(
+        "dfa_backprop",
+        "backprop",
+        "backpropagation, 784-800-10",
+        DFA,
+        TEST,
+        {100: 7.71},
+        1.0,
+        1.2,
+        FEWER,
+    ),
+    Curve(
+        "dfa",
+        "direct_feedback_alignment",
+        "DFA, 784-800-10",
+        DFA,
+        TRAIN,
+        {5: 25.72, 10: 18.48, 20: 13.51, 50: 8.33},
+        1.5,
+        1.2,
+        FEWER,
+    ),
+    Curve(
+        "dfa",
+        "direct_feedback_alignment",
+        "DFA, 784-800-10",
+        DFA,
+        TEST,
+        {98: 7.70},
+        1.0,
+        1.2,
+        FEWER,
+    ),
+    Curve(
+        "forward_forward",
+        "forward_forward",
+        "forward-forward, 784-500-500",
+        "hinton-problems",
+        TEST,
+        {30: 3.60},
+        0.5,
+        reason="The source does not say its threshold, nor its batch size.",
+    ),
+)
+NAMES = {TEST: "test error", TRAIN: "training error"}
+
+
+def of(curve: Curve, runs: Runs) -> Runs:
+    """The runs of a curve; there may be none."""
+    return Runs(run for run in runs if run.settings("learning_rule.name") == [curve.rule])
+
+
+def error(run: Run, column: str) -> np.ndarray:
+    """(records,) in percent."""
+    return 100 * (1 - run.columns[column])
+
+
+def rows(runs: Runs, quick: bool) -> list[Row | NotRun]:
+    """A row for each published figure; of a quick run one for each curve."""
+    return [
+        _row(curve, of(curve, runs), epoch, figure, quick)
+        for curve in CURVES
+        for number, (epoch, figure) in enumerate(curve.errors.items())
+        if not quick or (not number and of(curve, runs))
+    ]
+
+
+def _row(curve: Curve, own: Runs, epoch: int, figure: float, quick: bool) -> Row | NotRun:
+    quantity = f"{curve.title}: {NAMES[curve.column]} after {epoch} epoch{'s' * (epoch > 1)}"
+    at = 0 if quick else round(curve.stretch * epoch) - 1
+    trained = own and all(len(run.epoch) > at for run in own)
+    if not trained:
+        return NotRun(quantity, COMMAND + curve.config, figure, "%", source=curve.source)
+    return Row(
+        quantity,
+        tuple(float(error(run, curve.column)[at]) for run in own),
+        Between(0, 95) if quick else Within(figure, curve.by),
+        figure,
+        "%",
+        source=curve.source,
+        reason=curve.reason,
+    )
+
+
+PANELS = (
+    ("predictive coding", ("predictive_coding",), TEST),
+    ("equilibrium propagation", ("equilibrium_propagation",), TEST),
+    ("direct feedback alignment", ("dfa_backprop", "dfa"), TRAIN),
+    ("forward-forward", ("forward_forward",), TEST),
+)
+
+
+def draw(runs: Runs, figure: Figure) -> None:
+    """The errors over the epochs, with what is published as circles."""
+    for axes, (title, configs, column) in zip(
+        figure.subplots(2, 2).reshape(-1), PANELS, strict=True
+    ):
+        drawn = [c for c in CURVES if c.config in configs and c.column == column]
+        for curve, colour in zip(drawn, curves.COLOURS, strict=False):
+            _draw(axes, curve, of(curve, runs), colour)
+        axes.set_title(title, fontsize=10)
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter("{x:g}")
+        axes.tick_params(axis="y", which="both", labelsize=7)
+        curves.tidy(axes, x="epoch", y=f"{NAMES[column]}, %")
+
+
+def _draw(axes: Axes, curve: Curve, own: Runs, colour: str) -> None:
+    epochs = np.array(list(curve.errors))
+    axes.plot(
+        curve.stretch * epochs,
+        list(curve.errors.values()),
+        "o",
+        markersize=4,
+        color=colour,
+        markerfacecolor="none",
+        label=f"published, {curve.source}" if len(own) < 1 else None,
+    )
+    if own:
+        records = min(len(run.epoch) for run in own)
+        values = np.stack([error(run, curve.column)[:records] for run in own])
+        label = curve.title.partition(",")[0]
+        curves.band(axes, own[0].epoch[:records], values, label=label, colour=colour)
+
+
+STUDY = Study(
+    name="published_rules",
+    place=15,
+    title="Learning rules: what others have published",
+    rows=rows,
+    draw=draw,
+    figsize=(9, 6.5),
+    quick=("seed=1", "data.train_size=2000", "training.epochs=1"),
+)
