@@ -2,6 +2,8 @@
 
 import importlib
 import os
+from collections import Counter
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from jax._src import compiler
 from bpframe.plugin_host.host import load_registry
 from bpframe.plugin_host.registry import Registry
 
+DAY = int(os.environ.setdefault("BPFRAME_TEST_DAY", str(date.today().toordinal())))
 _CACHE = "BPFRAME_TEST_COMPILATION_CACHE"
 _SHORT = "jax_disable_most_optimizations"
 _SHORTER = {"xla_cpu_use_fusion_emitters": False}
@@ -49,6 +52,29 @@ def compilation_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _imported() -> None:
     """What takes more than a second to import on a busy machine, of which users are told."""
     importlib.import_module("bpframe_plugins.optimisers")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out, in CI, all but a share of the cases that are marked so: another one every day."""
+    if os.environ.get("CI") != "true":
+        return
+    seen: Counter[str] = Counter()
+    kept, left_out = [], []
+    for item in items:
+        function = item.nodeid.partition("[")[0]
+        marker = item.get_closest_marker("share")
+        is_left_out = marker is not None and (seen[function] + DAY) % marker.args[0]
+        (left_out if is_left_out else kept).append(item)
+        seen[function] += 1
+    items[:] = kept
+    config.hook.pytest_deselected(items=left_out)
+
+
+def pytest_report_header() -> str | None:
+    """Say that cases are left out, and what runs them."""
+    if os.environ.get("CI") != "true":
+        return None
+    return f"cases marked `share`: those of day {DAY}; CI=false pytest -m slow runs all"
 
 
 @pytest.hookimpl(tryfirst=True)

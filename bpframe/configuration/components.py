@@ -16,7 +16,7 @@ from bpframe.plugin_host.registry import KINDS, Registry
 
 def merged(schema: Any, given: Any, path: str) -> DictConfig:
     """`given` checked against a schema, with the full path in every error."""
-    typed = OmegaConf.structured(schema)
+    typed = schema if isinstance(schema, DictConfig) else OmegaConf.structured(schema)
     if not isinstance(given, DictConfig):
         raise ConfigError(f"{path}: {given!r} is not a mapping with {', '.join(map(str, typed))}")
     known = [str(key) for key in typed]  # `in typed` would not find required fields

@@ -234,11 +234,13 @@ def _unfit(component: type[Any], name: str) -> Exception | None:
 
 
 def schema(registry: Registry, kind: str, name: str) -> DictConfig:
-    """The typed config of one component: its name, and its fields with their defaults."""
+    """The typed config of one component, to read: its name, and its fields with their defaults."""
     return _structured(registry.offers[kind][name].component, name)
 
 
+@functools.cache
 def _structured(component: type[Any], name: str) -> DictConfig:
+    """Made once, for speed."""
     return OmegaConf.structured(_schema_class(component, name))
 
 

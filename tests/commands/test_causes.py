@@ -148,6 +148,7 @@ JOB_LOGGING = [
 
 
 @pytest.mark.slow
+@pytest.mark.share(3)
 @pytest.mark.parametrize("command", [RUN, SWEEP, (*SWEEP, "hydra/launcher=basic")])
 @pytest.mark.parametrize(("override", "part"), JOB_LOGGING, ids=lambda case: str(case)[:40])
 def test_a_log_that_cannot_be_is_refused_before_training(
@@ -176,6 +177,7 @@ def _variants() -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.share(3)
 @pytest.mark.parametrize("variant", _variants())
 def test_every_variant_that_errors_offer_works(start: Start, tmp_path: Path, variant: str) -> None:
     """Slow: trains, in processes of their own."""

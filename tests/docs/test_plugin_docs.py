@@ -76,6 +76,7 @@ def test_every_hook_has_a_test(hook: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.share(3)
 @pytest.mark.parametrize("code", EXAMPLES, ids=["-".join(hooks_of(code)) for code in EXAMPLES])
 def test_examples_keep_the_contract(code: str) -> None:
     report = check_plugins(module(code))
@@ -91,6 +92,7 @@ def _uses(code: str) -> list[tuple[str, str]]:
 
 
 @pytest.mark.slow
+@pytest.mark.share(3)
 @pytest.mark.parametrize(
     ("code", "kind", "name"),
     [(code, kind, name) for code in EXAMPLES for kind, name in _uses(code)],

@@ -230,6 +230,7 @@ QUICK = ("data.train_size=40", "training.epochs=2", "cost=log_likelihood")
 
 
 @pytest.mark.slow
+@pytest.mark.share(3)
 @pytest.mark.parametrize(
     "rule", [name for name in ALL if name not in ("weight_mirror", "equilibrium_propagation")]
 )
@@ -352,6 +353,7 @@ def test_rules_without_feedback_have_no_angle_of_it(rule: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.share(3)
 @pytest.mark.parametrize("rule", ALL)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_every_rule_learns_the_digits(rule: str, dtype: str) -> None:

@@ -79,6 +79,7 @@ def undisturbed(start: Start, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home / "sweep"
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize(
     ("damage", "nums"), DAMAGES, ids=lambda case: getattr(case, "__name__", "")
 )

@@ -74,6 +74,7 @@ def assert_whole(folder: Path, undisturbed: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.share(2)
 @pytest.mark.parametrize("fault", [KILL, *faulty_disk.ERRORS])
 def test_a_fault_at_any_write_loses_nothing(
     fault: str, start: Start, undisturbed: Undisturbed, tmp_path: Path

@@ -401,6 +401,7 @@ OUTPUTS = {"log_likelihood": "softmax", "hinge": "linear"}
 
 
 @pytest.mark.slow
+@pytest.mark.share(3)
 @pytest.mark.optimised(False)
 @pytest.mark.parametrize("together", _together(), ids=lambda together: "-".join(together.values()))
 def test_lanes_of_every_component_agree_with_single_runs(
@@ -425,6 +426,7 @@ def test_lanes_of_every_component_agree_with_single_runs(
 
 
 @pytest.mark.slow
+@pytest.mark.share(2)
 @pytest.mark.optimised(False)
 @pytest.mark.parametrize("over", ["steps", "train", "validation", "test"])
 def test_lanes_of_every_metric_agree_with_single_runs(tmp_path: Path, over: str) -> None:
