@@ -65,17 +65,26 @@ def dense_network(params: AllParams) -> Network:
 
 
 def some_step(
-    params: AllParams, rule: LearningRule = EXACT, state: Any = None, m: int = 3
+    params: AllParams,
+    rule: LearningRule = EXACT,
+    state: Any = None,
+    m: int = 3,
+    *,
+    network: Network | None = None,
+    x: jax.Array | None = None,
+    key: jax.Array | None = None,
 ) -> TrainingStep:
-    """A step of training of a dense network on m examples."""
+    """A step of training of a dense network on m examples; any of it may be given."""
     rng = np.random.default_rng(11)
-    network, pair = dense_network(params), Unpaired(SquaredError(), Curved())
+    network = network or dense_network(params)
+    pair = Unpaired(SquaredError(), Curved())
     dtype = jax.tree.leaves(params)[0].dtype
-    x, y = (
+    drawn, y = (
         jnp.asarray(rng.uniform(-0.9, 0.9, (m, *shape)), dtype)
         for shape in (network.shape, network.shapes[-1])
     )
-    key = jax.random.key(12)
+    x = drawn if x is None else x
+    key = jax.random.key(12) if key is None else key
     found = equations.gradient(network, pair, params, x, y, rule, state, key)
     return TrainingStep(network, pair, params, y, found, key)
 

@@ -18,7 +18,7 @@ from jax import Array
 from bpframe import equations
 from bpframe.contracts import LayerParams
 from bpframe.errors import DivergenceError
-from bpframe.learning import Forward, Settling
+from bpframe.learning import Forward, Settling, replaces
 from bpframe.training.devices import DeviceExamples, floats, take
 from bpframe.training.experiment import Experiment
 from bpframe.training.step import State, answering, narrow, narrow_answering, train_step
@@ -77,8 +77,8 @@ def locate(
         if np.any(bad):
             found = _described(experiment, epoch, steps, state, bad)
             m = experiment.training.m(len(order))
-            batch = take(examples, order[(steps - 1) * m : steps * m])
-            return _settling_told(experiment, state, batch, found)
+            rows = order[(steps - 1) * m : steps * m]
+            return _settling_told(experiment, state, examples, rows, found)
     last = max(orders, default=0)
     return Divergence(last, None, len(experiment.network.sizes), "the cost", state.params)
 
@@ -118,12 +118,17 @@ def _described(
 
 
 def _settling_told(
-    experiment: Experiment, state: State, batch: DeviceExamples, found: Divergence
+    experiment: Experiment,
+    state: State,
+    examples: DeviceExamples,
+    rows: np.ndarray,
+    found: Divergence,
 ) -> Divergence:
     """`found`, or where activities diverged as they settled, if that was before it."""
-    if found.quantity not in ("the cost", "delta"):
+    settles = replaces(experiment.learning_rule, "settling")
+    if not settles or found.quantity not in ("the cost", "delta"):
         return found
-    for phase in _settling(experiment, state, batch) or ():
+    for phase in _settling(experiment, state, examples, rows) or ():
         bad = np.any(~np.isfinite(phase.residual), axis=0)
         if np.any(bad):
             step, at = np.argwhere(bad)[0]
@@ -133,7 +138,7 @@ def _settling_told(
 
 @jax.jit
 def _settling(
-    experiment: Experiment, state: State, batch: DeviceExamples
+    experiment: Experiment, state: State, examples: DeviceExamples, rows: Array
 ) -> tuple[Settling, ...] | None:
     """How the activities of a mini-batch settle, by phases."""
     network, pair = narrow(experiment)
@@ -144,7 +149,7 @@ def _settling(
         seen = Forward(network, pair, narrowed.params, trace)
         return experiment.learning_rule.settling(narrowed.rule, seen, y, jax.random.key(0))
 
-    return jax.vmap(one)(*floats(experiment, batch))
+    return jax.vmap(one)(*floats(experiment, take(examples, rows)))
 
 
 @functools.partial(jax.jit, static_argnames="n")

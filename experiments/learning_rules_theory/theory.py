@@ -302,12 +302,12 @@ PULLS: tuple[tuple[str, Callable[[float], Error], float], ...] = (
     ("PC, output energy times beta", functools.partial(weak_pull, "predictive_coding"), 1.0),
     (
         "EP, Gaussian energy, one-sided",
-        functools.partial(weak_pull, "gaussian_equilibrium_propagation"),
+        functools.partial(weak_pull, "gaussian_equilibrium"),
         1.0,
     ),
     (
         "EP, Gaussian energy, symmetric",
-        functools.partial(weak_pull, "gaussian_equilibrium_propagation", symmetric=True),
+        functools.partial(weak_pull, "gaussian_equilibrium", symmetric=True),
         2.0,
     ),
     ("EP, Hopfield energy, one-sided", functools.partial(hopfield_pull, symmetric=False), 1.0),

@@ -58,7 +58,7 @@ CURVES = (
     ),
     Curve(
         "equilibrium_propagation",
-        "gaussian_equilibrium_propagation",
+        "gaussian_equilibrium",
         "equilibrium propagation, 784-1000-10",
         "smonsays",
         TEST,

@@ -220,7 +220,7 @@ LAYERS = (
 )
 OWN_OUTPUT = (
     "equilibrium_propagation",
-    "gaussian_equilibrium_propagation",
+    "gaussian_equilibrium",
     "forward_forward",
     "predictive_coding",
 )

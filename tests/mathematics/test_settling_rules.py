@@ -183,7 +183,7 @@ def gaussian_energy(params: Any, x: Any, y: Any, s: Any, beta: float) -> Any:
 @pytest.mark.parametrize("symmetric", [False, True])
 def test_states_of_the_gaussian_energy_descend_it(symmetric: bool) -> None:
     fields = {"steps": 6, "rate": 0.3, "beta": 0.2, "symmetric": symmetric}
-    rule, params = rule_of("gaussian_equilibrium_propagation", **fields), small()
+    rule, params = rule_of("gaussian_equilibrium", **fields), small()
     step = some_step(params, rule, ())
     slope = jax.jit(jax.grad(gaussian_energy, argnums=3))
     by_params = jax.jit(jax.grad(gaussian_energy))
@@ -205,7 +205,7 @@ def test_states_of_the_gaussian_energy_descend_it(symmetric: bool) -> None:
 
 def test_the_residual_is_the_gradient_of_the_energy() -> None:
     """Of the Gaussian energy, by jax.grad, before each step and after the last."""
-    rule = rule_of("gaussian_equilibrium_propagation", steps=5, rate=0.3, beta=0.2)
+    rule = rule_of("gaussian_equilibrium", steps=5, rate=0.3, beta=0.2)
     seen, y = forwarded(some_step(small()), 1)
     settling = rule.settling((), seen, y, KEY)
     assert settling is not None
@@ -298,7 +298,7 @@ def columns(*overrides: str) -> dict[str, float]:
 
 @pytest.mark.parametrize(
     ("rule", "phases"),
-    [("predictive_coding", 1), ("gaussian_equilibrium_propagation", 2)],
+    [("predictive_coding", 1), ("gaussian_equilibrium", 2)],
 )
 def test_settling_is_told_in_steps(rule: str, phases: int) -> None:
     chosen = (f"learning_rule={rule}", "learning_rule.rate=0.5", "metrics=[settling]")

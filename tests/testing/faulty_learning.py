@@ -11,7 +11,18 @@ import numpy as np
 import sound_learning as sound
 from jax import Array
 
-from bpframe import Aggregation, Credit, Forward, LayerParams, LearningRule, TrainingStep
+from bpframe import (
+    Aggregation,
+    BackwardStep,
+    Credit,
+    Forward,
+    LayerParams,
+    LearningRule,
+    Network,
+    OutputPair,
+    Shapes,
+    TrainingStep,
+)
 
 AllParams = tuple[LayerParams, ...]
 
@@ -66,6 +77,135 @@ class LearnsADiary(sound.KolenPollack):
         return (*super().learn(state, step, params, updated), params[0])
 
 
+class SlopeForgotten(sound.Direct):
+    """delta^l = B^l delta^L, without sigma'(z^l)."""
+
+    def assign(self, state: Any, forward: Forward, y: Array, key: Array) -> tuple[Credit, ...]:
+        (whole,) = super().assign(state, forward, y, key)
+        out = whole.delta[-1]
+        return (whole._replace(delta=(*(b @ out for b in state["feedback"]), out)),)
+
+
+class OneKeyForAllLayers(sound.Direct):
+    """Every B^l is drawn with the same key."""
+
+    def init(self, key: Array, params: AllParams, shapes: Shapes) -> Any:
+        (n_out,) = shapes[-1]
+        draw = jax.random.normal
+        return {"feedback": [draw(key, (*shape, n_out)) for shape in shapes[1:-1]]}
+
+
+class KeyOfItsOwn(sound.KolenPollack):
+    """The feedback is the same for every seed."""
+
+    def init(self, key: Array, params: AllParams, shapes: Shapes) -> AllParams:
+        return super().init(jax.random.key(0), params, shapes)
+
+
+class RedrawnAlike(LearningRule):
+    """Feedback that is drawn in every step, always with the same key."""
+
+    def carry(self, state: Any, step: BackwardStep) -> Array:
+        b = jax.random.normal(jax.random.key(7), (*step.a.shape, len(step.delta)))
+        return b.astype(step.delta.dtype) @ step.delta
+
+
+class RedrawnByNumpy(LearningRule):
+    """Feedback that is drawn whenever it is needed, with a generator of its own."""
+
+    def carry(self, state: Any, step: BackwardStep) -> Array:
+        b = np.random.default_rng().normal(size=(*step.a.shape, len(step.delta)))
+        return jnp.asarray(b, step.delta.dtype) @ step.delta
+
+
+class LearnsAwayFromTheWeights(sound.KolenPollack):
+    """The step of the weights with the wrong sign."""
+
+    def learn(
+        self, state: Any, step: TrainingStep, params: AllParams, updated: AllParams
+    ) -> AllParams:
+        return jax.tree.map(lambda b, w, new: b - (new - w), state, params[1:], updated[1:])
+
+
+class LearnsFromTheFirst(sound.ReadsOut):
+    """The readout learns from the first example of a mini-batch."""
+
+    def learn(self, state: Any, step: TrainingStep, params: AllParams, updated: AllParams) -> Any:
+        a = step.found.trace.a[-2].reshape(len(step.y), -1)[0].astype(state["readout"].dtype)
+        y = step.y[0].astype(a.dtype)
+        slope = jnp.outer(state["readout"] @ a - y, a)
+        return state | {"readout": state["readout"] - 0.1 * slope}
+
+
+class KeepsTheTargets(sound.ReadsOut):
+    """The state holds the targets that were seen last, for the answer to look at."""
+
+    def learn(self, state: Any, step: TrainingStep, params: AllParams, updated: AllParams) -> Any:
+        return super().learn(state, step, params, updated) | {"targets": step.y}
+
+    def init(self, key: Array, params: AllParams, shapes: Shapes) -> Any:
+        return super().init(key, params, shapes) | {"targets": jnp.zeros((3, *shapes[-1]))}
+
+
+class TellsItTransposed(sound.KolenPollack):
+    """`feedback` gives B in the order of B^T."""
+
+    def feedback(self, state: Any, params: AllParams) -> Any:
+        return tuple(
+            (w.w.reshape(-1), b.w.T.reshape(-1)) for w, b in zip(params[1:], state, strict=True)
+        )
+
+
+class UnitErrors(LearningRule):
+    """The error divided by its length, which may be 0."""
+
+    def carry(self, state: Any, step: BackwardStep) -> Array:
+        arrived = step.layer.carry(step.params, step.a, step.kept, step.delta)
+        return arrived / jnp.linalg.norm(arrived)
+
+
+COUNT = {"steps": 0}
+
+
+class CountsInAGlobal(sound.NoisySigns):
+    """Weaker feedback in every step, counted where no checkpoint sees it."""
+
+    def carry(self, state: Any, step: BackwardStep) -> Array:
+        COUNT["steps"] += 1
+        return super().carry(state, step) / COUNT["steps"]
+
+
+class ReadsAHiddenLayer(LearningRule):
+    """A learned readout of the hidden layer, and no word where there is none."""
+
+    def init(self, key: Array, params: AllParams, shapes: Shapes) -> Any:
+        return (None,) * (len(params) - 1)
+
+    def assign(self, state: Any, forward: Forward, y: Array, key: Array) -> tuple[Credit, ...]:
+        trace, layers = forward.trace, forward.network.layers
+        out = forward.pair.delta(trace.z[-1], trace.a[-1], y)
+        first = layers[0].activation.pullback(
+            trace.z[0], jnp.ones_like(trace.z[-2]).sum() * trace.a[1]
+        )
+        deltas = [first, *(jnp.zeros_like(z) for z in trace.z[1:-1]), out]
+        return (Credit(trace.a[:-1], trace.kept, tuple(deltas)),)
+
+
+class RefusesWithAnAssertion(sound.ReadsOut):
+    """Says no by an assertion."""
+
+    def check(self, network: Network, pair: OutputPair) -> None:
+        assert len(network.layers) > 1
+
+
+class MixesTheMiniBatch(LearningRule):
+    """The error of all examples at once, by an axis that only a vmap of a certain name has."""
+
+    def carry(self, state: Any, step: BackwardStep) -> Array:
+        mean = jax.lax.pmean(step.delta, "examples")
+        return step.layer.carry(step.params, step.a, step.kept, mean)
+
+
 class DividesByZero(Aggregation):
     """1 / |g_x|: infinite for an example without a gradient."""
 
@@ -110,6 +250,20 @@ COMPONENTS: dict[type[Any], str] = {
     AnswersWithALabel: "answer is shaped like the output",
     LearnsInTheDtypeOfProducts: "state keeps its shapes",
     LearnsADiary: "state keeps its shapes",
+    KeepsTheTargets: "state keeps its shapes",
+    SlopeForgotten: "no error of a constant layer",
+    OneKeyForAllLayers: "layers draw apart",
+    KeyOfItsOwn: "draws follow their keys",
+    RedrawnAlike: "draws follow their keys",
+    RedrawnByNumpy: "has no hidden state",
+    LearnsAwayFromTheWeights: "learned feedback comes nearer",
+    LearnsFromTheFirst: "every example counts",
+    TellsItTransposed: "feedback is that of the error",
+    UnitErrors: "finite at zero",
+    CountsInAGlobal: "has no hidden state",
+    ReadsAHiddenLayer: "works or refuses",
+    RefusesWithAnAssertion: "works or refuses",
+    MixesTheMiniBatch: "works or refuses",
     DividesByZero: "weights are finite",
     OneWeightForAll: "shapes and dtypes",
     FirstComeFirstServed: "order does not matter",

@@ -12,11 +12,15 @@ from jax import Array
 from bpframe import (
     Aggregation,
     BackwardStep,
+    ConfigError,
     Credit,
     Forward,
     LayerParams,
     LearningRule,
+    Network,
     Optimiser,
+    OutputPair,
+    Settling,
     Shapes,
     TrainingStep,
     hyperparameter,
@@ -30,10 +34,20 @@ class KolenPollack(LearningRule):
     """Feedback that makes every step that the weights make. Source: Kolen and Pollack (1994)."""
 
     def init(self, key: Array, params: AllParams, shapes: Shapes) -> AllParams:
-        return map_weights(lambda w, n: jax.random.normal(key, w.shape, w.dtype) / n, params[1:])
+        keys = jax.random.split(key, len(params))
+
+        def drawn(key: Array, own: LayerParams) -> LayerParams:
+            return map_weights(lambda w, n: jax.random.normal(key, w.shape, w.dtype) / n, own)
+
+        return tuple(map(drawn, keys[1:], params[1:]))
 
     def carry(self, state: Any, step: BackwardStep) -> Array:
         return step.layer.carry(state, step.a, step.kept, step.delta)
+
+    def feedback(self, state: Any, params: AllParams) -> Any:
+        return tuple(
+            (w.w.reshape(-1), b.w.reshape(-1)) for w, b in zip(params[1:], state, strict=True)
+        )
 
     def learn(
         self, state: Any, step: TrainingStep, params: AllParams, updated: AllParams
@@ -46,8 +60,9 @@ class Direct(LearningRule):
 
     def init(self, key: Array, params: AllParams, shapes: Shapes) -> Any:
         (n_out,) = shapes[-1]
-        draw = jax.random.normal
-        return {"feedback": [draw(key, (*shape, n_out)) for shape in shapes[1:-1]]}
+        keys = jax.random.split(key, len(shapes))
+        hidden = zip(keys, shapes[1:-1], strict=False)
+        return {"feedback": [jax.random.normal(key, (*shape, n_out)) for key, shape in hidden]}
 
     def assign(self, state: Any, forward: Forward, y: Array, key: Array) -> tuple[Credit, ...]:
         trace, layers = forward.trace, forward.network.layers
@@ -76,6 +91,74 @@ class NoisySigns(LearningRule):
 
         error = step.layer.carry(map_weights(signs, step.params), step.a, step.kept, step.delta)
         return error + 0.01 * jax.random.normal(step.example_key, error.shape, error.dtype)
+
+
+class ReadsOut(LearningRule):
+    """The answer is that of a readout of the last hidden layer, which learns, and sees its key."""
+
+    def init(self, key: Array, params: AllParams, shapes: Shapes) -> Any:
+        (n_out,), n = shapes[-1], shapes[-2][0]
+        return {"readout": jnp.zeros((n_out, n)), "key": key, "steps": jnp.zeros((), jnp.int32)}
+
+    def check(self, network: Network, pair: OutputPair) -> None:
+        if any(len(shape) != 1 for shape in network.shapes):
+            raise ConfigError("learning_rule: reads_out needs layers that are no images")
+
+    def assign(self, state: Any, forward: Forward, y: Array, key: Array) -> tuple[Credit, ...]:
+        trace, layers = forward.trace, forward.network.layers
+        out = forward.pair.delta(trace.z[-1], trace.a[-1], y)
+        error = (state["readout"] @ trace.a[-2].reshape(-1) - y) @ state["readout"]
+        deltas = [jnp.zeros_like(z) for z in trace.z[:-1]]
+        if deltas:
+            deltas[-1] = layers[-2].activation.pullback(trace.z[-2], error)
+        return (Credit(trace.a[:-1], trace.kept, (*deltas, out)),)
+
+    def answer(self, state: Any, forward: Forward) -> Array:
+        return state["readout"] @ forward.trace.a[-2].reshape(-1)
+
+    def learn(self, state: Any, step: TrainingStep, params: AllParams, updated: AllParams) -> Any:
+        readout, a = state["readout"], step.found.trace.a[-2].reshape(len(step.y), -1)
+        a, y = a.astype(readout.dtype), step.y.astype(readout.dtype)
+        slope = (a @ readout.T - y).T @ a / len(a)
+        return state | {"readout": readout - 0.1 * slope, "steps": state["steps"] + 1}
+
+
+class SettlesOnce(LearningRule):
+    """One step of predictive coding on the last hidden layer, and how it settles."""
+
+    rate: float = hyperparameter(default=0.2, gt=0, le=1)
+
+    def assign(self, state: Any, forward: Forward, y: Array, key: Array) -> tuple[Credit, ...]:
+        trace, layers = forward.trace, forward.network.layers
+        deltas = [jnp.zeros_like(z) for z in trace.z]
+        deltas[-1] = forward.pair.delta(trace.z[-1], trace.a[-1], y)
+        if len(layers) > 1:
+            moved = self._slope(forward, deltas[-1]) * jnp.asarray(self.rate, y.dtype)
+            deltas[-2] = layers[-2].activation.pullback(trace.z[-2], moved)
+        return (Credit(trace.a[:-1], trace.kept, tuple(deltas)),)
+
+    def settling(self, state: Any, forward: Forward, y: Array, key: Array) -> Any:
+        trace = forward.trace
+        out = forward.pair.delta(trace.z[-1], trace.a[-1], y)
+        norm = jnp.linalg.norm(self._slope(forward, out).reshape(-1))
+        cost = forward.pair.cost(trace.z[-1], trace.a[-1], y)
+        left = jnp.stack([norm, norm * (1 - jnp.asarray(self.rate, y.dtype))])
+        return (Settling(jnp.stack([cost, cost]), left[:, None]),)
+
+    def _slope(self, forward: Forward, out: Array) -> Array:
+        trace, last = forward.trace, forward.network.layers[-1]
+        return last.carry(forward.params[-1], trace.a[-2], trace.kept[-1], out)
+
+
+class PerturbsWeightedInputs(LearningRule):
+    """(v^T delta) v, with v ~ N(0, 1) of each example: a forward gradient of a^l.
+
+    Source: Ren et al. (2022), activity perturbation.
+    """
+
+    def carry(self, state: Any, step: BackwardStep) -> Array:
+        v = jax.random.normal(step.example_key, step.a.shape, step.a.dtype)
+        return jnp.sum(v * step.layer.carry(step.params, step.a, step.kept, step.delta)) * v
 
 
 class AnswersBackwards(LearningRule):
@@ -129,6 +212,9 @@ COMPONENTS = (
     Direct,
     DirectInTwoTerms,
     NoisySigns,
+    ReadsOut,
+    SettlesOnce,
+    PerturbsWeightedInputs,
     AnswersBackwards,
     Robust,
     Noisy,

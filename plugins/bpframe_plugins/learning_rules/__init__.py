@@ -41,7 +41,7 @@ def bpframe_learning_rules() -> dict[str, type[LearningRule]]:
         "difference_target_propagation": DifferenceTargetPropagation,
         "predictive_coding": PredictiveCoding,
         "equilibrium_propagation": EquilibriumPropagation,
-        "gaussian_equilibrium_propagation": GaussianEquilibriumPropagation,
+        "gaussian_equilibrium": GaussianEquilibriumPropagation,
         "local_loss": LocalLoss,
         "forward_forward": ForwardForward,
     }

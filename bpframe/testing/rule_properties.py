@@ -1,0 +1,347 @@
+"""Properties of learning rules: where no error may be, what is drawn, learned and told."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from bpframe.contracts import ElementwiseActivation
+from bpframe.equations import Unpaired
+from bpframe.errors import ConfigError
+from bpframe.learning import BackwardStep, Forward, LearningRule, TrainingStep
+from bpframe.network import Network
+from bpframe.testing.expect import expect, expect_finite
+from bpframe.testing.outcome import Check, CheckFailedError
+from bpframe.testing.parameters import (
+    Curved,
+    SquaredError,
+    dense_network,
+    some_params,
+    some_step,
+)
+from bpframe.testing.subjects import Subject
+from bpframe.testing.tracing import run_traced
+
+SIZES = (5, 6, 4, 3)
+SMALL = ((5, 3), (5, 1, 3), (5, 4, 3), SIZES)
+STEPS, ETA = 200, 0.3
+
+
+class Constant(ElementwiseActivation):
+    """a = 0.3, whatever z."""
+
+    def __call__(self, z: Array) -> Array:
+        """0.3."""
+        return jnp.full_like(z, 0.3)
+
+    def prime(self, z: Array) -> Array:
+        """0."""
+        return jnp.zeros_like(z)
+
+
+def _stepped(
+    rule: Any, params: Any = None, key: int = 3, **more: Any
+) -> tuple[Any, Any, TrainingStep]:
+    """Parameters, the state of the rule, and a step of training."""
+    params = some_params(6, sizes=SIZES) if params is None else params
+    state = rule.init(jax.random.key(key), params, dense_network(params).shapes)
+    return params, state, some_step(params, rule, state, **more)
+
+
+def _accepted(subject: Subject) -> list[Any]:
+    """The instances that take the kit's network."""
+    network = dense_network(some_params(6, sizes=SIZES))
+    return [rule for rule in subject.instances if not _refused(rule, network)]
+
+
+def _refused(rule: Any, network: Network) -> bool:
+    try:
+        rule.check(network, Unpaired(SquaredError(), Curved()))
+    except ConfigError:
+        return True
+    except Exception as error:
+        raise CheckFailedError(
+            f"check raises {type(error).__name__}: {error}",
+            given=f"a network {_sizes(network)}",
+            expected="a bpframe.ConfigError of one line, or nothing",
+            method="check",
+        ) from error
+    return False
+
+
+def _sizes(network: Network) -> str:
+    return "-".join(str(shape[0]) for shape in network.shapes)
+
+
+def works_or_refuses(subject: Subject) -> None:
+    """A network that `check` lets pass can be trained: without hidden layers, too."""
+    for rule, sizes in itertools.product(subject.instances, SMALL):
+        params = some_params(6, sizes=sizes)
+        network = dense_network(params)
+        if _refused(rule, network):
+            continue
+
+        def trained(params: Any, rule: Any = rule) -> Any:
+            _, state, step = _stepped(rule, params, m=1)
+            return rule.learn(state, step, params, params)
+
+        try:
+            run_traced(jax.eval_shape, trained, params)
+        except CheckFailedError:
+            raise
+        except Exception as error:
+            text = (str(error).splitlines() or [""])[0]
+            raise CheckFailedError(
+                f"check lets a network pass that cannot be trained: {type(error).__name__}: {text}",
+                given=f"a network {_sizes(network)}, {rule}",
+                expected="a rule that works, or a ConfigError from check",
+                method="check",
+            ) from error
+
+
+def has_no_error_of_a_constant_layer(subject: Subject) -> None:
+    """Where a^l does not depend on z^l, delta^l is 0."""
+    for rule, at in itertools.product(_accepted(subject), (0, 1)):
+        params = some_params(6, sizes=SIZES)
+        network = dense_network(params)
+        layers = list(network.layers)
+        layers[at] = dataclasses.replace(layers[at], activation=Constant())
+        network = Network(network.shape, tuple(layers))
+        delta = np.asarray(_stepped(rule, params, network=network)[2].found.deltas[at])
+        usual = np.asarray(_stepped(rule, params)[2].found.deltas[at])
+        worst = np.unravel_index(np.argmax(np.abs(delta)), delta.shape)
+        expect(
+            np.abs(delta[worst]) <= 1e-6 * np.abs(usual).max(),  # what settles is rounded
+            f"delta^{at + 2} is not 0 where a^{at + 2} is constant: sigma' is missing",
+            given=f"a network 5-6-4-3 whose layer {at + 2} has a = 0.3, {rule}",
+            found=delta[worst],
+            expected="0: multiply by sigma'(z), as layer.activation.pullback(z, v) does",
+            method="assign",
+        )
+
+
+def draws_apart(subject: Subject) -> None:
+    """Layers of one shape do not start from the same random numbers."""
+    params = some_params(6, sizes=(5, 4, 4, 4, 3))
+    for rule in subject.instances:
+        state = rule.init(jax.random.key(3), params, dense_network(params).shapes)
+        leaves = jax.tree.leaves_with_path(state)
+        for (path, one), (other_path, other) in itertools.combinations(leaves, 2):
+            places = [a for a, b in zip(path, other_path, strict=False) if a != b]
+            is_same_entry = len(path) == len(other_path) and len(places) == 1
+            if not (is_same_entry and isinstance(places[0], jax.tree_util.SequenceKey)):
+                continue
+            if not jnp.issubdtype(one.dtype, jnp.floating) or one.shape != other.shape:
+                continue
+            expect(
+                not np.array_equal(one, other) or np.ptp(np.asarray(one)) == 0,
+                "two layers start from the same random numbers: the key is used twice",
+                given="a network 5-4-4-4-3",
+                found=f"{jax.tree_util.keystr(path)} equals {jax.tree_util.keystr(other_path)}",
+                expected="jax.random.split(key, n), one for each layer",
+                method="init",
+            )
+
+
+def draws_follow_their_keys(subject: Subject) -> None:
+    """What draws random numbers draws others with another key."""
+    params = some_params(6, sizes=SIZES)
+    shapes = dense_network(params).shapes
+    if subject.default not in _accepted(subject):
+        return
+    rule = subject.default
+    state = rule.init(jax.random.key(3), params, shapes)
+    step = some_step(params, rule, state)
+
+    def started(key: Array) -> Any:
+        return rule.init(key, params, shapes)
+
+    def credited(key: Array) -> Any:
+        return some_step(params, rule, state, key=key).found.deltas
+
+    def learned(key: Array) -> Any:
+        return rule.learn(state, step._replace(key=key), params, params)
+
+    for method, function in (("init", started), ("carry/assign", credited), ("learn", learned)):
+        keys = [jax.random.key(seed) for seed in range(4)]
+        if "random_bits" not in str(jax.make_jaxpr(function)(keys[0])):
+            continue
+        first, *others = (_numbers(function(key)) for key in keys)
+        expect(
+            any(
+                not np.array_equal(a, b)
+                for other in others
+                for a, b in zip(first, other, strict=True)
+            ),
+            "draws random numbers that are the same for every key",
+            given="jax.random.key(0) to jax.random.key(3)",
+            expected="numbers drawn with the key that it is given",
+            method=method,
+        )
+
+
+def _numbers(tree: Any) -> list[np.ndarray]:
+    """The leaves that are numbers, and no keys."""
+    leaves = (leaf for leaf in jax.tree.leaves(tree) if hasattr(leaf, "dtype"))
+    return [
+        np.asarray(leaf) for leaf in leaves if not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    ]
+
+
+def every_example_counts(subject: Subject) -> None:
+    """If the state learns from one example of a mini-batch, it learns from any."""
+    for rule in _accepted(subject):
+        params, state, base = _stepped(rule)
+        x = base.found.trace.a[0]
+        before = _learned(rule, params, state, x)
+        changed = (x.at[number].multiply(-0.7) for number in range(len(x)))
+        afterwards = (_learned(rule, params, state, x) for x in changed)
+        counts = [
+            any(not np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+            for after in afterwards
+        ]
+        expect(
+            len(set(counts)) == 1,
+            "the state learns from some examples of a mini-batch alone",
+            given=f"a mini-batch of {len(counts)}, in which one example is changed",
+            found=f"another state for {', '.join(str(n) for n, c in enumerate(counts) if c)} alone",
+            expected="the mean over all of them",
+            method="learn",
+        )
+
+
+def _learned(rule: Any, params: Any, state: Any, x: Array) -> list[np.ndarray]:
+    """The state after a step on x, the update being the same for all x."""
+    updated = jax.tree.map(lambda p: 0.9 * p, params)
+    return _numbers(rule.learn(state, some_step(params, rule, state, x=x), params, updated))
+
+
+def is_finite_at_zero(subject: Subject) -> None:
+    """Inputs and parameters of 0 give finite errors, answers and states."""
+    params = jax.tree.map(jnp.zeros_like, some_params(6, sizes=SIZES))
+    for rule in _accepted(subject):
+        _, state, step = _stepped(rule, params, x=jnp.zeros((3, SIZES[0])))
+        trace = jax.tree.map(lambda part: part[0], step.found.trace)
+        answer = rule.answer(state, Forward(step.network, step.pair, params, trace))
+        for method, what, tree in (
+            ("carry/assign", "a delta", step.found.deltas),
+            ("answer", "the answer", answer),
+            ("learn", "the state after a step", rule.learn(state, step, params, params)),
+        ):
+            for leaf in jax.tree.leaves(tree):
+                if jnp.issubdtype(leaf.dtype, jnp.floating):
+                    expect_finite(
+                        leaf, f"{what} is not finite", "inputs and parameters of 0", method
+                    )
+
+
+def tells_its_feedback(subject: Subject) -> None:
+    """`feedback` gives what carry multiplies the error by, up to a factor."""
+    for rule in _accepted(subject):
+        params, state, step = _stepped(rule)
+        told = rule.feedback(state, params)
+        for at, pair in enumerate(told or ()):
+            found = None if pair is None else _carried(rule, state[at], step, at)
+            if pair is None or found is None:
+                continue
+            stated = np.asarray(pair[1]).reshape(-1)
+            expect(
+                stated.shape == found.shape,
+                f"feedback of layer {at + 3} has another size than its weights",
+                found=stated.shape,
+                expected=found.shape,
+                method="feedback",
+            )
+            cosine = stated @ found / np.linalg.norm(stated) / np.linalg.norm(found)
+            expect(
+                cosine > 1 - 1e-9,
+                f"feedback of layer {at + 3} is not what carry multiplies the error by",
+                given="a network 5-6-4-3",
+                found=f"a cosine of {cosine:.3f}",
+                expected="1: flat, shaped like w, which is (n_out, n_in)",
+                method="feedback",
+            )
+
+
+def _carried(rule: Any, entry: Any, step: TrainingStep, at: int) -> np.ndarray | None:
+    """What carry brings of each error of layer at + 3, flat like w; None if of none, or random."""
+    after, trace = at + 1, jax.tree.map(lambda part: part[0], step.found.trace)
+    key = jax.random.key(0)
+
+    def carry(delta: Array) -> Array:
+        seen = BackwardStep(
+            *(step.network.layers[after], step.params[after], trace.a[after], trace.kept[after]),
+            *(delta, jnp.zeros(SIZES[-1]), jnp.zeros(SIZES[-1]), key, key),
+        )
+        return rule.carry(entry, seen)
+
+    errors = jnp.eye(SIZES[after + 1])
+    found = np.asarray(jax.vmap(carry)(errors)).reshape(-1)
+    draws = "random_bits" in str(jax.make_jaxpr(carry)(errors[0]))
+    return None if draws or not found.any() else found
+
+
+def learned_feedback_comes_nearer(subject: Subject) -> None:
+    """Feedback weights that learn turn towards the weights, and not away from them."""
+    for rule in _accepted(subject):
+        params, state, _ = _stepped(rule)
+        if rule.feedback(state, params) is None:
+            continue
+
+        @jax.jit
+        def trained(params: Any, state: Any, rule: Any = rule) -> Any:
+            def one(number: Array, carried: Any) -> Any:
+                params, state = carried
+                step = some_step(params, rule, state, key=jax.random.key(number))
+                new = jax.tree.map(lambda p, g: p - ETA * g, params, step.found.mean)
+                return new, rule.learn(state, step, params, new)
+
+            return jax.lax.fori_loop(0, STEPS, one, (params, state))
+
+        params = jax.tree.map(lambda p: 0.3 * p, params)
+        before, after = _cosine(rule, state, params), _cosine(rule, *trained(params, state)[::-1])
+        expect(
+            after > before - 1e-6,
+            "feedback weights that learn turn away from the weights",
+            given=f"{STEPS} steps of gradient descent, a network 5-6-4-3, {rule}",
+            found=f"a mean cosine of {before:.3f} before and of {after:.3f} after",
+            expected="a larger one after",
+            method="learn",
+        )
+
+
+def _cosine(rule: Any, state: Any, params: Any) -> float:
+    """The mean over layers, between weights and what stands for them."""
+    pairs = [pair for pair in rule.feedback(state, params) if pair is not None]
+    cosines = [w @ b / (jnp.linalg.norm(w) * jnp.linalg.norm(b)) for w, b in pairs]
+    return float(np.mean(cosines))
+
+
+def _has(*methods: str) -> Any:
+    def applies(subject: Subject) -> bool:
+        return all(
+            getattr(subject.component, method) is not getattr(LearningRule, method)
+            for method in methods
+        )
+
+    return applies
+
+
+CHECKS = (
+    Check("works or refuses", works_or_refuses, "check"),
+    Check("no error of a constant layer", has_no_error_of_a_constant_layer, "assign"),
+    Check("layers draw apart", draws_apart, "init"),
+    Check("draws follow their keys", draws_follow_their_keys, "init"),
+    Check("every example counts", every_example_counts, "learn", applies=_has("learn")),
+    Check("finite at zero", is_finite_at_zero, "carry"),
+    Check("feedback is that of the error", tells_its_feedback, "feedback",
+          applies=lambda s: _has("feedback")(s) and not _has("assign")(s)),
+    Check("learned feedback comes nearer", learned_feedback_comes_nearer, "learn",
+          applies=_has("feedback", "learn")),
+)  # fmt: skip
