@@ -122,7 +122,14 @@ def _leaf_by_leaf(found: Any, expected: Any, problem: str) -> Iterator[tuple[str
     )
     pairs = zip(jax.tree.leaves_with_path(found), jax.tree.leaves(expected), strict=True)
     for (path, one), other in pairs:
-        yield f", in {jax.tree_util.keystr(path)}" if path else "", one, other
+        place = f", in {jax.tree_util.keystr(path)}" if path else ""
+        yield place, key_data(one), key_data(other)
+
+
+def key_data(leaf: Any) -> Any:
+    """A leaf as it is, or the numbers of a typed JAX key."""
+    is_key = isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return jax.random.key_data(leaf) if is_key else leaf
 
 
 def expect_finite(value: Any, problem: str, given: Any = None, method: str | None = None) -> None:

@@ -16,7 +16,7 @@ from bpframe.equations import Unpaired
 from bpframe.errors import ConfigError
 from bpframe.learning import BackwardStep, Forward, LearningRule, TrainingStep
 from bpframe.network import Network
-from bpframe.testing.expect import expect, expect_finite
+from bpframe.testing.expect import expect, expect_finite, key_data
 from bpframe.testing.outcome import Check, CheckFailedError
 from bpframe.testing.parameters import (
     Curved,
@@ -187,11 +187,8 @@ def draws_follow_their_keys(subject: Subject) -> None:
 
 
 def _numbers(tree: Any) -> list[np.ndarray]:
-    """The leaves that are numbers, and no keys."""
-    leaves = (leaf for leaf in jax.tree.leaves(tree) if hasattr(leaf, "dtype"))
-    return [
-        np.asarray(leaf) for leaf in leaves if not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-    ]
+    """The leaves, keys as numbers."""
+    return [np.asarray(key_data(leaf)) for leaf in jax.tree.leaves(tree)]
 
 
 def every_example_counts(subject: Subject) -> None:
