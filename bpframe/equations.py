@@ -51,6 +51,7 @@ from bpframe.learning import (
     Forward,
     Keys,
     LearningRule,
+    check_credit,
     squared_norms,
     weighted,
 )
@@ -166,6 +167,7 @@ def credit(
     """What BP3 and BP4 multiply, for one example: the rule's own, or that of the backward pass."""
     assigned = rule.assign(state, seen, y, keys.example)
     if assigned is not None:
+        check_credit(rule, assigned, seen.trace)
         return assigned
     deltas = backward(seen, y, rule, state, keys)
     return (Credit(seen.trace.a[:-1], seen.trace.kept, deltas),)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
@@ -19,6 +20,7 @@ from jax import Array
 
 from bpframe.component import Component
 from bpframe.contracts import Formula, Layer, LayerParams, OutputPair, Shapes, Trace
+from bpframe.errors import PluginError
 from bpframe.network import Network
 
 
@@ -220,6 +222,39 @@ class LearningRule(Component):
 def replaces(rule: LearningRule, method: str) -> bool:
     """Whether a rule has its own way for one of the methods of the contract."""
     return getattr(type(rule), method) is not getattr(LearningRule, method)
+
+
+def check_credit(rule: LearningRule, terms: Any, trace: Trace) -> None:
+    """See that what `assign` gives is one credit or more of the layers 2..L, while it is traced.
+
+    Raises:
+        PluginError: it is not.
+
+    """
+    name, last = f"{type(rule).__name__}.assign", len(trace.a)
+    if not isinstance(terms, tuple) or not all(isinstance(term, Credit) for term in terms):
+        given = f"a tuple of {type(terms[0]).__name__}" if isinstance(terms, tuple) else ""
+        raise PluginError(
+            f"{name}: gives {given or type(terms).__name__}, and no tuple of Credit; for one "
+            "credit return (Credit(a, kept, delta),)"
+        )
+    for term, field in itertools.product(terms, Credit._fields):
+        value = getattr(term, field)
+        if not isinstance(value, tuple) or len(value) != last - 1:
+            found = f"{len(value)} entries" if isinstance(value, tuple) else type(value).__name__
+            raise PluginError(
+                f"{name}: the {field} of a Credit is no tuple with an entry for each of the layers "
+                f"2..{last}, but {found}"
+            )
+    for term, (field, like) in itertools.product(terms, (("a", trace.a[:-1]), ("delta", trace.z))):
+        for number, (value, wanted) in enumerate(
+            zip(getattr(term, field), like, strict=True), start=2
+        ):
+            if jnp.shape(value) != wanted.shape:
+                raise PluginError(
+                    f"{name}: the {field} of layer {number} has the shape {jnp.shape(value)}; "
+                    f"expected {wanted.shape}"
+                )
 
 
 class Aggregation(Component):

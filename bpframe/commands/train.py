@@ -66,13 +66,24 @@ def train(words: list[str]) -> None:
         _single(args, registry)
 
 
+_EXPLAIN_HELP = """usage: bpframe explain [--latex] [OPTIONS] [OVERRIDES]
+
+Print the algorithm that `bpframe [OVERRIDES]` would run, equation by equation.
+
+options:
+  --latex                   print the equations as LaTeX
+  --config-name, -cn NAME   another primary config than config
+  --config-path, -cp FOLDER the folder of the primary config
+  --config-dir, -cd FOLDER  a folder of configs besides bpframe's own"""
+
+
 def explain(words: list[str]) -> None:
     """Print the algorithm as it stands for a configuration."""
     parser = arguments.parser()
     parser.add_argument("--latex", action="store_true")
     args = arguments.parsed(words, parser)
     if args.help:
-        print(parser.format_help())
+        print(_EXPLAIN_HELP)
         return
     for name in ("run", "multirun", "cfg", "info", "hydra_help", "shell_completion", "resolve"):
         if getattr(args, name):

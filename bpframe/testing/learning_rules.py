@@ -11,7 +11,14 @@ import numpy as np
 from jax import Array
 
 from bpframe.equations import Dense
-from bpframe.learning import BackwardStep, Credit, Forward, TrainingStep
+from bpframe.learning import (
+    BackwardStep,
+    Credit,
+    Forward,
+    LearningRule,
+    TrainingStep,
+    replaces,
+)
 from bpframe.testing import components, rule_properties
 from bpframe.testing.expect import (
     expect,
@@ -162,6 +169,14 @@ def is_what_it_says(subject: Subject) -> None:
     sizes = (5, 6, 4, 3)
     exact = some_step(some_params(6, sizes=sizes)).found.mean
     says = subject.component.is_gradient
+    mine = [name for name in vars(subject.component) if not name.startswith("_")]
+    methods = [name for name in vars(LearningRule) if callable(getattr(LearningRule, name))]
+    expect(
+        says or any(replaces(subject.default, name) for name in methods),
+        "replaces no method of a learning rule, so it is backpropagation",
+        found=f"{', '.join(mine) or 'nothing'} of its own",
+        expected=f"one of {', '.join(name for name in methods if not name.startswith('_'))}",
+    )
     step_of = jax.jit(lambda rule: _stepped(rule, sizes=sizes)[2].found.mean)
     for rule in subject.instances:
         found = run_traced(step_of, rule)

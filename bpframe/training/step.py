@@ -10,6 +10,7 @@ from jax import Array
 
 from bpframe import equations
 from bpframe.contracts import LayerParams, Trace
+from bpframe.errors import PluginError
 from bpframe.learning import BatchGradient, Forward, TrainingStep
 from bpframe.tasks import Task
 from bpframe.training.best import Best
@@ -104,6 +105,11 @@ def outputs(
     answer = experiment.learning_rule.answer(narrowed.rule, seen)
     if answer is None:
         return trace.a[-1], pair.cost(trace.z[-1], trace.a[-1], y)
+    if answer.shape != trace.a[-1].shape:
+        raise PluginError(
+            f"{type(experiment.learning_rule).__name__}.answer: has the shape {answer.shape}; "
+            f"expected {trace.a[-1].shape}, that of the output layer"
+        )
     return answer, pair.cost_function(answer, y)
 
 
