@@ -205,6 +205,8 @@ def groups(gpu: bool) -> list[Group]:
         for task in (FIRST, RULED)
     ]
     found.append(Group((_measured(FIRST), _measured(RULED)), 7))
+    rules = ("feedback_alignment", "direct_feedback_alignment")
+    found += [Group(tuple(_in_torch(task, rule) for rule in rules), 7) for task in (FIRST, RULED)]
     if gpu:
         for task in (HUGE, dataclasses.replace(HUGE, dtype="bfloat16")):
             row = Row(task.name, "best matrix product", Side("bpframe", task), None, None)
@@ -216,6 +218,13 @@ def _rule(task: Task, rule: str, target: float) -> Row:
     """A step of another learning rule against one of backpropagation."""
     other = dataclasses.replace(task, more=(f"learning_rule={rule}",))
     return Row(other.name, "backprop", Side("bpframe", other), Side("bpframe", task), target)
+
+
+def _in_torch(task: Task, rule: str) -> Row:
+    """A step of a learning rule against the same in PyTorch."""
+    same = dataclasses.replace(task, more=(f"learning_rule={rule}",))
+    peer = "PyTorch, feedback written by hand"
+    return Row(same.name, peer, Side("bpframe", same), Side(peer, same), 0.2)
 
 
 def _measured(task: Task) -> Row:

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import convolutions
+import feedback
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -355,6 +356,13 @@ def pytorch_eager(task: Task, channels_last: bool = False) -> Way:
     return Way(epoch, gradient)
 
 
+def pytorch_feedback(task: Task) -> Way:
+    """The rule of the task in PyTorch, from the feedback weights that bpframe starts from."""
+    import torch  # pyright: ignore[reportMissingImports]  (an extra)
+
+    return Way(*feedback.epoch_and_gradient(task, torch))
+
+
 def scikit_learn(task: Task) -> Way:
     """MLPClassifier.partial_fit, an epoch a call: softmax and log-likelihood are all it has."""
     _only(task, cost="log_likelihood", activation="sigmoid", output_activation="softmax")
@@ -453,6 +461,7 @@ WAYS: dict[str, Callable[[Task], Way]] = {
     "optax step in a loop": optax_loop,
     "PyTorch eager": pytorch_eager,
     "PyTorch, channels last": functools.partial(pytorch_eager, channels_last=True),
+    "PyTorch, feedback written by hand": pytorch_feedback,
     "scikit-learn": scikit_learn,
 }
 

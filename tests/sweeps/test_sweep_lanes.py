@@ -426,12 +426,23 @@ def test_lanes_of_every_component_agree_with_single_runs(
 
 
 @pytest.mark.slow
+@pytest.mark.optimised(False)
+def test_lanes_settle_as_alone(tmp_path: Path) -> None:
+    """Slow: two more compilations."""
+    rule = ("learning_rule=predictive_coding", "metrics=[settling]")
+    static = [*SMALL, *rule, "training.dtype=float64", "training.epochs=2"]
+    swept = sweep(tmp_path / "sweep", static, ["seed=0"], ["seed=1", "learning_rule.rate=0.2"])
+    for num in range(2):
+        assert_as_alone(swept, num, tmp_path / str(num), "float64")
+
+
+@pytest.mark.slow
 @pytest.mark.share(2)
 @pytest.mark.optimised(False)
 @pytest.mark.parametrize("over", ["steps", "train", "validation", "test"])
 def test_lanes_of_every_metric_agree_with_single_runs(tmp_path: Path, over: str) -> None:
     """Slow: the metrics take long to compile, twice."""
-    names = host.load_registry().names("metric")
+    names = [name for name in host.load_registry().names("metric") if name != "settling"]
     metrics = ", ".join(f"{{name: {name}, over: {over}}}" for name in names)
     static = [*SMALL, "training.dtype=float64", "training.epochs=2", f"metrics=[{metrics}]"]
     swept = sweep(tmp_path / "sweep", static, ["seed=0"], ["seed=1", "optimiser.eta=0.1"])
