@@ -223,7 +223,7 @@ def _rule(task: Task, rule: str, target: float) -> Row:
 def _in_torch(task: Task, rule: str) -> Row:
     """A step of a learning rule against the same in PyTorch."""
     same = dataclasses.replace(task, more=(f"learning_rule={rule}",))
-    peer = "PyTorch, feedback written by hand"
+    peer = "PyTorch, by hand"
     return Row(same.name, peer, Side("bpframe", same), Side(peer, same), 0.2)
 
 

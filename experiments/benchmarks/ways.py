@@ -461,7 +461,7 @@ WAYS: dict[str, Callable[[Task], Way]] = {
     "optax step in a loop": optax_loop,
     "PyTorch eager": pytorch_eager,
     "PyTorch, channels last": functools.partial(pytorch_eager, channels_last=True),
-    "PyTorch, feedback written by hand": pytorch_feedback,
+    "PyTorch, by hand": pytorch_feedback,
     "scikit-learn": scikit_learn,
 }
 

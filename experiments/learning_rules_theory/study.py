@@ -21,7 +21,7 @@ ANGLE = "alignment.validation.layer_2"
 @functools.cache
 def errors(seeds: range) -> dict[str, list[float]]:
     """Of every statement, by seed."""
-    return {name: [error(seed) for seed in seeds] for name, error, _ in STATEMENTS}
+    return {name: [error(seed) for seed in seeds] for name, _, error, _ in STATEMENTS}
 
 
 @functools.cache
@@ -43,8 +43,8 @@ def rows(runs: Runs, quick: bool) -> list[Row]:
     seeds = _seeds(runs)
     return [
         *(
-            Row(name, tuple(errors(seeds)[name]), AtMost(bound), digits=None, source="section C")
-            for name, _, bound in STATEMENTS
+            Row(name, tuple(errors(seeds)[name]), AtMost(bound), digits=None, source=source)
+            for name, source, _, bound in STATEMENTS
         ),
         *(_power(name, pulled(seeds)[name], power) for name, _, power in PULLS),
         *_digits(runs),
@@ -92,7 +92,7 @@ def draw(runs: Runs, figure: Figure) -> None:
 
 
 def _draw_statements(axes: Axes, found: dict[str, list[float]]) -> None:
-    shown = [(name, bound) for name, _, bound in STATEMENTS if bound < 1]
+    shown = [(name, bound) for name, _, _, bound in STATEMENTS if bound < 1]
     for at, (name, bound) in enumerate(shown):
         values = np.maximum(found[name], 1e-18)
         axes.plot(values, np.full(len(values), at), "o", markersize=4, color=curves.COLOURS[0])

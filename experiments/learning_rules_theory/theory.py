@@ -281,21 +281,61 @@ def _linear(name: str, sizes: tuple[int, ...], seed: int, factor: float, eta: fl
     return params, state, step, (x, y)
 
 
-STATEMENTS: tuple[tuple[str, Error, float], ...] = (
-    ("Kolen-Pollack, sgd: w - B^T after 1000 steps", kolen_pollack("sgd", 0.1), 1e-11),
-    ("Kolen-Pollack, momentum", kolen_pollack("momentum", 0.05), 1e-11),
-    ("Kolen-Pollack, adam", kolen_pollack("adam", 0.01), 1e-11),
-    ("fixed-prediction PC is backpropagation", exactly(fixed_prediction), 1e-13),
-    ("its last hidden delta with a rate of 0.2", exactly(slow_fixed_prediction), 1e-12),
-    ("Z-IL is backpropagation", exactly(z_il), 1e-12),
-    ("settled PC obeys BP2 on its own trace", exactly(settled_trace), 1e-12),
-    ("least energy of linear PC", exactly(least_energy), 1e-9),
-    ("FA's conserved matrix after 2000 steps", exactly(feedback_alignment), 1e-11),
-    ("DFA factorises deep linear networks", exactly(direct_feedback_alignment), 1e-11),
-    ("targets by exact inverses are Gauss-Newton's", exactly(target_propagation), 1e-9),
-    ("Stein's identity of weight mirrors, in standard errors", exactly(weight_mirror), 5.0),
+STATEMENTS: tuple[tuple[str, str, Error, float], ...] = (
+    (
+        "Kolen-Pollack, sgd: w - B^T after 1000 steps",
+        "Kolen and Pollack (1994)",
+        kolen_pollack("sgd", 0.1),
+        1e-11,
+    ),
+    ("Kolen-Pollack, momentum", "Kolen and Pollack (1994)", kolen_pollack("momentum", 0.05), 1e-11),
+    ("Kolen-Pollack, adam", "Kolen and Pollack (1994)", kolen_pollack("adam", 0.01), 1e-11),
+    (
+        "fixed-prediction PC is backpropagation",
+        "Millidge et al. (2022)",
+        exactly(fixed_prediction),
+        1e-13,
+    ),
+    (
+        "its last hidden delta with a rate of 0.2",
+        "Millidge et al. (2022)",
+        exactly(slow_fixed_prediction),
+        1e-12,
+    ),
+    ("Z-IL is backpropagation", "Song et al. (2020)", exactly(z_il), 1e-12),
+    (
+        "settled PC obeys BP2 on its own trace",
+        "Whittington and Bogacz (2017)",
+        exactly(settled_trace),
+        1e-12,
+    ),
+    ("least energy of linear PC", "a Gaussian integral", exactly(least_energy), 1e-9),
+    (
+        "FA's conserved matrix after 2000 steps",
+        "two lines of algebra",
+        exactly(feedback_alignment),
+        1e-11,
+    ),
+    (
+        "DFA factorises deep linear networks",
+        "Refinetti et al. (2021)",
+        exactly(direct_feedback_alignment),
+        1e-11,
+    ),
+    (
+        "targets by exact inverses are Gauss-Newton's",
+        "Meulemans et al. (2020)",
+        exactly(target_propagation),
+        1e-9,
+    ),
+    (
+        "Stein's identity of weight mirrors, in standard errors",
+        "Stein (1981)",
+        exactly(weight_mirror),
+        5.0,
+    ),
 )
-"""What is said, its error for a seed, and the largest one that rounding explains."""
+"""What is said, by whom, its error for a seed, and the largest one that rounding explains."""
 
 BETAS = (0.1, 0.03, 0.01, 0.003, 0.001)
 PULLS: tuple[tuple[str, Callable[[float], Error], float], ...] = (

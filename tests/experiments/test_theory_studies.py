@@ -120,9 +120,9 @@ def named(value):
     return value if isinstance(value, str) else ""
 
 
-@pytest.mark.parametrize(("name", "error", "bound"), rules.STATEMENTS, ids=named)
-def test_learning_rules_keep_what_is_known_of_them(name, error, bound):
-    del name
+@pytest.mark.parametrize(("name", "source", "error", "bound"), rules.STATEMENTS, ids=named)
+def test_learning_rules_keep_what_is_known_of_them(name, source, error, bound):
+    del name, source
     assert error(3) <= bound
 
 
