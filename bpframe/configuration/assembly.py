@@ -54,6 +54,7 @@ def assemble(cfg: DictConfig, registry: Registry) -> Experiment:
         )
     _check_schedule(experiment, str(cfg.schedule.name), str(cfg.optimiser.name))
     experiment.learning_rule.check(network, pair)
+    _check_hidden(experiment, str(cfg.learning_rule.name))
     _check_needs(experiment, str(cfg.learning_rule.name))
     check_fields(experiment, "")
     return experiment
@@ -135,6 +136,16 @@ def _check_schedule(experiment: Experiment, name: str, optimiser: str) -> None:
         raise ConfigError(
             f"schedule: {name} scales optimiser.eta, and {optimiser} has no eta; set "
             "schedule=constant, or choose another optimiser, such as sgd"
+        )
+
+
+def _check_hidden(experiment: Experiment, rule: str) -> None:
+    """A rule that says how the error reaches hidden layers has some to reach."""
+    carries = replaces(experiment.learning_rule, "carry")
+    if carries and len(experiment.network.layers) == 1:
+        raise ConfigError(
+            f"learning_rule: {rule} says how the error reaches hidden layers, and the network has "
+            "none; set network.hidden, or learning_rule=backprop"
         )
 
 

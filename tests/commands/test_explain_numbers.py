@@ -55,7 +55,7 @@ def cases() -> Iterator[tuple[str, ...]]:
         networks = (LINEAR, SOFTMAX, ("network.activation=softmax",), (MODIFIED,))
         for network in networks if rule in ("backprop", "feedback_alignment") else networks[-1:]:
             yield f"learning_rule={rule}", *network
-        yield f"learning_rule={rule}", "network.hidden=[]"
+    yield ("network.hidden=[]",)
     yield MODIFIED, "network.activation=relu", "cost=quadratic"
     yield "network.modified_neurons=[{layer: 4, neuron: 0, activation: sigmoid}]", "cost=quadratic"
     yield "cost=cross_entropy", "network.output_activation=softmax"

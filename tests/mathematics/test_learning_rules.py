@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from needs import NEEDS
 from numpy.testing import assert_allclose, assert_array_equal
 
 import bpframe
 import bpframe.learning
+from bpframe.data import Examples
 from bpframe.equations import Dense, Unpaired
 from bpframe.errors import ConfigError
 from bpframe.learning import LearningRule, TrainingStep
@@ -26,6 +29,7 @@ from bpframe.testing.parameters import (
     some_params,
     some_step,
 )
+from bpframe.training import devices, initial_state, step
 
 REGISTRY = load_registry()
 SIZES = (5, 7, 6, 4, 3)
@@ -264,6 +268,12 @@ def test_layers_without_weights_carry_the_error_exactly(rule: str) -> None:
     assert_allclose(found.deltas[0], expected, 1e-12)
 
 
+@pytest.mark.parametrize("rule", [*FEEDBACK, *SIGNS, "direct_random_targets", "local_loss"])
+def test_a_rule_that_reaches_hidden_layers_needs_some(rule: str) -> None:
+    with pytest.raises(ConfigError, match="hidden layers, and the network has none; set network"):
+        bpframe.compose([f"learning_rule={rule}", "network.hidden=[]"])
+
+
 def test_a_weight_mirror_needs_layers_that_hold_no_others() -> None:
     layers = f"[{SOME}, {{name: residual, layers: [{SOME}]}}, {{n: 10, activation: softmax}}]"
     with pytest.raises(ConfigError, match="weight_mirror cannot work with layer 3, which holds"):
@@ -368,3 +378,41 @@ def test_every_rule_learns_the_digits(rule: str, dtype: str) -> None:
     overrides = [f"learning_rule={rule}", f"training.dtype={dtype}", "training.epochs=3"]
     last = bpframe.run(bpframe.compose([*overrides, *network])).history.last()
     assert last["validation_accuracy"] > 0.5
+
+
+@pytest.mark.slow
+@pytest.mark.share(5)
+@pytest.mark.parametrize("rule", ALL)
+def test_a_rule_goes_with_every_part_or_is_refused_in_one_line(rule: str) -> None:
+    """Slow: some forty epochs are traced."""
+    needs = NEEDS.get(rule, ())
+    kinds = {
+        "activation": "network.activation",
+        "cost": "cost",
+        "optimiser": "optimiser",
+        "regulariser": "regulariser",
+        "schedule": "schedule",
+        "aggregation": "aggregation",
+    }
+    refused = []
+    for kind, key in kinds.items():
+        for name in REGISTRY.names(kind):
+            chosen = [f"learning_rule={rule}", *needs, f"{key}={name}"]
+            try:
+                experiment = bpframe.compose([*QUICK, *chosen])
+            except ConfigError as error:
+                refused.append(str(error))
+                continue
+            with jax.enable_x64(False):
+                shapes = jax.eval_shape(partial(_one_step, experiment))
+            assert shapes[0] == shapes[1], chosen
+    assert len(refused) < 10, refused
+    assert all(len(text.splitlines()) == 1 for text in refused)
+
+
+def _one_step(experiment: bpframe.Experiment) -> Any:
+    """The parameters before and after a step of three examples."""
+    state = initial_state.draw_state(experiment, initial_state.exact(experiment))
+    examples = devices.to_device(Examples(np.zeros((3, 64)), np.arange(3), n_out=10), "float32")
+    after = step.train_step(experiment, state, examples, 3).state
+    return state.params, after.params
