@@ -59,10 +59,12 @@ def test_a_failure_shows_what_to_look_at(main: Main, tmp_path: Path) -> None:
     assert "wrong.py, line " in after.splitlines()[5]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "word", ["bpframe:regularisers", "regularisers", "bpframe_plugins.regularisers", "l2"]
 )
 def test_plugins_are_named_like_everywhere_and_by_their_components(main: Main, word: str) -> None:
+    """Slow: compiles a program."""
     ended = main("check", word)
     assert ended.status == 0
     assert "1 plugin, 3 components" in ended.out

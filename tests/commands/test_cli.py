@@ -138,9 +138,11 @@ def main_job(
     return process(folder, "training.epochs=3"), folder
 
 
+@pytest.mark.slow
 def test_main_job_prints_plain_lines_and_a_table(
     main_job: tuple[subprocess.CompletedProcess[str], Path],
 ) -> None:
+    """Slow: runs whole commands."""
     done, _ = main_job
     assert (done.returncode, done.stderr) == (0, "")
     assert ANSI not in done.stdout
@@ -344,7 +346,9 @@ def test_multirun_with_an_unknown_name_is_one_line_a_job(main: Main) -> None:
     )
 
 
+@pytest.mark.slow
 def test_multirun_of_two_jobs(tmp_path: Path) -> None:
+    """Slow: runs whole commands."""
     done = process(tmp_path, "-m", *QUICK, "training.epochs=1", "optimiser.eta=0.1,0.5")
     assert (done.returncode, done.stderr) == (0, "")
     folders = sorted(tmp_path.glob("multirun/*/*/[0-9]"))
@@ -412,7 +416,9 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_traceback_only_for_those_who_ask(tmp_path: Path) -> None:
+    """Slow: runs whole commands."""
     done = process(tmp_path, "optimiser=sdg", HYDRA_FULL_ERROR="1")
     assert done.returncode == 1
     assert "Traceback" in done.stderr
@@ -452,7 +458,9 @@ def test_run_folder_that_is_a_file(main: Main, tmp_path: Path) -> None:
     assert (tmp_path / "file").read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_divergence_ends_with_one_line_and_a_summary(tmp_path: Path) -> None:
+    """Slow: runs whole commands."""
     done = process(
         *(tmp_path, *QUICK, "cost=quadratic", "network.activation=relu"),
         *("network.output_activation=linear", "optimiser.eta=1e30", "hydra.run.dir=run"),
@@ -537,7 +545,9 @@ def test_what_is_shown_decides_nothing_that_is_kept(
     assert names(run) == RUN_FILES - {"learning_curves.png"} | drawn
 
 
+@pytest.mark.slow
 def test_the_config_of_a_run_runs_it_again(main: Main, tmp_path: Path) -> None:
+    """Slow: compiles a program."""
     tiny = ("data=xor", "training.batch_size=4", "training.epochs=1", "network.hidden=[2]")
     assert main(*tiny, "optimiser.eta=0.3", "hydra.run.dir=run").status == 0
     ended = main("--config-dir", "run/.hydra", "--config-name", "config")

@@ -45,10 +45,12 @@ def plugin(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["run", "sweep"])
 def test_a_strangers_folder_runs_no_plugin_unless_it_is_trusted(
     tmp_path: Path, main: Main, plugin: Path, state: Path, kind: str
 ) -> None:
+    """Slow: compiles a program."""
     to = f"hydra.run.dir={tmp_path}/r" if kind == "run" else f"hydra.sweep.dir={tmp_path}/r"
     words = [*RUN, "plugins.path=[mine.py]", to]
     assert main(*(["-m", *words, "seed=0,1"] if kind == "sweep" else words)).status == 0

@@ -224,7 +224,9 @@ def test_defaults_are_those_of_the_class(group: str, name: str) -> None:
     assert composed == cls()
 
 
+@pytest.mark.slow
 def test_every_activation_has_its_defaults_under_either_form() -> None:
+    """Slow: runs whole commands."""
     registry = load_registry()
     for name in registry.names("activation"):
         layers = f"[{{n: 4, activation: {name}}}, {{n: 4, activation: {{name: {name}}}}}"
@@ -557,6 +559,7 @@ NESTED = st.sampled_from(
 GARBAGE = st.one_of(WORDS, NESTED, st.text(alphabet="[]{}:,= a1.-'\"\\$?é\n", max_size=8))
 
 
+@pytest.mark.slow
 @settings(
     max_examples=20,
     deadline=None,
@@ -566,6 +569,7 @@ GARBAGE = st.one_of(WORDS, NESTED, st.text(alphabet="[]{}:,= a1.-'\"\\$?é\n", m
 )
 @given(key=st.sampled_from(KEYS_FOR_GARBAGE), value=GARBAGE)
 def test_garbage_is_an_experiment_or_one_line(key: str, value: str) -> None:
+    """Slow: runs whole commands."""
     try:
         message = str(type(bpframe.compose([f"{key}={value}"])))
     except BpframeError as error:

@@ -59,8 +59,9 @@ def test_the_config_describes_the_experiment(overrides: tuple[str, ...], tmp_pat
     assert told(composed_again(tmp_path / "run")) == told(experiment)
 
 
+@pytest.mark.slow
 def test_the_shell_goes_on_with_it_to_the_same_bits(main: test_cli.Main, tmp_path: Path) -> None:
-    """Cut off by whoever is told of the first epoch."""
+    """Cut off by whoever is told of the first epoch. Slow: compiles a program."""
     experiment = bpframe.compose([*QUICK, "training.epochs=4", "optimiser=momentum"])
     bpframe.run(experiment, tmp_path / "whole")
 
@@ -76,7 +77,9 @@ def test_the_shell_goes_on_with_it_to_the_same_bits(main: test_cli.Main, tmp_pat
         assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_plugin_in_a_file_is_found_again(tmp_path: Path) -> None:
+    """Slow: runs whole commands."""
     plugin = tmp_path / "steep.py"
     plugin.write_text(
         "from bpframe import hookimpl\n"
@@ -123,7 +126,9 @@ class Offering:
         return {"own": Own}
 
 
+@pytest.mark.slow
 def test_a_part_of_no_plugin_is_named(tmp_path: Path) -> None:
+    """Slow: runs whole commands."""
     experiment = bpframe.compose([*QUICK, "cost=own"], plugins=[Offering()])
     with pytest.warns(OutputWarning, match="Own is offered by no plugin as cost"):
         bpframe.run(experiment, tmp_path / "run")

@@ -117,9 +117,11 @@ def test_the_events_example_writes_its_file(tmp_path: Path) -> None:
     assert re.fullmatch(r"2 epochs, \d+\.\d{3} s, completed\n", written)
 
 
+@pytest.mark.slow
 def test_the_listener_example_keeps_the_runs_of_a_sweep_apart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Slow: runs whole commands."""
     (code,) = [code for code in EXAMPLES if "bpframe_listener" in hooks_of(code)]
     (tmp_path / "gaps.py").write_text(code)
     monkeypatch.chdir(tmp_path)

@@ -135,7 +135,9 @@ def test_another_gradient_stops_the_benchmark(modules: Any) -> None:
         comparisons._check_gradient("peer", wrong, right)
 
 
+@pytest.mark.slow
 def test_a_missing_peer_is_a_row_that_says_so(modules: Any, monkeypatch, capsys) -> None:
+    """Slow: runs whole commands."""
     comparisons, report, _, _ = modules
     monkeypatch.setitem(sys.modules, "torch", None)
     task = dataclasses.replace(comparisons.FIRST, images=100)

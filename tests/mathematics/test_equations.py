@@ -115,8 +115,10 @@ def test_deltas_and_trace_are_those_of_every_example():
         assert_close([z[example] for z in whole.trace.z], list(trace.z), 1e-13)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-13), ("float32", 2e-6)])
 def test_mini_batch_is_the_mean_of_its_examples(dtype, tolerance):
+    """Slow: compiles a program."""
     network, _, params, x, y = case("sigmoid", "cross_entropy", 4)
     params, x, y = jax.tree.map(lambda leaf: leaf.astype(dtype), (params, x, y))
     cost = make("cost", "cross_entropy")

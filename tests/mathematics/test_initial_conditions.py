@@ -34,7 +34,9 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "params.safetensors"
 
 
+@pytest.mark.slow
 def test_a_run_starts_where_another_has_ended(file: Path, tmp_path: Path) -> None:
+    """Slow: compiles a program."""
     start = ("initialiser=file", f"initialiser.path={file}", "training.evaluate_start=true")
     bpframe.run(composed(*start), tmp_path)
     first, before = lines(tmp_path)[0], lines(file.parent)[-1]

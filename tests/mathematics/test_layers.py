@@ -167,9 +167,11 @@ def networks(draw: st.DrawFn) -> Network:
     return Network((6, 5, 2), (*layers, Dense(3, activation=TANH)))
 
 
+@pytest.mark.slow
 @settings(max_examples=10, deadline=None)
 @given(networks())
 def test_the_gradient_of_any_network_is_autodiffs(network: Network) -> None:
+    """Slow: compiles a program."""
     initialiser = load_registry().get("initialiser", "scaled", "")()
     rng = np.random.default_rng(5)
     params = network.init(initialiser, jax.random.key(2))
@@ -229,7 +231,9 @@ def test_every_example_and_step_has_a_mask_of_its_own() -> None:
 # In runs.
 
 
+@pytest.mark.slow
 def test_a_convolutional_network_learns_and_is_written(tmp_path: Path) -> None:
+    """Slow: compiles a program."""
     experiment = bpframe.compose(
         [
             *("data.train_size=300", "training.epochs=15", "cost=log_likelihood"),
@@ -254,8 +258,10 @@ def test_a_convolutional_network_learns_and_is_written(tmp_path: Path) -> None:
     assert [sorted(own._fields if isinstance(own, Params) else own) for own in read] == names
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", ["feedback_alignment", "direct_feedback_alignment"])
 def test_feedback_goes_through_convolution_and_pooling(rule: str) -> None:
+    """Slow: compiles a program."""
     experiment = bpframe.compose(
         [
             *(*QUICK, f"learning_rule={rule}", "metrics=[delta_norm,gradient_norm]"),
@@ -367,7 +373,9 @@ def test_a_layer_of_ones_own(tmp_path: Path) -> None:
     assert bpframe.run(experiment).summary.status == "completed"
 
 
+@pytest.mark.slow
 def test_a_modified_neuron_of_an_image_is_a_map_at_all_places() -> None:
+    """Slow: compiles a program."""
     layers = f"network.layers=[{CONVOLUTIONAL}, {FLAT_LAYERS}]"
     modified = "network.modified_neurons=[{layer: 2, neuron: 1, activation: relu}]"
     network = bpframe.compose([layers, modified, "cost=quadratic"]).network
@@ -390,7 +398,9 @@ def test_a_modified_neuron_of_an_image_is_a_map_at_all_places() -> None:
         bpframe.compose([layers, modified.replace("neuron: 1", "neuron: 3")])
 
 
+@pytest.mark.slow
 def test_deltas_of_repeated_layers_are_those_of_the_layers_written_out() -> None:
+    """Slow: compiles a program."""
     inner = (Dense(4, activation=TANH), Residual((Dense(4, activation=TANH),), activation=TANH))
     network = Network((4,), (Repeat(3, inner, activation=LINEAR), Dense(2, activation=TANH)))
     params = network.init(load_registry().get("initialiser", "scaled", "")(), jax.random.key(2))

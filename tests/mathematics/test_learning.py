@@ -81,7 +81,9 @@ def test_clipping_forms_no_gradient_of_a_single_example() -> None:
     assert not shapes & {(7, *own.w.shape) for own in params}
 
 
+@pytest.mark.slow
 def test_an_outlier_that_does_not_count_is_left_out() -> None:
+    """Slow: compiles a program."""
     network, pair, params, x, y = batch()
     y = y.at[2].mul(1000)
     most = Robust(most=50.0)
@@ -113,8 +115,12 @@ def test_assigned_credit_is_what_bp3_and_bp4_multiply(rule: LearningRule) -> Non
     assert_allclose(squared_norms(network, params, found.credit), norms, RTOL)
 
 
+@pytest.mark.slow
 def test_terms_of_two_inputs_are_added_up() -> None:
-    """As contrastive rules have it: what BP4 multiplies need not be the activations."""
+    """As contrastive rules have it: what BP4 multiplies need not be the activations.
+
+    Slow: compiles a program.
+    """
 
     class Contrast(Direct):
         def assign(self, state: Any, forward: Any, y: Any, key: Any) -> Any:
@@ -142,7 +148,9 @@ def test_terms_of_two_inputs_are_added_up() -> None:
     assert_allclose(norms, whole, RTOL)
 
 
+@pytest.mark.slow
 def test_noise_is_one_draw_a_mini_batch_and_one_an_example() -> None:
+    """Slow: compiles a program."""
     network, pair, params, x, y = batch(2)
     x, y = x.at[1].set(x[0]), y.at[1].set(y[0])  # the same example twice
     rule = NoisySigns()
@@ -178,7 +186,9 @@ def test_kolen_pollack_keeps_the_difference_of_weights_and_feedback(optimiser: s
     assert_allclose(later, before, 1e-11, 1e-13)
 
 
+@pytest.mark.slow
 def test_the_answer_decides_accuracy_and_cost() -> None:
+    """Slow: compiles a program."""
     base = bpframe.compose(["training.epochs=2", "cost=quadratic"])
     mine = dataclasses.replace(base, learning_rule=AnswersBackwards())
     one, other = (bpframe.run(each, plots=False) for each in (base, mine))
@@ -200,7 +210,9 @@ class Offers:
         return {"robust": Robust}
 
 
+@pytest.mark.slow
 def test_a_run_follows_its_aggregation() -> None:
+    """Slow: compiles a program."""
     quick = ["training.epochs=1", "data.train_size=40", "aggregation=robust"]
     nothing, all_of_it = (
         bpframe.run(bpframe.compose([*quick, f"aggregation.most={most}"], plugins=[Offers()]))

@@ -105,7 +105,9 @@ def test_balancedness_is_its_formula_and_hardly_moves() -> None:
         assert np.abs(found[-1] - found[0]).max() < 0.02 * moved
 
 
+@pytest.mark.slow
 def test_weight_gradient_products_are_inner_products() -> None:
+    """Slow: compiles a program."""
     chosen = (
         *("network.hidden=[5,4]", "training.epochs=3", "training.dtype=float64"),
         *("data=xor", "training.batch_size=2", "metrics=[weight_gradient_product]"),

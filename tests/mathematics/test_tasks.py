@@ -125,8 +125,12 @@ def outputs(experiment: bpframe.Experiment, params: object) -> np.ndarray:
     return np.array([bpframe.forward(network, params, x).a[-1] for x in jnp.asarray(X)])  # pyright: ignore[reportArgumentType]
 
 
+@pytest.mark.slow
 def test_accuracy_of_several_labels_is_that_of_whole_examples() -> None:
-    """By the task, by the metric, and for hinge with its boundary of 0."""
+    """By the task, by the metric, and for hinge with its boundary of 0.
+
+    Slow: compiles a program.
+    """
     for more, limit in (((), 0.5), (("cost=hinge", "network.output_activation=tanh"), 0.0)):
         metrics = "metrics=[accuracy,{name: accuracy, over: train}]"
         words = inline("data.task=multi_label", "training.dtype=float64", metrics, *more)
@@ -153,7 +157,9 @@ def test_regression_may_be_chosen_or_implied(given: str | None, tmp_path: Path) 
     assert "accuracy" not in (tmp_path / "run" / "summary.json").read_text()
 
 
+@pytest.mark.slow
 def test_classes_may_be_taken_as_numbers() -> None:
+    """Slow: compiles a program."""
     two = np.array([[0.0], [1.0], [1.0], [0.0]])
     assert bpframe.run(bpframe.compose(inline(y=two))).summary.has_accuracy
     words = inline("data.task=regression", y=two)
@@ -190,9 +196,11 @@ def test_a_task_of_ones_own(tmp_path: Path) -> None:
     assert last["accuracy.validation"] == last["validation_accuracy"] == right.mean()
 
 
+@pytest.mark.slow
 @pytest.mark.optimised
 @pytest.mark.parametrize("task", ["multi_label", "regression"])
 def test_lanes_give_what_single_runs_give(task: str, main: test_cli.Main, tmp_path: Path) -> None:
+    """Slow: compiles a program."""
     metrics = "accuracy, mae, rmse, r2" if task == "multi_label" else "mae, rmse, r2"
     words = inline(f"data.task={task}", f"metrics=[{metrics}]", "plots=false")
     ended = main("-m", *words, "seed=0,1", "hydra.sweep.dir=sweep")

@@ -670,8 +670,12 @@ def test_a_script_that_loads_plugins_itself_does_not_go_in_circles(
     )
 
 
+@pytest.mark.slow
 def test_summary_tells_the_versions_of_plugins(tmp_path: Path) -> None:
-    """A file by its path and the hash of the code that ran; the built-ins are bpframe's own."""
+    """A file by its path and the hash of the code that ran; the built-ins are bpframe's own.
+
+    Slow: compiles a program.
+    """
     file = write(tmp_path / "mine.py", activation("mine"))
     common = ["data=xor", "training.batch_size=4", "training.epochs=1"]
     mine = [f"plugins.path=[{file}]", "network.activation=mine"]

@@ -102,7 +102,9 @@ def test_a_run_that_is_killed_again_and_again_ends_as_the_undisturbed(
     assert_same(tmp_path / "cut", tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_without_a_checkpoint_a_run_begins_again(tmp_path: Path) -> None:
+    """Slow: compiles a program."""
     experiment = composed()
     loop.run(experiment, tmp_path / "whole")
     killed(experiment, tmp_path / "cut", 1)
@@ -151,7 +153,9 @@ def test_by_time(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("checkpoint-*"))) == 6
 
 
+@pytest.mark.slow
 def test_a_complete_run_can_be_prolonged(tmp_path: Path) -> None:
+    """Slow: runs whole commands."""
     loop.run(composed(), tmp_path / "run", checkpointing=EACH)
     with pytest.raises(OutputError, match=r"is complete after epoch 6; set training\.epochs"):
         loop.resume(composed(), tmp_path / "run")
@@ -248,7 +252,9 @@ def test_a_file_that_is_cut_off_is_found(saved: Path, tmp_path: Path) -> None:
             Checkpoint.read(path)
 
 
+@pytest.mark.slow
 def test_the_one_before_stands_in_for_a_damaged_one(tmp_path: Path) -> None:
+    """Slow: runs whole commands."""
     loop.run(composed(), tmp_path / "whole")
     for epoch in (3, 5):
         killed(composed(), tmp_path / "cut", epoch)
@@ -278,7 +284,9 @@ def other_data(experiment: bpframe.Experiment) -> bpframe.Data:
     return data._replace(train=dataclasses.replace(data.train, x=x))
 
 
+@pytest.mark.slow
 def test_other_data_are_refused_or_accepted_and_told(tmp_path: Path) -> None:
+    """Slow: runs whole commands."""
     experiment = composed()
     killed(experiment, tmp_path / "run", 2)
     data = other_data(experiment)
@@ -305,6 +313,7 @@ def bpframe_activations():
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "overrides"),
     [
@@ -315,6 +324,8 @@ def bpframe_activations():
 def test_other_code_and_files_are_refused(
     tmp_path: Path, name: str, overrides: tuple[str, ...]
 ) -> None:
+    """Slow: runs whole commands."""
+
     def written(value: float) -> bpframe.Experiment:
         (tmp_path / "mine.py").write_text(PLUGIN.replace("FACTOR", str(value)))
         params = tuple(bpframe.Params(w * value, b) for w, b in start)

@@ -319,7 +319,9 @@ def evaluated(params: tuple[Params, ...], split: Examples, decay: float) -> tupl
 WIDE = ("training.dtype=float64", "regulariser=l2", "regulariser.strength=0.7")
 
 
+@pytest.mark.slow
 def test_evaluation_follows_the_definitions() -> None:
+    """Slow: compiles a program."""
     experiment = composed(*WIDE, "training.epochs=1", "training.evaluate_train=true")
     result = bpframe.run(experiment)
     record = {name: getattr(result.history, name)[0] for name in METRICS}

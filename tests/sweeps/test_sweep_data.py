@@ -48,7 +48,9 @@ def test_values_of_train_size_share_their_examples(loads: list[Any]) -> None:
     assert np.shares_memory(small, large)
 
 
+@pytest.mark.slow
 def test_data_go_with_the_last_group_that_needs_them(loads: list[Any]) -> None:
+    """Slow: runs whole commands."""
     cache = DataCache()
     first, second = (Group(experiment(f"data.train_size={n}"), cache) for n in (100, 200))
     other = Group(bpframe.compose(["data=xor", "training.batch_size=2"]), cache)

@@ -129,11 +129,15 @@ SLOW_AT_THE_ENDS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bad", SLOW_AT_THE_ENDS)
 def test_an_error_of_one_chunk_does_not_stop_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: int
 ) -> None:
-    """Slow: the first and the last chunk, which take as long as the one between them."""
+    """Slow: the first and the last chunk, which take as long as the one between them.
+
+    Slow: compiles a program.
+    """
     original, calls = LanePrograms.initial, iter(range(9))
 
     def initial(self: LanePrograms, experiments: Any, exact: Any) -> Any:

@@ -350,7 +350,9 @@ def test_all_bad_jobs_are_in_one_message_and_nothing_is_written(main: Main, tmp_
 TINY = ("data=xor", "training.batch_size=4", "training.epochs=1", "network.hidden=[2]")
 
 
+@pytest.mark.slow
 def test_interpolations_are_resolved_for_each_job(main: Main, tmp_path: Path) -> None:
+    """Slow: compiles a program."""
     strength = "regulariser.strength=${optimiser.eta}"
     eta = "optimiser.eta=0.1,0.2"
     ended = main("-m", *TINY, "regulariser=l2", strength, eta, "hydra.sweep.dir=swept")
@@ -376,7 +378,9 @@ def test_interpolations_are_resolved_for_each_job(main: Main, tmp_path: Path) ->
             assert record[key] == pytest.approx(alone[key], rel=1e-6)
 
 
+@pytest.mark.slow
 def test_paths_are_interpolated_for_each_job(main: Main, tmp_path: Path) -> None:
+    """Slow: compiles a program."""
     for seed in (0, 1):
         assert main(*TINY, f"seed={seed}", f"hydra.run.dir=pre{seed}").status == 0
     path = "initialiser.path='pre${seed}/params.safetensors'"

@@ -183,13 +183,16 @@ def steered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swept]:
         yield sweep(folder, STEERED, *LANES[:BAD], DIVERGING, *LANES[BAD + 1 :])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num", range(len(LANES)))
 def test_a_lane_is_what_its_run_would_be_alone(steered: Swept, tmp_path: Path, num: int) -> None:
+    """Slow: compiles a program."""
     assert_as_alone(steered, num, tmp_path / "alone")
 
 
+@pytest.mark.slow
 def test_lanes_are_gradient_descent_in_numpy(tmp_path: Path) -> None:
-    """25 examples in mini-batches of 10: the last has 5."""
+    """25 examples in mini-batches of 10: the last has 5. Slow: compiles a program."""
     static = (*SMALL, "training.dtype=float64", "cost=quadratic")
     etas = (0.5, 3.0, 1.25)
     jobs = [[f"optimiser.eta={eta}", f"seed={seed}"] for seed, eta in enumerate(etas)]

@@ -197,7 +197,9 @@ sys.stdin.readline()
 """
 
 
+@pytest.mark.slow
 def test_of_processes_that_begin_at_once_one_wins(tmp_path: Path) -> None:
+    """Slow: runs whole commands."""
     folder = tmp_path / "sweep"
     running = [
         subprocess.Popen(

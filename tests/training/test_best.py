@@ -91,6 +91,7 @@ def params_after(epochs: int, *overrides: str) -> Any:
     return bpframe.run(bpframe.compose([*overrides, f"training.epochs={epochs}"])).params
 
 
+@pytest.mark.slow
 @pytest.mark.optimised
 @pytest.mark.parametrize(
     "objective",
@@ -102,6 +103,7 @@ def params_after(epochs: int, *overrides: str) -> Any:
     ],
 )
 def test_the_best_parameters_are_those_after_the_best_epoch(objective: tuple[str, ...]) -> None:
+    """Slow: compiles a program."""
     result = bpframe.run(bpframe.compose([*NOISY, *objective]))
     name = "validation_accuracy"
     if objective:

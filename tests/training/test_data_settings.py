@@ -180,9 +180,13 @@ def test_an_expanded_set_has_the_figures_of_what_is_trained_on() -> None:
     assert (train.mean(), train.std()) == pytest.approx((0, 1), abs=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.optimised
 def test_bytes_and_floats_train_alike_and_so_do_lanes(main: test_cli.Main, tmp_path: Path) -> None:
-    """Standardised digits against those that NumPy standardises, and a sweep against a run."""
+    """Standardised digits against those that NumPy standardises, and a sweep against a run.
+
+    Slow: compiles a program.
+    """
     words = ["data.train_size=60", "network.hidden=[5]", "training.dtype=float64", "plots=false"]
     words += ["training.epochs=2"]
     result = bpframe.run(bpframe.compose([*words[:3], words[4], "data.standardise=true"]))

@@ -42,8 +42,10 @@ def every_epoch() -> bpframe.RunResult:
     return bpframe.run(composed(*FIVE))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("every", "evaluated"), [(2, [2, 4, 5]), (5, [5]), (9, [5])])
 def test_records_of_some_epochs_are_those_of_all(every: int, evaluated: list[int]) -> None:
+    """Slow: compiles a program."""
     all_of_them = every_epoch()
     some = bpframe.run(composed(*FIVE, f"{EVERY}={every}"))
     assert some.history.epoch.tolist() == evaluated
@@ -58,7 +60,9 @@ def test_records_of_some_epochs_are_those_of_all(every: int, evaluated: list[int
     assert some.summary.best_epoch in evaluated
 
 
+@pytest.mark.slow
 def test_epoch_0_is_what_there_is_before_training(tmp_path: Path) -> None:
+    """Slow: compiles a program."""
     chosen = ("metrics=[delta_norm,{name: cost, over: train},{name: cost, over: test}]",)
     result = bpframe.run(composed(*chosen, START, EVERY + "=3"), tmp_path)
     assert result.history.epoch.tolist() == [0, 3]
@@ -162,7 +166,9 @@ def test_halving_reaches_rungs_between_evaluations() -> None:
     assert [training.next_evaluated(epoch) for epoch in (0, 3, 4, 8, 9)] == [4, 4, 8, 10, 10]
 
 
+@pytest.mark.slow
 def test_a_probe_is_the_first_examples_of_a_split() -> None:
+    """Slow: compiles a program."""
     probed = "metrics=[{name: mean_delta_norm, over: validation, first: 4}]"
     result = bpframe.run(composed(probed, "training.dtype=float64"))
     experiment = composed("training.dtype=float64")
@@ -178,7 +184,9 @@ def test_a_probe_is_the_first_examples_of_a_split() -> None:
         assert column[-1] == pytest.approx(norm, rel=1e-12)
 
 
+@pytest.mark.slow
 def test_the_metric_of_costs_is_the_mean_cost() -> None:
+    """Slow: compiles a program."""
     overs = ("steps", "train", "validation", "test")
     metrics = ", ".join(f"{{name: cost, over: {over}}}" for over in overs)
     result = bpframe.run(composed(f"metrics=[{metrics}]", "training.evaluate_train=true"))

@@ -471,7 +471,9 @@ def test_one_metric_over_several_examples() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_single_output() -> None:
+    """Slow: compiles a program."""
     overrides = ["data=xor", "network.hidden=[3]", "training.batch_size=4", "training.epochs=1"]
     experiment = bpframe.compose([*overrides, "training.dtype=float64", chosen(STEPS)])
     result = bpframe.run(experiment)

@@ -99,7 +99,9 @@ def interrupting(monkeypatch: pytest.MonkeyPatch, epoch: int) -> None:
     monkeypatch.setattr(loop, "epoch_orders", orders)
 
 
+@pytest.mark.slow
 def test_a_signal_keeps_what_was_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slow: compiles a program."""
     experiment = bpframe.compose([*SMALL, "training.evaluate_every=1000000"])
     bpframe.run(experiment, tmp_path / "whole")
     in_portions(monkeypatch, 2)
@@ -117,7 +119,9 @@ def test_a_signal_keeps_what_was_trained(tmp_path: Path, monkeypatch: pytest.Mon
     assert_same(tmp_path / "whole", tmp_path / "cut")
 
 
+@pytest.mark.slow
 def test_divergence_in_a_portion_is_located(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slow: compiles a program."""
     experiment = bpframe.compose(
         [*SMALL, RARELY, "optimiser.eta=1e4", "cost=quadratic", "network.output_activation=linear"]
     )
@@ -130,8 +134,12 @@ def test_divergence_in_a_portion_is_located(monkeypatch: pytest.MonkeyPatch) -> 
     assert errors[0] == errors[1]
 
 
+@pytest.mark.slow
 def test_a_long_interval_of_digits_takes_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A million epochs had their orders made at once, 4.5 GB; the first portion is looked at."""
+    """A million epochs had their orders made at once, 4.5 GB; the first portion is looked at.
+
+    Slow: compiles a program.
+    """
     experiment = bpframe.compose(
         [
             *("training.evaluate_every=1000000", "training.epochs=1000000"),

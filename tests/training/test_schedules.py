@@ -201,6 +201,7 @@ def trained(experiment: Experiment, factor: Callable[[int, list[float]], float])
     return params
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "first", "second"),
     [
@@ -213,6 +214,7 @@ def trained(experiment: Experiment, factor: Callable[[int, list[float]], float])
 def test_a_run_takes_eta_times_the_factor_and_new_values_do_not_recompile(
     caplog: pytest.LogCaptureFixture, name: str, first: dict[str, Any], second: dict[str, Any]
 ) -> None:
+    """Slow: compiles a program."""
     etas = {0.5: first, 2.0: second}
     experiments = [
         composed(

@@ -125,9 +125,11 @@ def test_the_answer_is_a_boolean_and_the_state_keeps_its_form(name: str) -> None
             assert old == new
 
 
+@pytest.mark.slow
 def test_a_run_ends_early_and_other_values_do_not_recompile(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """Slow: compiles a program."""
     found = {}
 
     def run(patience: int, least: float, epochs: int, folder: Path | None = None) -> None:
@@ -176,7 +178,9 @@ def test_small_eta_after_seven_halvings(caplog: pytest.LogCaptureFixture) -> Non
         assert found.test_accuracy is not None
 
 
+@pytest.mark.slow
 def test_a_run_that_learns_stops_where_its_own_accuracies_say() -> None:
+    """Slow: compiles a program."""
     whole, early = (
         bpframe.run(
             composed(

@@ -114,9 +114,10 @@ HINT = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("cost", "times"), [("cross_entropy", 1), ("log_likelihood", 0)])
 def test_a_better_suited_cost_is_named(main: test_cli.Main, cost, times):
-    """In a run, once in a sweep, and by `explain`."""
+    """In a run, once in a sweep, and by `explain`. Slow: compiles a program."""
     overrides = (f"cost={cost}", "network.output_activation=softmax", *QUICK)
     for words in (overrides, ("-m", *overrides, "optimiser.eta=0.1,0.2"), ("explain", *overrides)):
         ended = main(*words)

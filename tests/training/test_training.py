@@ -139,8 +139,12 @@ def test_blocks_change_nothing_but_the_speed(monkeypatch: pytest.MonkeyPatch) ->
     assert finite
 
 
+@pytest.mark.slow
 def test_without_shuffling_every_epoch_is_in_the_order_of_the_data() -> None:
-    """Against steps of the NumPy network; the last mini-batch is short."""
+    """Against steps of the NumPy network; the last mini-batch is short.
+
+    Slow: compiles a program.
+    """
     experiment = composed(
         *("training.shuffle=false", "training.batch_size=25", "training.epochs=2"),
         *("network.hidden=[6]", "optimiser.eta=0.5", "seed=3"),
@@ -244,9 +248,12 @@ def test_products_work_for_lanes_of_runs() -> None:
     np.testing.assert_allclose(lanes, np.einsum("lmi,lmj->lij", delta, a), rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_runs_that_differ_in_numbers_share_one_compilation(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    """Slow: compiles a program."""
+
     def run(seed: int, eta: float, strength: float, slope: float) -> None:
         bpframe.run(
             composed(
@@ -304,7 +311,9 @@ def test_auto_leaves_the_device_to_the_user() -> None:
         assert jax.config.values["jax_default_device"] is not None
 
 
+@pytest.mark.slow
 def test_the_device_is_in_the_summary() -> None:
+    """Slow: compiles a program."""
     experiment = composed("training.device=cpu", "training.epochs=1")
     assert bpframe.run(experiment).summary.device.lower().startswith("cpu")
     assert {leaf.device.platform for leaf in jax.tree.leaves(device_examples(3, 2))} == {"cpu"}
