@@ -2,5 +2,6 @@
 
 NEEDS = {
     "equilibrium_propagation": ("cost=quadratic",),
+    "forward_forward": ("network.activation=relu",),
     "difference_target_propagation": ("network.hidden=[9,9]",),
 }

@@ -25,7 +25,9 @@ from bpframe.training.epoch import train_epoch
 from bpframe.training.experiment import DTYPES, Experiment, Training
 from bpframe.training.precision import precision
 
-N_IN, N_HIDDEN, N_OUT, N = 5, 3, 3, 11
+N_IN, N_HIDDEN, N_OUT, N = 2, 3, 3, 11
+MORE = 5
+"""Inputs for learning rules, which may need more of them than there are labels."""
 BESIDE = {
     "data": "xor",
     "optimiser": "sgd",
@@ -52,7 +54,8 @@ def experiment(
     n_out = part.n_out if kind == "data" else N_OUT
     first = part if kind == "layer" else Dense(max(N_HIDDEN, hidden.min_neurons), activation=hidden)
     layers = (first, Dense(n_out, activation=pair.activation))
-    shape = next(place.shape_prev for place in places(part)) if kind == "layer" else (N_IN,)
+    shape = (MORE,) if kind == "learning_rule" else (N_IN,)
+    shape = next(place.shape_prev for place in places(part)) if kind == "layer" else shape
     return Experiment(
         **parts,
         network=Network(shape, layers),

@@ -407,6 +407,10 @@ def test_the_answer_is_the_goodness_of_each_label() -> None:
     ("overrides", "text"),
     [
         (("network.hidden=[]",), "needs the goodness of hidden layers; set network.hidden"),
+        (
+            ("network.activation=sigmoid",),
+            r"exceed its threshold, 2, and that of layer 2, Sigmoid, is at most 1; set a smaller",
+        ),
         (("data=xor",), "needs two outputs or more, one for each label, but there is one"),
         (
             ("data=inline", "data.x=[[1,2],[2,1]]", "data.y=[[1,0],[0,1]]"),
@@ -416,4 +420,4 @@ def test_the_answer_is_the_goodness_of_each_label() -> None:
 )
 def test_forward_forward_needs_layers_and_labels(overrides: tuple[str, ...], text: str) -> None:
     with pytest.raises(ConfigError, match=text):
-        bpframe.compose(["learning_rule=forward_forward", *overrides])
+        bpframe.compose(["learning_rule=forward_forward", "network.activation=relu", *overrides])

@@ -208,6 +208,9 @@ class GaussianEquilibriumPropagation(_Equilibrium):
     (2017), equation 2.16.
     """
 
+    rate: float = hyperparameter(default=0.1, gt=0, le=1)
+    beta: float = hyperparameter(default=0.5, gt=0)
+
     @property
     def _phases(self) -> tuple[tuple[float, float], ...]:
         return super()._phases if self.symmetric else ((1.0, -1.0),)
@@ -223,12 +226,13 @@ class GaussianEquilibriumPropagation(_Equilibrium):
         return sum(squares, start=jnp.zeros((), s[-1].dtype)) / 2
 
     def _slopes(self, forward: Forward, s: States) -> list[Array]:
-        errors, inputs, layers = (
-            self._errors(forward, s),
-            _inputs(forward, s),
-            forward.network.layers,
-        )
-        parts = (layers, forward.params, inputs, forward.trace.kept, errors)
+        inputs, layers = _inputs(forward, s), forward.network.layers
+        passed = [
+            layer.forward(own, before, None)
+            for layer, own, before in zip(layers, forward.params, inputs, strict=True)
+        ]
+        errors = [own - z for own, (z, _) in zip(s, passed, strict=True)]
+        parts = (layers, forward.params, inputs, [kept for _, kept in passed], errors)
         carried = [layer.carry(*rest) for layer, *rest in zip(*(p[1:] for p in parts), strict=True)]
         below = [
             error - layer.activation.pullback(own, after)

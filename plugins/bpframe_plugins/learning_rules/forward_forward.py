@@ -34,7 +34,15 @@ class ForwardForward(LearningRule):
         """
         del pair
         (n_out,), n_in = network.shapes[-1], math.prod(network.shape)
-        if len(network.layers) < 2:
+        low = self._too_low(network)
+        if low is not None:
+            number, activation, most = low
+            reason = (
+                f"a goodness that can exceed its threshold, {self.threshold:g}, and that of layer "
+                f"{number}, {activation}, is at most {most:g}; set a smaller "
+                "learning_rule.threshold, or network.activation=relu"
+            )
+        elif len(network.layers) < 2:
             reason = "the goodness of hidden layers; set network.hidden"
         elif n_out < 2:
             reason = "two outputs or more, one for each label, but there is one"
@@ -43,6 +51,16 @@ class ForwardForward(LearningRule):
         else:
             return
         raise ConfigError(f"learning_rule: forward_forward needs {reason}")
+
+    def _too_low(self, network: Network) -> tuple[int, str, float] | None:
+        """The first hidden layer whose goodness stays below the threshold, and its largest."""
+        hidden = zip(network.layers[:-1], network.shapes[1:], strict=False)
+        for number, (layer, shape) in enumerate(hidden, start=2):
+            square = max(abs(bound) for bound in layer.activation.range) ** 2
+            most = square if self.goodness == "mean" else square * math.prod(shape)
+            if most <= self.threshold:
+                return number, type(layer.activation).__name__, most
+        return None
 
     def assign(self, state: object, forward: Forward, y: Array, key: Array) -> tuple[Credit, ...]:
         """Two terms: for the right label, and for a wrong one."""
