@@ -65,17 +65,21 @@ def _imported() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out, in CI, all but a share of the cases that are marked so: another one every day."""
+    """Leave out, in CI, all but a share: another one every day.
+
+    That is one of n cases of what is marked `share(n)`, and one of two of the other slow tests.
+    """
     if os.environ.get("CI") != "true":
         return
     seen: Counter[str] = Counter()
     kept, left_out = [], []
     for item in items:
-        function = item.nodeid.partition("[")[0]
         marker = item.get_closest_marker("share")
-        is_left_out = marker is not None and (seen[function] + DAY) % marker.args[0]
-        (left_out if is_left_out else kept).append(item)
-        seen[function] += 1
+        is_slow = item.get_closest_marker("slow") is not None
+        of = item.nodeid.partition("[")[0] if marker else "the slow ones"
+        share = marker.args[0] if marker else 2 if is_slow else 1
+        (left_out if (seen[of] + DAY) % share else kept).append(item)
+        seen[of] += is_slow or marker is not None
     items[:] = kept
     config.hook.pytest_deselected(items=left_out)
 
@@ -84,7 +88,7 @@ def pytest_report_header() -> str | None:
     """Say that cases are left out, and what runs them."""
     if os.environ.get("CI") != "true":
         return None
-    return f"cases marked `share`: those of day {DAY}; CI=false pytest -m slow runs all"
+    return f"a share of the slow tests, that of day {DAY}; CI=false pytest -m slow runs all"
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -82,6 +82,7 @@ def refused(main: Main, *arguments: str) -> str:
     return ended.err
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize(("arguments", "part"), LINES, ids=lambda case: str(case)[:60])
 def test_the_cause_is_named_in_one_line(main: Main, arguments: tuple[str, ...], part: str) -> None:
     assert part in refused(main, *arguments)

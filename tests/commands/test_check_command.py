@@ -26,7 +26,9 @@ def sound(tmp_path: Path) -> Path:
     return write(tmp_path / "sound.py", activation("sound"))
 
 
+@pytest.mark.slow
 def test_a_sound_file_passes(main: Main, sound: Path) -> None:
+    """Slow: compiles a program."""
     ended = main("check", "sound.py")
     assert (ended.status, ended.err) == (0, "")
     assert "1 plugin, 1 component: " in ended.out
@@ -47,7 +49,9 @@ def test_a_broken_plugin_in_a_folder_fails_and_the_others_are_checked(
     assert "2 plugins, 1 component" in ended.out
 
 
+@pytest.mark.slow
 def test_a_failure_shows_what_to_look_at(main: Main, tmp_path: Path) -> None:
+    """Slow: compiles a program."""
     assert activation("wrong") != WRONG
     write(tmp_path / "wrong.py", WRONG)
     ended = main("check", "wrong.py")

@@ -629,10 +629,11 @@ def test_progress_is_live_on_a_terminal(tmp_path: Path) -> None:
     assert not re.search(r"epoch +\d+/20  cost", output)  # the plain lines
 
 
+@pytest.mark.slow
 def test_an_unknown_objective_is_told_before_anything_is_trained(
     main: Main, tmp_path: Path
 ) -> None:
-    """With a launcher that runs one job after another too."""
+    """With a launcher that runs one job after another too. Slow: runs whole commands."""
     chosen = ("-m", "hydra/launcher=basic", *QUICK, "seed=0,1", "hydra.sweep.dir=sweep")
     done = main(*chosen, "sweep.objective=nothing")
     assert done.status == 1

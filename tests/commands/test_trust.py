@@ -75,7 +75,9 @@ def test_a_strangers_folder_runs_no_plugin_unless_it_is_trusted(
     assert main("resume", str(tmp_path / "copy"), *more).status == 0  # it is known from now on
 
 
+@pytest.mark.slow
 def test_ones_own_folder_is_resumed_as_ever(tmp_path: Path, main: Main, plugin: Path) -> None:
+    """Slow: runs whole commands."""
     words = [*RUN, "plugins.path=[mine.py]", f"hydra.run.dir={tmp_path}/r"]
     assert main(*words).status == 0
     assert main("resume", "r", "training.epochs=3").status == 0
@@ -103,9 +105,11 @@ def test_settings_of_hydra_that_can_run_code_are_asked_for(setting: str) -> None
     trust.check([code], Path("sweep"))
 
 
+@pytest.mark.slow
 def test_a_sweep_with_configs_of_a_stranger_is_not_resumed(
     tmp_path: Path, main: Main, state: Path
 ) -> None:
+    """Slow: runs whole commands."""
     configs = tmp_path / "configs"
     configs.mkdir()
     (configs / "mine.yaml").write_text("defaults: [config, _self_]\n")

@@ -133,7 +133,9 @@ def test_every_documented_key(overrides: tuple[str, ...], path: str, expected: A
     assert at(bpframe.compose(overrides), path) == expected
 
 
+@pytest.mark.slow
 def test_a_config_that_is_changed_leaves_the_next_as_it_was() -> None:
+    """Slow: runs whole commands."""
     schemas.store(load_registry())
     with composition.initialised():
         first, expected = (composition.compose_config(["data=xor"]) for _ in range(2))
@@ -166,8 +168,9 @@ class Offering:
         return {"mine": self.optimiser}
 
 
+@pytest.mark.slow
 def test_a_schema_is_that_of_the_plugins_that_are_there() -> None:
-    """None stays of those that were there before."""
+    """None stays of those that were there before. Slow: runs whole commands."""
     for optimiser in (Slow, Paced, Slow):
         found = bpframe.compose(["optimiser=mine"], plugins=[Offering(optimiser)])
         assert found.optimiser == optimiser()
@@ -212,6 +215,7 @@ def members() -> list[tuple[str, str]]:
     return [(group, name) for group in GROUPS for name in registry.names(group)]
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize(("group", "name"), members())
 def test_defaults_are_those_of_the_class(group: str, name: str) -> None:
     cls = load_registry().get(group, name, group)
@@ -469,6 +473,7 @@ BAD: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
 ]
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize(("overrides", "parts"), BAD, ids=lambda case: " ".join(case)[:70])
 def test_bad_input_is_one_clear_line(overrides: tuple[str, ...], parts: tuple[str, ...]) -> None:
     message = refused(*overrides)

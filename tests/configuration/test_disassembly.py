@@ -49,8 +49,10 @@ def composed_again(folder: Path, plugins: Sequence[object] = ()) -> bpframe.Expe
     return bpframe.compose(config_dir=folder.parent, config_name="again", plugins=plugins)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overrides", EXPERIMENTS, ids=" ".join)
 def test_the_config_describes_the_experiment(overrides: tuple[str, ...], tmp_path: Path) -> None:
+    """Slow: runs whole commands."""
     experiment = bpframe.compose(overrides)
     files = config_files(experiment, load_registry(), DEFAULT, plots=True, has_own_data=False)
     (tmp_path / "run" / ".hydra").mkdir(parents=True)
@@ -96,9 +98,11 @@ def test_a_plugin_in_a_file_is_found_again(tmp_path: Path) -> None:
     assert told(composed_again(tmp_path / "run")) == told(experiment)
 
 
+@pytest.mark.slow
 def test_data_given_in_python_are_not_those_of_the_config(
     main: test_cli.Main, tmp_path: Path
 ) -> None:
+    """Slow: compiles a program."""
     experiment = bpframe.compose(["data=xor", "network.hidden=[2]", "training.batch_size=4"])
     x, y = np.array([[0.0, 0], [0, 1], [1, 0], [1, 1]]), np.array([[0.0], [0], [0], [1]])
     own = bpframe.Data(*[bpframe.Examples(x, y, 1)] * 3)
@@ -137,8 +141,9 @@ def test_a_part_of_no_plugin_is_named(tmp_path: Path) -> None:
     assert told(composed_again(tmp_path / "other", [Offering()])) == told(experiment)
 
 
+@pytest.mark.slow
 def test_what_no_config_can_say_is_named(tmp_path: Path) -> None:
-    """A pair that is not the one which the two names make."""
+    """A pair that is not the one which the two names make. Slow: compiles a program."""
     experiment = bpframe.compose(QUICK)
     pair = Unpaired(experiment.cost.cost_function, experiment.cost.activation)
     odd = dataclasses.replace(experiment, cost=pair)

@@ -84,7 +84,9 @@ def test_no_setting_reads_no_config(monkeypatch: pytest.MonkeyPatch) -> None:
     assert plugin_settings(["optimiser=sgd", "seed=3"]) == PluginSettings()
 
 
+@pytest.mark.slow
 def test_overrides(main: Main, tmp_path: Path, plugin: Path) -> None:
+    """Slow: runs whole commands."""
     ended = main(f"plugins.path=[{plugin}]", "optimiser=mine", "optimiser.eta=0.5", *RUN)
     assert (ended.status, ended.err) == (0, "")
     cfg = recorded(tmp_path / "run")
@@ -126,6 +128,7 @@ def primary(folder: Path, plugins: str, *, optimiser: str = "mine") -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "plugins",
     [
@@ -138,6 +141,7 @@ def primary(folder: Path, plugins: str, *, optimiser: str = "mine") -> None:
 def test_a_primary_config_of_ones_own(
     main: Main, tmp_path: Path, plugin: Path, plugins: str
 ) -> None:
+    """Slow: runs whole commands."""
     primary(tmp_path / "conf", plugins)
     ended = main("explain", "-cd", "conf", "-cn", "own", "network.activation=tanh")
     if "${network" in plugins:  # it means another folder now
@@ -148,9 +152,11 @@ def test_a_primary_config_of_ones_own(
     assert "0.25" in ended.out
 
 
+@pytest.mark.slow
 def test_the_command_line_overrides_a_primary_config(
     main: Main, tmp_path: Path, plugin: Path, jobs: Jobs
 ) -> None:
+    """Slow: runs whole commands."""
     primary(tmp_path / "conf", "plugins: {path: [nowhere]}")
     assert one_line(main, "explain", "-cd", "conf", "-cn", "own").startswith(
         f"plugins.path: {tmp_path / 'nowhere'} does not exist"
@@ -175,7 +181,9 @@ plugins:
 """
 
 
+@pytest.mark.slow
 def test_an_experiment_file(main: Main, tmp_path: Path, plugin: Path, jobs: Jobs) -> None:
+    """Slow: runs whole commands."""
     experiment(tmp_path / "conf", "mine", MINE)
     ended = main("-cd", "conf", "+experiment=mine", *RUN)
     assert (ended.status, ended.err) == (0, "")
@@ -184,7 +192,9 @@ def test_an_experiment_file(main: Main, tmp_path: Path, plugin: Path, jobs: Jobs
     assert cfg["plugins"] == {"path": ["plugins"], "prefer": []}
 
 
+@pytest.mark.slow
 def test_an_experiment_file_in_the_search_path(main: Main, tmp_path: Path, plugin: Path) -> None:
+    """Slow: runs whole commands."""
     experiment(tmp_path / "more", "mine", MINE)
     place = f"hydra.searchpath=[file://{tmp_path / 'more'}]"
     assert "0.75" in main("explain", place, "+experiment=mine").out
@@ -209,7 +219,9 @@ def test_an_experiment_that_names_something_unknown(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_empty_nodes_do_not_outlive_the_reading(main: Main, tmp_path: Path, plugin: Path) -> None:
+    """Slow: runs whole commands."""
     experiment(tmp_path / "conf", "mine", MINE)
     assert main("explain", "-cd", "conf", "+experiment=mine").status == 0
     assert one_line(main, "explain", "optimiser=mine").startswith("optimiser: unknown 'mine'")

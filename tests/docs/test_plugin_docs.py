@@ -109,7 +109,9 @@ def test_examples_train(code: str, kind: str, name: str) -> None:
     assert result.summary.status == "completed"
 
 
+@pytest.mark.slow
 def test_the_events_example_writes_its_file(tmp_path: Path) -> None:
+    """Slow: compiles a program."""
     (code,) = [code for code in EXAMPLES if "bpframe_run_finished" in hooks_of(code)]
     experiment = bpframe.compose(["data=xor", "training.batch_size=4", "training.epochs=2"])
     bpframe.run(experiment, tmp_path / "run", plugins=[module(code)])
@@ -136,10 +138,14 @@ def test_the_listener_example_keeps_the_runs_of_a_sweep_apart(
         assert [line.partition(",")[0] for line in text.splitlines()] == ["epoch", "1", "2"]
 
 
+@pytest.mark.slow
 def test_the_mistake_in_the_tutorial_is_reported_as_quoted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the factor omega left out, the failure is the one that is printed there."""
+    """With the factor omega left out, the failure is the one that is printed there.
+
+    Slow: compiles a program.
+    """
     code = EXAMPLES[0].replace("self.omega * jnp.cos", "jnp.cos")
     assert code != EXAMPLES[0]
     (tmp_path / "sine.py").write_text(code)

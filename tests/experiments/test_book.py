@@ -7,7 +7,9 @@ import bpframe
 BOOK = ["data=mnist", "cost=quadratic", "optimiser.eta=3.0", "initialiser=large"]
 
 
+@pytest.mark.slow
 def test_digits_reach_94_percent():
+    """Slow: compiles a program."""
     result = bpframe.run(bpframe.compose())
     assert result.summary.test_accuracy is not None
     assert result.summary.test_accuracy >= 0.94
@@ -24,7 +26,9 @@ def test_chapter_1_784_30_10(data_dir, monkeypatch):
     assert result.summary.test_accuracy > 0.94
 
 
+@pytest.mark.slow
 def test_xor_is_learned():
+    """Slow: compiles a program."""
     overrides = ["data=xor", "network.hidden=[4]", "training.batch_size=4", "optimiser.eta=5"]
     result = bpframe.run(bpframe.compose([*overrides, "training.epochs=500"]))
     assert result.summary.test_accuracy == 1.0

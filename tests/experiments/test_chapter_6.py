@@ -122,7 +122,9 @@ def test_rows_say_what_was_trained_and_what_was_not(tmp_path: Path) -> None:
     assert one.command == "bpframe +experiment=nielsen_chapter_6 nielsen_chapter_6=one_convolution"
 
 
+@pytest.mark.slow
 def test_the_kernels_are_drawn_as_in_the_book(tmp_path: Path) -> None:
+    """Slow: runs whole commands."""
     run = read(tmp_path / "run", "one_convolution")
     kernels = np.random.default_rng(0).normal(size=(20, 5, 5, 1)).astype(np.float32)
     arrays = {"layer_2.w": kernels, "layer_2.b": np.zeros(20, np.float32)}

@@ -30,7 +30,9 @@ def test_exact_mode_strengths_solve_their_differential_equation():
     np.testing.assert_allclose(u[-1, :2], S[:2], rtol=5e-3)
 
 
+@pytest.mark.slow
 def test_recursion_departs_from_the_exact_curve_as_predicted():
+    """Slow: runs whole commands."""
     eta, steps = 1e-5, 200_000
     chosen = np.arange(0, steps + 1, 2000)
     error = theory.recursion(S, U0, eta, steps)[chosen] - theory.exact(S, U0, eta * chosen)

@@ -71,8 +71,10 @@ def test_cost_is_least_at_the_target(name):
         assert float(cost(y, y)) <= float(cost(a, y))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("cost", "activation"), PAIR_NAMES)
 def test_pair_is_the_composition_it_stands_for(cost, activation):
+    """Slow: compiles a program."""
     pair, general = make_pair(cost, activation)
     rng = np.random.default_rng(6)
     for _ in range(20):

@@ -502,7 +502,9 @@ def test_data_sets_are_static_structure(dataset: type) -> None:
     assert hash(dataset(train_size=100)) != hash(dataset())
 
 
+@pytest.mark.slow
 def test_importing_the_plugin_does_not_import_pooch() -> None:
+    """Slow: runs whole commands."""
     code = "import sys, bpframe_plugins.datasets; sys.exit('pooch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 

@@ -60,6 +60,7 @@ def case(activation: str, cost: str, depth: int):
     return network, names, params, *batch(7)
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize("depth", range(1, 7))
 @pytest.mark.parametrize("cost", COSTS)
 @pytest.mark.parametrize("activation", ACTIVATIONS)

@@ -43,7 +43,9 @@ def test_a_run_starts_where_another_has_ended(file: Path, tmp_path: Path) -> Non
     assert first["validation_cost"] == pytest.approx(before["validation_cost"], rel=1e-6)
 
 
+@pytest.mark.slow
 def test_a_file_that_changes_is_read_again(file: Path, tmp_path: Path) -> None:
+    """Slow: runs whole commands."""
     path, arrays = tmp_path / "start.safetensors", load_file(file)
     chosen = composed("initialiser=file", f"initialiser.path={path}", "optimiser.eta=1e-30")
     for factor in (1.0, 2.0):

@@ -108,7 +108,9 @@ def test_layer_norm_is_the_published_one() -> None:
     assert_close(z_of(layer, params, a), expected, 1e-12)
 
 
+@pytest.mark.slow
 def test_residual_and_repeat_are_their_layers_written_out() -> None:
+    """Slow: compiles a program."""
     inner = (Dense(4, activation=TANH), Dense(4, activation=TANH))
     a = np.random.default_rng(4).normal(size=4)
 
@@ -201,7 +203,10 @@ def test_no_gradient_of_one_example_is_formed_in_a_convolution() -> None:
     assert not shapes & {(m, 4, 3, 3, 1), (m, 4, 9), (m, 3, 144)}
 
 
+@pytest.mark.slow
 def test_compiling_a_repeat_is_no_longer_for_more() -> None:
+    """Slow: compiles a program."""
+
     def lines(count: int) -> int:
         layers = (Repeat(count, (Dense(6, activation=TANH),), activation=LINEAR),)
         network = Network((6,), (*layers, Dense(3, activation=TANH)))
@@ -212,7 +217,9 @@ def test_compiling_a_repeat_is_no_longer_for_more() -> None:
     assert lines(200) == lines(2)
 
 
+@pytest.mark.slow
 def test_every_example_and_step_has_a_mask_of_its_own() -> None:
+    """Slow: compiles a program."""
     network = Network((40,), (Dropout(0.5, activation=LINEAR), Dense(1, activation=LINEAR)))
     params = ((), Params(jnp.ones((1, 40)), jnp.zeros(1)))
     x, y = jnp.ones((8, 40)), jnp.zeros((8, 1))
@@ -349,7 +356,10 @@ def test_the_output_has_to_be_flat() -> None:
         )
 
 
+@pytest.mark.slow
 def test_a_layer_of_ones_own(tmp_path: Path) -> None:
+    """Slow: compiles a program."""
+
     class Doubled(Dropout):
         """2 a, whatever is drawn."""
 
@@ -433,8 +443,10 @@ def test_deltas_of_repeated_layers_are_those_of_the_layers_written_out() -> None
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("m", [1, 4])
 def test_factors_are_those_of_loops(m: int) -> None:
+    """Slow: compiles a program."""
     rng = np.random.default_rng(3)
     layer = Convolution(3, 2, 1, "same", activation=LINEAR)
     params = drawn(layer, (4, 5, 2))

@@ -57,8 +57,10 @@ def assert_trees(found: Any, expected: Any, rtol: float = RTOL) -> None:
     jax.tree.map(lambda a, b: assert_allclose(a, b, rtol, 1e-15), found, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", [1e-3, 0.5, 1e3])
 def test_clipping_is_that_of_the_gradients_of_single_examples(norm: float) -> None:
+    """Slow: compiles a program."""
     network, pair, params, x, y = batch()
     each = per_example(network, pair, params, x, y)
     norms = np.sqrt(
@@ -101,8 +103,10 @@ def direct(params: Any, state: Any, seen: Any) -> list[np.ndarray]:
     return [*((out @ np.asarray(b).T) * prime for b, prime in hidden), out]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", [Direct(), DirectInTwoTerms()])
 def test_assigned_credit_is_what_bp3_and_bp4_multiply(rule: LearningRule) -> None:
+    """Slow: compiles a program."""
     network, pair, params, x, y = batch()
     state = rule.init(jax.random.key(1), params, network.shapes)
     found = bpframe.gradient(network, pair, params, x, y, rule, state)
@@ -169,8 +173,10 @@ def experiment(*overrides: str) -> bpframe.Experiment:
     return bpframe.compose(["data=xor", "network.hidden=[4]", "training.batch_size=4", *overrides])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimiser", ["sgd", "momentum"])
 def test_kolen_pollack_keeps_the_difference_of_weights_and_feedback(optimiser: str) -> None:
+    """Slow: compiles a program."""
     base = experiment(f"optimiser={optimiser}", "training.dtype=float64", "training.epochs=50")
     whole = dataclasses.replace(base, learning_rule=KolenPollack())
     with precision("float64"):
@@ -234,7 +240,9 @@ def test_without_a_state_a_rule_draws_its_own() -> None:
     assert network == dense_network(params)
 
 
+@pytest.mark.slow
 def test_layers_of_a_block_have_feedback_of_their_own() -> None:
+    """Slow: compiles a program."""
     dense = "{n: 6, activation: tanh}"
     block = f"{{name: repeat, count: 3, layers: [{dense}, {dense}]}}"
     layers = f"network.layers=[{dense}, {block}, {{n: 10, activation: sigmoid}}]"

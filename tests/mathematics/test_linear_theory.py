@@ -75,8 +75,9 @@ def test_decoupled_modes_start_alike_and_stay_apart(hidden: str) -> None:
     np.testing.assert_allclose(np.diag(modes), measured, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_one_hidden_layer_follows_the_discrete_recursion() -> None:
-    """sqrt(u) <- sqrt(u) (1 + eta (s - u)) at every full-batch step."""
+    """sqrt(u) <- sqrt(u) (1 + eta (s - u)) at every full-batch step. Slow: compiles a program."""
     eta, epochs = 0.02, 60
     result = bpframe.run(
         bpframe.compose(
@@ -94,7 +95,9 @@ def test_one_hidden_layer_follows_the_discrete_recursion() -> None:
         np.testing.assert_allclose(found, u, rtol=1e-11)
 
 
+@pytest.mark.slow
 def test_balancedness_is_its_formula_and_hardly_moves() -> None:
+    """Slow: compiles a program."""
     chosen = (*LINEAR, "network.hidden=[5,4]", "training.epochs=100", "optimiser.eta=0.001")
     result = bpframe.run(bpframe.compose(list(chosen)))  # the scaled start has biases
     for number, (layer, after) in enumerate(itertools.pairwise(result.params), start=2):

@@ -160,7 +160,9 @@ def test_clipping_is_by_the_norm_of_all_layers_together(scale):
     assert_close(jax.tree.leaves(found), jax.tree.leaves(expected), 1e-12)
 
 
+@pytest.mark.slow
 def test_layers_have_rates_of_their_own():
+    """Slow: compiles a program."""
     params = (*some_params(), Params(jnp.ones((2, 3)), jnp.ones(2)))
     gradient = jax.tree.map(lambda p: p + 1, params)
     optimiser = around("layer_rates", "sgd", rates=(0.0, 3.0))
@@ -182,7 +184,9 @@ def test_max_norm_shortens_only_the_weights_that_are_too_long():
         assert_close(after[0], params, 1e-12)
 
 
+@pytest.mark.slow
 def test_max_norm_looks_at_each_neuron_of_every_kind_of_layer():
+    """Slow: compiles a program."""
     rng = np.random.default_rng(4)
     image = Params(jnp.asarray(rng.normal(size=(4, 3, 3, 2))), jnp.zeros(4))
     blocks = Stacked((Params(jnp.asarray(rng.normal(size=(5, 4, 4))), jnp.zeros((5, 4))),))

@@ -149,8 +149,10 @@ def test_classes_are_refused_where_answers_are_labels() -> None:
         bpframe.run(experiment)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("given", [None, "regression"])
 def test_regression_may_be_chosen_or_implied(given: str | None, tmp_path: Path) -> None:
+    """Slow: compiles a program."""
     words = [] if given is None else [f"data.task={given}"]
     result = bpframe.run(bpframe.compose(inline(*words)), tmp_path / "run")
     assert not result.summary.has_accuracy
@@ -184,7 +186,9 @@ class NearEnough(Task):
         return jnp.max(jnp.abs(answer - target)) < self.margin
 
 
+@pytest.mark.slow
 def test_a_task_of_ones_own(tmp_path: Path) -> None:
+    """Slow: compiles a program."""
     y = X**2
     part = Examples(X, y, n_out=1, task=NearEnough(0.5))
     words = ["metrics=[accuracy]", "network.output_activation=linear", "cost=quadratic"]
@@ -220,8 +224,12 @@ def test_lanes_give_what_single_runs_give(task: str, main: test_cli.Main, tmp_pa
                 assert a[name] == pytest.approx(b[name], rel=1e-5, abs=1e-6), name
 
 
+@pytest.mark.slow
 def test_a_stopping_rule_sees_no_number_for_an_accuracy() -> None:
-    """NaN, which is never large enough, and a score that is minus the cost."""
+    """NaN, which is never large enough, and a score that is minus the cost.
+
+    Slow: compiles a program.
+    """
     experiment = bpframe.compose(["data=xor", "stopping=no_improvement", "network.hidden=[2]"])
     seen = []
 

@@ -523,7 +523,9 @@ def test_nine_plugins_work_beside_a_broken_one(tmp_path: Path, fault: str) -> No
     assert reason in str(caught.value)
 
 
+@pytest.mark.slow
 def test_nine_plugins_train_beside_a_broken_one(tmp_path: Path) -> None:
+    """Slow: compiles a program."""
     write(nine(tmp_path) / "tenth.py", BROKEN["exit"].source)
     with pytest.warns(PluginWarning, match="tenth"):
         experiment = bpframe.compose([f"plugins.path=[{tmp_path}]", *ALL_NINE])
@@ -544,8 +546,12 @@ def test_nine_plugins_train_beside_a_broken_one(tmp_path: Path) -> None:
     np.testing.assert_allclose(b3, 1 - 0.025 * delta.mean(axis=0), rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_duplicate_name_among_ten(tmp_path: Path) -> None:
-    """The eighth way: the name cannot be chosen until one of the two is preferred."""
+    """The eighth way: the name cannot be chosen until one of the two is preferred.
+
+    Slow: runs whole commands.
+    """
     file = write(nine(tmp_path) / "tenth.py", activation("act", slope=4))
     registry = loaded(tmp_path)
     assert not registry.disabled

@@ -90,7 +90,9 @@ def summary(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "summary.json").read_text())
 
 
+@pytest.mark.slow
 def test_order_and_arguments(tmp_path: Path) -> None:
+    """Slow: compiles a program."""
     experiment, recorder = composed(), Recorder()
     result = bpframe.run(experiment, tmp_path, plugins=[recorder])
     assert recorder.hooks == WHOLE
@@ -337,7 +339,9 @@ class Making:
         return self.made[-1]
 
 
+@pytest.mark.slow
 def test_a_listener_is_told_of_its_run_alone(tmp_path: Path) -> None:
+    """Slow: runs whole commands."""
     plugin = Making()
     for name in ("a", "b"):
         found = bpframe.run(composed(), tmp_path / name, plugins=[plugin]).summary
@@ -407,7 +411,9 @@ def test_run_finished_is_called_however_it_ends(
     assert found.error is None or last.getMessage().endswith(f": {found.error}")
 
 
+@pytest.mark.slow
 def test_the_journal(caplog: pytest.LogCaptureFixture) -> None:
+    """Slow: compiles a program."""
     columns = "metrics=[delta_norm,{name: confusion_matrix, over: steps}]"
     experiment = composed(columns)
     with caplog.at_level(logging.INFO, "bpframe"):

@@ -113,7 +113,9 @@ def test_without_a_checkpoint_a_run_begins_again(tmp_path: Path) -> None:
     assert_same(tmp_path / "cut", tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_without_a_checkpoint_no_recorded_epoch_is_dropped(tmp_path: Path) -> None:
+    """Slow: runs whole commands."""
     bpframe.run(composed("training.epochs=3"), tmp_path / "run")
     (tmp_path / "run" / "summary.json").unlink()
     with pytest.raises(ConfigError, match="and its records of 3 epochs would be lost"):
@@ -121,7 +123,9 @@ def test_without_a_checkpoint_no_recorded_epoch_is_dropped(tmp_path: Path) -> No
     assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 3
 
 
+@pytest.mark.slow
 def test_python_sets_when_and_compose_does_not(tmp_path: Path) -> None:
+    """Slow: compiles a program."""
     experiment = composed("training.epochs=2")
     bpframe.run(experiment, tmp_path / "run", checkpointing=Checkpointing(epochs=1), plots=False)
     names = {path.name for path in (tmp_path / "run").iterdir()}
@@ -167,7 +171,9 @@ def test_a_complete_run_can_be_prolonged(tmp_path: Path) -> None:
         loop.resume(composed("training.epochs=2"), tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_another_experiment_is_refused(tmp_path: Path) -> None:
+    """Slow: runs whole commands."""
     killed(composed(), tmp_path / "run", 3)
     before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
     with pytest.raises(OutputError, match="its checkpoint is of another experiment"):
@@ -175,7 +181,10 @@ def test_another_experiment_is_refused(tmp_path: Path) -> None:
     assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
 
 
+@pytest.mark.slow
 def test_a_run_that_is_still_going_on_is_not_resumed(tmp_path: Path) -> None:
+    """Slow: runs whole commands."""
+
     def meanwhile(record: Any) -> None:
         with pytest.raises(OutputError, match="is in use: its run is still going on"):
             loop.resume(composed(), tmp_path / "run")
@@ -226,7 +235,9 @@ def contents(found: Checkpoint) -> Any:
     return found.epoch, found.records, found.experiment, state
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_is_found_or_changes_nothing(saved: Path, tmp_path: Path) -> None:
+    """Slow: compiles a program."""
     whole = saved.read_bytes()
     expected = contents(Checkpoint.read(saved))
     rng = np.random.default_rng(0)

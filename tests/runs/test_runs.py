@@ -176,7 +176,9 @@ def equal(first: tuple[Params, ...], second: tuple[Params, ...]) -> bool:
     return all(np.asarray(a).tobytes() == np.asarray(b).tobytes() for a, b in pairs)
 
 
+@pytest.mark.slow
 def test_run_without_folder_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slow: compiles a program."""
     monkeypatch.chdir(tmp_path)
     result = bpframe.run(composed())
     assert not list(tmp_path.iterdir())
@@ -335,7 +337,9 @@ def test_evaluation_follows_the_definitions() -> None:
     assert result.summary.test_accuracy == accuracy
 
 
+@pytest.mark.slow
 def test_running_means_are_those_that_the_batches_saw() -> None:
+    """Slow: compiles a program."""
     experiment = composed("training.dtype=float64", "training.epochs=1", "training.batch_size=23")
     initial = initial_state.initial_state(experiment).params
     history = bpframe.run(experiment).history
@@ -344,7 +348,9 @@ def test_running_means_are_those_that_the_batches_saw() -> None:
     assert history.train_accuracy[0] == accuracy
 
 
+@pytest.mark.slow
 def test_evaluation_in_chunks_counts_every_example(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slow: compiles a program."""
     monkeypatch.setattr("bpframe.training.evaluation.EVALUATION_CHUNK", 3)
     overrides = ("training.dtype=float64", "training.epochs=1", "network.hidden=[5]")
     result = bpframe.run(composed(*overrides, "training.evaluate_train=true"))
@@ -353,8 +359,10 @@ def test_evaluation_in_chunks_counts_every_example(monkeypatch: pytest.MonkeyPat
     assert result.history.train_accuracy[0] == accuracy
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [1, 5])
 def test_run_equals_a_loop_in_python(batch_size: int) -> None:
+    """Slow: compiles a program."""
     experiment = composed(
         *WIDE, "training.epochs=2", f"training.batch_size={batch_size}", "cost=quadratic"
     )
@@ -387,7 +395,9 @@ def test_same_seed_same_bits(dtype: str) -> None:
     assert not equal(first.params, other.params)
 
 
+@pytest.mark.slow
 def test_dtypes_start_from_the_same_parameters() -> None:
+    """Slow: compiles a program."""
     states = []
     for dtype in ("float32", "float64", "bfloat16"):
         with precision(dtype):
@@ -415,6 +425,7 @@ def digits_gradient(dtype: str, *overrides: str) -> list[np.ndarray]:
         return [np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(step.gradient.mean)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-5), ("bfloat16", 3e-2)])
 @pytest.mark.parametrize(
     "overrides",
@@ -427,6 +438,7 @@ def digits_gradient(dtype: str, *overrides: str) -> list[np.ndarray]:
 def test_narrow_gradients_agree_with_float64(
     dtype: str, tolerance: float, overrides: tuple[str, ...]
 ) -> None:
+    """Slow: compiles a program."""
     for narrow, wide in zip(
         digits_gradient(dtype, *overrides), digits_gradient("float64", *overrides), strict=True
     ):
@@ -462,6 +474,7 @@ DIVERGENCES: list[tuple[tuple[str, ...], int, int | None, str, int]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "epoch", "batch", "quantity", "layer"),
     DIVERGENCES,
@@ -475,6 +488,7 @@ def test_divergence_names_where_and_keeps_what_is_finite(
     quantity: str,
     layer: int,
 ) -> None:
+    """Slow: compiles a program."""
     size = "training.batch_size=5" if "data=small" in overrides else "training.batch_size=1"
     with pytest.raises(DivergenceError) as caught:
         print(bpframe.run(composed(*overrides, size), tmp_path))  # shown if nothing diverged
@@ -494,8 +508,12 @@ def test_divergence_names_where_and_keeps_what_is_finite(
     assert (tmp_path / "learning_curves.png").exists() == (epoch > 1)
 
 
+@pytest.mark.slow
 def test_divergence_keeps_the_parameters_before_the_bad_step(tmp_path: Path) -> None:
-    """The error of `Ones` is -10 (-1e4)^k after k steps; the cost overflows after the fifth."""
+    """The error of `Ones` is -10 (-1e4)^k after k steps; the cost overflows after the fifth.
+
+    Slow: runs whole commands.
+    """
     overrides = (*LINEAR, "network.hidden=[]", "initialiser=zeros", "optimiser.eta=2500.25")
     with pytest.raises(DivergenceError):
         bpframe.run(composed(*overrides, "training.batch_size=1"), tmp_path)
@@ -511,7 +529,10 @@ def test_float64_survives_what_float32_does_not() -> None:
     assert np.isfinite(result.history.train_cost).all()
 
 
+@pytest.mark.slow
 def test_interruption_writes_what_there_is(tmp_path: Path) -> None:
+    """Slow: compiles a program."""
+
     def interrupt(record: Any) -> None:
         if record.epoch == 2:
             raise KeyboardInterrupt
@@ -569,7 +590,10 @@ def test_interruption_before_the_first_epoch_leaves_no_run(tmp_path, monkeypatch
     assert [path.name for path in tmp_path.iterdir()] == [".lock"]
 
 
+@pytest.mark.slow
 def test_an_error_while_reporting_leaves_a_whole_folder(tmp_path):
+    """Slow: compiles a program."""
+
     def report(record):
         raise BrokenPipeError("no reader")
 
@@ -580,7 +604,9 @@ def test_an_error_while_reporting_leaves_a_whole_folder(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == FILES | {".hydra"}
 
 
+@pytest.mark.slow
 def test_given_data_are_checked_like_those_that_are_loaded(tmp_path: Path) -> None:
+    """Slow: runs whole commands."""
     data = loading.load(composed())
     narrow = data._replace(train=dataclasses.replace(data.train, x=data.train.x[:, :-1]))
     few = data._replace(train=data.train.first(2))

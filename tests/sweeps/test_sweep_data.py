@@ -87,7 +87,9 @@ def test_each_device_that_trains_has_one_copy_and_no_other_has_any(
     assert sets[0]["train"].x.unsafe_buffer_pointer() == sets[1]["train"].x.unsafe_buffer_pointer()
 
 
+@pytest.mark.slow
 def test_the_examples_of_one_group_at_a_time_are_on_the_devices() -> None:
+    """Slow: runs whole commands."""
     cache = DataCache()
     first, second = experiment("data.train_size=100"), experiment("data.train_size=200")
     placed = LaneData(first, cache, jax.devices()[:1])

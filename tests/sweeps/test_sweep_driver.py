@@ -214,7 +214,9 @@ class Fails:
         return "enough"
 
 
+@pytest.mark.slow
 def test_a_plugin_that_fails_in_one_job_goes_on_in_the_others(tmp_path: Path) -> None:
+    """Slow: compiles a program."""
     jobs = [["seed=1"], ["seed=2"], ["seed=1", "optimiser.eta=0.1"], ["seed=3"]]
     with pytest.warns(PluginWarning, match="not for me"):
         swept = sweep(tmp_path / "sweep", SMALL, *jobs, most=1, plugins=[Fails()])
@@ -289,9 +291,11 @@ def test_a_resume_with_another_configuration_is_refused(undisturbed: Swept, tmp_
         assert (folder / "sweep.jsonl").read_bytes() == ledger
 
 
+@pytest.mark.slow
 def test_the_ledger_decides_the_chunks_of_a_resume_whatever_lanes_says(
     undisturbed: Swept, tmp_path: Path
 ) -> None:
+    """Slow: compiles a program."""
     folder = tmp_path / "sweep"
     shutil.copytree(undisturbed.folder, folder)
     shutil.rmtree(folder / "0")

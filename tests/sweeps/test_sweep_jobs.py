@@ -198,11 +198,15 @@ def slow_but(*names: str) -> list[Any]:
     return [n if n in names else pytest.param(n, marks=pytest.mark.slow) for n in SWEEPS]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", slow_but("numbers", "groups", "activations", "interpolations"))
 def test_jobs_are_those_that_hydra_composes_in_any_order(
     begun: Any, tmp_path: Path, name: str
 ) -> None:
-    """Slow together: Hydra takes a tenth of a second to compose a job."""
+    """Slow together: Hydra takes a tenth of a second to compose a job.
+
+    Slow: runs whole commands.
+    """
     kit = begun(tmp_path / "sweep")
     jobs = list(enumerate(SWEEPS[name]))
     expected = {num: kit.by_hydra(num, overrides) for num, overrides in jobs}
@@ -231,7 +235,9 @@ def test_folders_are_those_of_hydra(begun: Any, tmp_path: Path, subdir: str) -> 
         assert tmp_path / "sweep" / job.subdir == job.folder
 
 
+@pytest.mark.slow
 def test_override_dirname_follows_its_settings(begun: Any, tmp_path: Path) -> None:
+    """Slow: runs whole commands."""
     settings = "{kv_sep: ':', item_sep: ';', exclude_keys: [seed]}"
     kit = begun(
         tmp_path / "sweep",
@@ -306,10 +312,12 @@ BAD = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bad_first", [True, False])
 def test_a_bad_job_leaves_nothing_behind_for_the_next(
     begun: Any, tmp_path: Path, bad_first: bool
 ) -> None:
+    """Slow: runs whole commands."""
     kit = begun(tmp_path / "sweep")
     good = {"optimiser.eta": "optimiser.eta=0.3", "seed": "seed=2"}
     expected = kit.by_hydra(1, list(good.values()))
@@ -393,9 +401,11 @@ def test_paths_are_interpolated_for_each_job(main: Main, tmp_path: Path) -> None
         np.testing.assert_array_equal(first["layer_2.w"], last["layer_2.w"])
 
 
+@pytest.mark.slow
 def test_a_secret_of_the_environment_is_written_nowhere(
     main: Main, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Slow: compiles a program."""
     monkeypatch.setenv("SECRET", "pre0")
     assert main(*TINY, "hydra.run.dir=pre0").status == 0
     path = "initialiser.path='${oc.env:SECRET}/params.safetensors'"

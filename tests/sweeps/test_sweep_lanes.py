@@ -237,7 +237,9 @@ def test_a_lane_that_diverges_is_reported_as_alone(steered: Swept, tmp_path: Pat
     ]
 
 
+@pytest.mark.slow
 def test_a_lane_that_diverges_changes_no_bit_of_the_others(steered: Swept, tmp_path: Path) -> None:
+    """Slow: runs whole commands."""
     healthy = sweep(tmp_path / "sweep", STEERED, *LANES)
     assert healthy.rows[BAD].status == "completed"
     assert healthy.bits(BAD) != steered.bits(BAD)
@@ -307,8 +309,12 @@ def test_layouts_have_a_place_for_every_lane_and_few_more(devices: int, widest: 
         assert on_each < -(-lanes // found.devices) + found.blocks  # at most one left in a block
 
 
+@pytest.mark.slow
 def test_groups_are_of_one_structure_and_one_data_set(tmp_path: Path) -> None:
-    """Numbers share a program; sizes, activations, batch size, epochs and data do not."""
+    """Numbers share a program; sizes, activations, batch size, epochs and data do not.
+
+    Slow: runs whole commands.
+    """
     same = [["optimiser.eta=0.1"], ["seed=3"], ["regulariser.strength=2"]]
     leaky = "network.activation={name: leaky_relu, slope: %s}"
     others = [

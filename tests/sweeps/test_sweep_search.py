@@ -480,9 +480,13 @@ def test_a_grid_has_every_combination_once(
     assert found <= every
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["tpe", "cmaes"])
 def test_a_sampler_that_learns_finds_better_than_chance(sampler: str, tmp_path: Path) -> None:
-    """The median over seeds of what is lost against the best there is."""
+    """The median over seeds of what is lost against the best there is.
+
+    Slow: runs whole commands.
+    """
     where = space(*ETA)
 
     def lost(name: str) -> float:
@@ -657,7 +661,9 @@ def test_the_command_searches_and_a_trial_has_the_value_of_its_job(
     assert told(stored(tmp_path / "s").trials) == told(trials)
 
 
+@pytest.mark.slow
 def test_a_search_that_cannot_begin_leaves_nothing(tmp_path: Path, main: Main) -> None:
+    """Slow: runs whole commands."""
     done = main(*COMMAND, "sweep.objective=nothing")
     assert done.status == 1
     assert "unknown 'nothing'" in done.err

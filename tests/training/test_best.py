@@ -32,6 +32,7 @@ def composed(*overrides: str) -> bpframe.Experiment:
     return bpframe.compose([*inline, *overrides])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("low", "high", "limit", "overrides"),
     [
@@ -44,6 +45,7 @@ def composed(*overrides: str) -> bpframe.Experiment:
 def test_a_single_output_is_judged_between_the_targets(
     low: float, high: float, limit: float, overrides: tuple[str, ...]
 ) -> None:
+    """Slow: compiles a program."""
     data = one_output(low, high)
     experiment = composed(*overrides, "network.hidden=[5]", "training.epochs=3")
     result = bpframe.run(experiment, data=data)
@@ -62,7 +64,9 @@ def regression(*overrides: str) -> tuple[bpframe.Experiment, bpframe.Data]:
     return composed(*linear, *overrides), bpframe.Data(*parts)
 
 
+@pytest.mark.slow
 def test_without_classes_there_is_no_accuracy_and_the_cost_decides(tmp_path: Path) -> None:
+    """Slow: compiles a program."""
     experiment, data = regression("stopping=no_improvement", "stopping.patience=2")
     result = loop.run(experiment, tmp_path / "run", data=data)
     lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
@@ -118,8 +122,10 @@ def test_the_best_parameters_are_those_after_the_best_epoch(objective: tuple[str
         np.testing.assert_array_equal(found.b, alone.b)
 
 
+@pytest.mark.slow
 @pytest.mark.optimised
 def test_they_are_written_and_survive_a_kill(tmp_path: Path) -> None:
+    """Slow: runs whole commands."""
     worst_first = ("sweep.objective=train_cost", "sweep.direction=maximise")
     experiment = bpframe.compose([*NOISY, *worst_first])
 

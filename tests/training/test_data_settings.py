@@ -56,7 +56,9 @@ def test_images_are_followed_by_their_shifts(dataset: type[Mnist | FashionMnist]
     np.testing.assert_array_equal(plain.train.x, data.train.x[:3])
 
 
+@pytest.mark.slow
 def test_the_whole_of_mnist_becomes_250000(data_dir: Path) -> None:
+    """Slow: runs whole commands."""
     data = loading.loaded(Mnist(root=str(data_dir / "mnist"), expand=True))
     assert [len(part) for part in data] == [250_000, 10_000, 10_000]
     assert data.train.x.nbytes == 250_000 * 784

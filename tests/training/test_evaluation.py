@@ -83,14 +83,18 @@ def test_epoch_0_is_what_there_is_before_training(tmp_path: Path) -> None:
     assert equal(result.params, without.params)
 
 
+@pytest.mark.slow
 def test_no_training_set_is_evaluated_without_being_asked_for() -> None:
+    """Slow: compiles a program."""
     experiment = composed()
     assert experiment.training.evaluate_every == 1
     assert not experiment.training.evaluate_start
     assert bpframe.run(experiment).history.epoch.tolist() == [1, 2, 3]
 
 
+@pytest.mark.slow
 def test_full_batches_are_the_gradient_over_the_whole_training_set() -> None:
+    """Slow: runs whole commands."""
     chosen = ("training.batch_size=null", "training.epochs=4", "training.dtype=float64")
     experiment = composed(*chosen, "optimiser.eta=0.3")
     result = bpframe.run(experiment)
@@ -223,7 +227,9 @@ def test_what_cannot_be_evaluated_is_one_line(override: str, text: str) -> None:
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.slow
 def test_the_line_of_epoch_0_has_no_number_where_there_is_none(tmp_path: Path) -> None:
+    """Slow: compiles a program."""
     bpframe.run(composed(START, "metrics=[confusion_matrix,gradient_norm]"), tmp_path)
     first = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[0])
     assert np.shape(first["confusion_matrix.validation"]) == (2, 2)

@@ -39,8 +39,10 @@ def start(override: str, dtype: str) -> list[np.ndarray]:
     return [np.asarray(leaf) for leaf in floats]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("override", DRAWN)
 def test_every_dtype_starts_from_the_same_numbers(override: str) -> None:
+    """Slow: runs whole commands."""
     single = start(override, "float32")
     for other in ("bfloat16", "float64"):
         found = start(override, other)

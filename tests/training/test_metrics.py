@@ -367,7 +367,9 @@ def test_metrics_agree_with_the_records() -> None:
         )
 
 
+@pytest.mark.slow
 def test_columns_are_in_every_record_and_what_is_not_finite_is_null(tmp_path: Path) -> None:
+    """Slow: compiles a program."""
     metrics = "metrics=[accuracy,delta_norm,confusion_matrix,lost,partly]"
     overrides = ["data=small", "network.hidden=[4]", "training.epochs=2", metrics]
     result = bpframe.run(bpframe.compose(overrides, plugins=[Plugin()]), tmp_path)

@@ -350,7 +350,9 @@ def test_wrong_schedules_are_one_line(overrides: list[str], text: str) -> None:
     assert len(str(caught.value).splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_schedules_are_swept(main: Main, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slow: runs whole commands."""
     jobs: list[Experiment] = []
     monkeypatch.setattr(
         "bpframe.commands.run.job", lambda cfg, registry: jobs.append(assemble(cfg, registry))

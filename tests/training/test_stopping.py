@@ -82,8 +82,10 @@ def test_patience_counts_epochs(every: int, after: int) -> None:
     assert every * (1 + int(found.argmax())) == after
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("every", [1, 2, 3, 7])
 def test_patience_counts_epochs_in_a_run(every: int) -> None:
+    """Slow: compiles a program."""
     experiment = composed(
         *(*STILL, "stopping=no_improvement", "stopping.patience=4", "training.epochs=40"),
         f"training.evaluate_every={every}",
@@ -158,8 +160,12 @@ def test_a_run_ends_early_and_other_values_do_not_recompile(
     assert equal(found[3, 4].params, result.params)
 
 
+@pytest.mark.slow
 def test_small_eta_after_seven_halvings(caplog: pytest.LogCaptureFixture) -> None:
-    """The exercise of chapter 3: halve eta whenever nothing improved, and end at 1/128."""
+    """The exercise of chapter 3: halve eta whenever nothing improved, and end at 1/128.
+
+    Slow: compiles a program.
+    """
     epochs = {}
 
     def run(patience: int) -> None:
@@ -212,6 +218,7 @@ def test_small_eta_waits_while_a_warm_up_raises_it() -> None:
     assert factors[30 + 6] == 0.8 / 128
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "epochs"),
     [
@@ -223,6 +230,7 @@ def test_small_eta_waits_while_a_warm_up_raises_it() -> None:
     ],
 )
 def test_small_eta_in_a_run(overrides: list[str], epochs: int) -> None:
+    """Slow: compiles a program."""
     experiment = composed(
         *(*STILL, *overrides, "stopping=small_eta", "training.epochs=12"),
         "training.evaluate_every=3",

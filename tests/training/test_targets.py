@@ -74,8 +74,10 @@ def test_distributions_are_the_targets_of_log_likelihood():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cost", ["quadratic", "absolute", "huber"])
 def test_costs_of_regression_take_any_target(cost):
+    """Slow: compiles a program."""
     experiment = bpframe.compose(
         [
             "data=inline",
@@ -91,8 +93,9 @@ def test_costs_of_regression_take_any_target(cost):
     assert bpframe.run(experiment).summary.status == "completed"
 
 
+@pytest.mark.slow
 def test_the_gradient_may_be_traced():
-    """What has no values yet is not checked."""
+    """What has no values yet is not checked. Slow: runs whole commands."""
     experiment = bpframe.compose(["data=xor", "network.hidden=[2]"])
     network, pair = experiment.network, experiment.cost
     params = tuple(
@@ -133,7 +136,9 @@ REGRESSION = (
 )
 
 
+@pytest.mark.slow
 def test_a_sweep_of_a_regression_is_compared_by_cost(main: test_cli.Main, tmp_path):
+    """Slow: compiles a program."""
     ended = main("-m", *REGRESSION, "optimiser.eta=0.01,0.001")
     assert (ended.status, ended.err) == (0, "")
     assert "reaches" not in ended.out
@@ -155,8 +160,9 @@ def _data_of(page: str) -> str:
     return page.partition("</style>")[2].partition("<script")[0] + page.rpartition("<script")[2]
 
 
+@pytest.mark.slow
 def test_targets_out_of_reach_are_told(main: test_cli.Main):
-    """By sigmoid, which the linear output of the other test reaches."""
+    """By sigmoid, which the linear output of the other test reaches. Slow: compiles a program."""
     ended = main(*(text for text in REGRESSION if "output" not in text), "hydra.run.dir=run")
     assert (
         "Sigmoid gives outputs from 0 to 1, and the targets are 10 to 30; "
@@ -164,7 +170,9 @@ def test_targets_out_of_reach_are_told(main: test_cli.Main):
     ) in ended.out
 
 
+@pytest.mark.slow
 def test_a_search_of_a_regression_follows_the_cost(main: test_cli.Main, tmp_path):
+    """Slow: compiles a program."""
     search = ("hydra/sweeper=search", "hydra.sweeper.n_trials=2")
     ended = main("-m", *search, *REGRESSION, "optimiser.eta=interval(0.001,0.01)")
     assert (ended.status, ended.err) == (0, "")

@@ -48,9 +48,11 @@ def compiled(caplog: pytest.LogCaptureFixture, action: Callable[[], object]) -> 
     return re.findall(r"Finished XLA compilation of jit\((\w+)\)", text)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(n=st.integers(1, 3000), m=st.integers(1, 40), limit=st.integers(1, 200))
 def test_blocks_hold_every_row_once_and_in_order(n: int, m: int, limit: int) -> None:
+    """Slow: runs whole commands."""
     m = min(m, n)
     order: Any = np.arange(n)
     parts = blocks(order, m, limit)
@@ -273,7 +275,9 @@ def test_runs_that_differ_in_numbers_share_one_compilation(
     assert again == []
 
 
+@pytest.mark.slow
 def test_the_program_does_not_depend_on_the_number_of_epochs() -> None:
+    """Slow: compiles a program."""
     texts = set()
     for planned in (1, 400):
         experiment = composed(f"training.epochs={planned}")
