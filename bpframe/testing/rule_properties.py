@@ -113,8 +113,8 @@ def has_no_error_of_a_constant_layer(subject: Subject) -> None:
         layers = list(network.layers)
         layers[at] = dataclasses.replace(layers[at], activation=Constant())
         network = Network(network.shape, tuple(layers))
-        delta = np.asarray(_stepped(rule, params, network=network)[2].found.deltas[at])
-        usual = np.asarray(_stepped(rule, params)[2].found.deltas[at])
+        both = run_traced(_deltas, rule, params, network)
+        delta, usual = (np.asarray(deltas[at]) for deltas in both)
         worst = np.unravel_index(np.argmax(np.abs(delta)), delta.shape)
         expect(
             np.abs(delta[worst]) <= 1e-6 * np.abs(usual).max(),  # what settles is rounded
@@ -124,6 +124,15 @@ def has_no_error_of_a_constant_layer(subject: Subject) -> None:
             expected="0: multiply by sigma'(z), as layer.activation.pullback(z, v) does",
             method="assign",
         )
+
+
+@jax.jit
+def _deltas(rule: Any, params: Any, network: Network) -> tuple[Any, Any]:
+    """Those in a network, and in the usual one."""
+    return (
+        _stepped(rule, params, network=network)[2].found.deltas,
+        _stepped(rule, params)[2].found.deltas,
+    )
 
 
 def draws_apart(subject: Subject) -> None:
