@@ -15,6 +15,7 @@ from .contracts import LayerParams as LayerParams
 from .contracts import OutputPair as OutputPair
 from .contracts import Params as Params
 from .contracts import Regulariser as Regulariser
+from .contracts import Settling as Settling
 from .contracts import Shape as Shape
 from .contracts import Shapes as Shapes
 from .contracts import Stacked as Stacked
@@ -39,7 +40,6 @@ from .learning import Credit as Credit
 from .learning import Forward as Forward
 from .learning import LearningRule as LearningRule
 from .learning import Optimiser as Optimiser
-from .learning import Settling as Settling
 from .learning import TrainingStep as TrainingStep
 from .metrics import MeanMetric as MeanMetric
 from .metrics import Metric as Metric

@@ -60,6 +60,20 @@ class Trace(NamedTuple):
     kept: tuple[Any, ...]
 
 
+class Settling(NamedTuple):
+    """How activities settle that descend an energy in several steps, for one example.
+
+    Attributes:
+        energy: (steps + 1,) before the first step and after each.
+        residual: (steps + 1, layers) norms of the energy's gradient by the activities of each layer
+            that settles, of which layer 2 is the first; likewise.
+
+    """
+
+    energy: Array
+    residual: Array
+
+
 class Factors(NamedTuple):
     """The Kronecker factors of a layer, for m examples: E[g g^T] is about A kron G.
 

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from bpframe.component import Component
-from bpframe.contracts import Formula, Layer, LayerParams, OutputPair, Shapes, Trace
+from bpframe.contracts import Formula, Layer, LayerParams, OutputPair, Settling, Shapes, Trace
 from bpframe.errors import PluginError
 from bpframe.network import Network
 
@@ -79,20 +79,6 @@ class Keys(NamedTuple):
 
     batch: Array
     example: Array
-
-
-class Settling(NamedTuple):
-    """How activities settle that descend an energy in several steps, for one example.
-
-    Attributes:
-        energy: (steps + 1,) before the first step and after each.
-        residual: (steps + 1, layers) norms of the energy's gradient by the activities of each layer
-            that settles, of which layer 2 is the first; likewise.
-
-    """
-
-    energy: Array
-    residual: Array
 
 
 class BatchGradient(NamedTuple):

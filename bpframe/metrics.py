@@ -15,8 +15,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from bpframe.component import Component, hyperparameter
-from bpframe.contracts import Activation, LayerParams, Trace
-from bpframe.learning import Settling
+from bpframe.contracts import Activation, LayerParams, Settling, Trace
 
 STEPS = "steps"
 SPLITS = ("train", "validation", "test")

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from bpframe import equations
+from bpframe.contracts import Settling
 from bpframe.equations import Dense
-from bpframe.learning import Settling
 from bpframe.metrics import Observation
 from bpframe.network import Network
 from bpframe.plugin_host.registry import Registry

@@ -16,9 +16,9 @@ import numpy as np
 from jax import Array
 
 from bpframe import equations
-from bpframe.contracts import LayerParams
+from bpframe.contracts import LayerParams, Settling
 from bpframe.errors import DivergenceError
-from bpframe.learning import Forward, Settling, replaces
+from bpframe.learning import Forward, replaces
 from bpframe.training.devices import DeviceExamples, floats, take
 from bpframe.training.experiment import Experiment
 from bpframe.training.step import State, answering, narrow, narrow_answering, train_step

@@ -6,8 +6,8 @@ import jax
 from jax import Array
 
 from bpframe import equations
-from bpframe.contracts import LayerParams, Trace
-from bpframe.learning import Aggregation, BatchGradient, Credit, Forward, Keys, Settling
+from bpframe.contracts import LayerParams, Settling, Trace
+from bpframe.learning import Aggregation, BatchGradient, Credit, Forward, Keys
 from bpframe.metrics import Observation
 from bpframe.tasks import Task
 from bpframe.training.experiment import Experiment

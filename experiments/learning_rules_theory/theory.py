@@ -255,7 +255,7 @@ def weight_mirror(seed: int, m: int = 50_000) -> float:
     return float((np.abs(moved - expected) / error).max())
 
 
-def _data(seed: int, m: int, n_in: int, n_out: int) -> tuple[np.ndarray, np.ndarray]:
+def _data(seed: int, m: int, n_in: int, n_out: int) -> tuple[Any, Any]:
     rng = np.random.default_rng(seed)
     return rng.normal(size=(m, n_in)), rng.normal(size=(m, n_out))
 

@@ -103,18 +103,19 @@ class PredictiveCoding(LearningRule):
     def _errors(self, forward: Forward, a: Activities, y: Array, key: Array) -> _Errors:
         """Those of predictions that follow the activities."""
         inputs = (forward.trace.a[0], *a)
-        e, deltas, keeps = [], [], []
+        e, deltas, keeps, costs = [], [], [], []
         parts = zip(forward.network.layers, forward.params, inputs, (*a, None), strict=True)
         for number, (layer, own, before, here) in enumerate(parts, start=2):
             z, kept = layer.forward(own, before, jax.random.fold_in(key, number))
             predicted = layer.activation(z)
             if here is None:
                 deltas.append(self._output_delta(forward, z, predicted, y))
+                costs.append(forward.pair.cost(z, predicted, y))
             else:
                 e.append(here - predicted)
                 deltas.append(-layer.activation.pullback(z, e[-1]))
             keeps.append(kept)
-        energy = self._energy(e, forward.pair.cost(z, predicted, y))
+        energy = self._energy(e, costs[0])
         return _Errors(inputs, tuple(e), tuple(deltas), tuple(keeps), energy)
 
     def _fixed(self, forward: Forward, a: Activities, y: Array) -> _Errors:
