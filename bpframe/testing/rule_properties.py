@@ -14,7 +14,7 @@ from jax import Array
 from bpframe.contracts import ElementwiseActivation
 from bpframe.equations import Unpaired
 from bpframe.errors import ConfigError
-from bpframe.learning import BackwardStep, Forward, LearningRule, TrainingStep
+from bpframe.learning import BackwardStep, Forward, TrainingStep, replaces
 from bpframe.network import Network
 from bpframe.testing.expect import expect, expect_finite, key_data
 from bpframe.testing.outcome import Check, CheckFailedError
@@ -331,10 +331,7 @@ def _cosine(rule: Any, state: Any, params: Any) -> float:
 
 def _has(*methods: str) -> Any:
     def applies(subject: Subject) -> bool:
-        return all(
-            getattr(subject.component, method) is not getattr(LearningRule, method)
-            for method in methods
-        )
+        return all(replaces(subject.default, method) for method in methods)
 
     return applies
 

@@ -44,7 +44,23 @@ class Curve(NamedTuple):
 
 
 FEWER = "The source trains on 60,000 examples, here on 50,000."
-DFA = "iacolippo: DFA"
+BACKPROP = Curve(
+    "dfa_backprop",
+    "backprop",
+    "backpropagation, 784-800-10",
+    "iacolippo: DFA",
+    TRAIN,
+    {5: 17.10, 10: 12.18, 20: 8.83, 50: 5.01, 100: 2.46},
+    1.5,
+    1.2,
+    FEWER,
+)
+DFA = BACKPROP._replace(
+    config="dfa",
+    rule="direct_feedback_alignment",
+    title="DFA, 784-800-10",
+    errors={5: 25.72, 10: 18.48, 20: 13.51, 50: 8.33},
+)
 CURVES = (
     Curve(
         "predictive_coding",
@@ -66,50 +82,10 @@ CURVES = (
         0.5,
         reason=FEWER,
     ),
-    Curve(
-        "dfa_backprop",
-        "backprop",
-        "backpropagation, 784-800-10",
-        DFA,
-        TRAIN,
-        {5: 17.10, 10: 12.18, 20: 8.83, 50: 5.01, 100: 2.46},
-        1.5,
-        1.2,
-        FEWER,
-    ),
-    Curve(
-        "dfa_backprop",
-        "backprop",
-        "backpropagation, 784-800-10",
-        DFA,
-        TEST,
-        {100: 7.71},
-        1.0,
-        1.2,
-        FEWER,
-    ),
-    Curve(
-        "dfa",
-        "direct_feedback_alignment",
-        "DFA, 784-800-10",
-        DFA,
-        TRAIN,
-        {5: 25.72, 10: 18.48, 20: 13.51, 50: 8.33},
-        1.5,
-        1.2,
-        FEWER,
-    ),
-    Curve(
-        "dfa",
-        "direct_feedback_alignment",
-        "DFA, 784-800-10",
-        DFA,
-        TEST,
-        {98: 7.70},
-        1.0,
-        1.2,
-        FEWER,
-    ),
+    BACKPROP,
+    BACKPROP._replace(column=TEST, errors={100: 7.71}, by=1.0),
+    DFA,
+    DFA._replace(column=TEST, errors={98: 7.70}, by=1.0),
     Curve(
         "forward_forward",
         "forward_forward",

@@ -38,9 +38,9 @@ class _Equilibrium(LearningRule):
     def _start(self, forward: Forward) -> States:
         """The states after the forward pass."""
 
-    @abstractmethod
     def _free(self, forward: Forward) -> States:
-        """The states that have settled without a pull."""
+        """The states that have settled without a pull; here they stay where they start."""
+        return self._start(forward)
 
     @abstractmethod
     def _energy(self, forward: Forward, s: States) -> Array:
@@ -163,7 +163,7 @@ class EquilibriumPropagation(_Equilibrium):
 
     def _free(self, forward: Forward) -> States:
         y = jnp.zeros_like(forward.trace.a[-1])  # which it does not look at
-        return self._settled(forward, forward.trace.a[1:], y, 0.0)
+        return self._settled(forward, self._start(forward), y, 0.0)
 
     def _energy(self, forward: Forward, s: States) -> Array:
         rho = _rho(forward, s)
@@ -216,9 +216,6 @@ class GaussianEquilibriumPropagation(_Equilibrium):
         return super()._phases if self.symmetric else ((1.0, -1.0),)
 
     def _start(self, forward: Forward) -> States:
-        return forward.trace.z
-
-    def _free(self, forward: Forward) -> States:
         return forward.trace.z
 
     def _energy(self, forward: Forward, s: States) -> Array:
