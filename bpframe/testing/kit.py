@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -112,18 +113,25 @@ def _as_in_a_run() -> Iterator[None]:
 def run(cases: Sequence[Case]) -> Iterator[Outcome]:
     """The outcomes of some checks, as they end.
 
-    Half of the time goes into compiling, which threads do at the same time; and since nearly all
-    programs run once and briefly, they are compiled without optimisation.
+    Half of the time goes into compiling, which threads do at the same time, a component each, whose
+    checks share programs; and since nearly all run once and briefly, without optimisation.
     """
     before = jax.config.values["jax_disable_most_optimizations"]
     jax.config.update("jax_disable_most_optimizations", True)
     try:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            together = [pool.submit(case.run) for case in cases if not case.check.is_alone]
-            yield from (done.result() for done in as_completed(together))
+            together = [case for case in cases if not case.check.is_alone]
+            groups = itertools.groupby(together, lambda case: id(case.subject))
+            begun = [pool.submit(_run_all, list(group)) for _, group in groups]
+            for done in as_completed(begun):
+                yield from done.result()
         yield from (case.run() for case in cases if case.check.is_alone)
     finally:
         jax.config.update("jax_disable_most_optimizations", before)
+
+
+def _run_all(cases: Sequence[Case]) -> list[Outcome]:
+    return [case.run() for case in cases]
 
 
 def cases(registry: Registry, chosen: Iterable[Plugin] | None = None) -> list[Case]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +14,7 @@ from bpframe.contracts import Initialiser, Layer, Params, Shape
 from bpframe.errors import ConfigError
 from bpframe.network import shown_shape
 from bpframe.testing import components
-from bpframe.testing.expect import expect, expect_array, expect_trees_close, expect_trees_equal
+from bpframe.testing.expect import expect, expect_array, expect_trees_close
 from bpframe.testing.outcome import Check
 from bpframe.testing.subjects import Subject
 from bpframe.testing.tracing import run_traced, shape_of
@@ -39,11 +40,13 @@ class _Normal(Initialiser):
         return 1.0
 
 
-class Place(NamedTuple):
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Place:
     """A layer at a place where it can stand, with m examples before it and errors behind it."""
 
     layer: Layer
-    shape_prev: Shape
+    shape_prev: Shape = dataclasses.field(metadata={"static": True})
     params: Any
     a_prev: jax.Array
     delta: jax.Array
@@ -114,12 +117,10 @@ def carries_as_autodiff(subject: Subject) -> None:
     """`carry` is (dz/da)^T delta by automatic differentiation."""
     for layer in subject.instances:
         for place in places(layer):
-            a, delta = place.a_prev[0], place.delta[0]
-            _, kept = place.forward(a)
-            _, pull = jax.vjp(lambda a, place=place: place.forward(a)[0], a)
+            found, expected = run_traced(_carried, place)
             expect_trees_close(
-                run_traced(layer.carry, place.params, a, kept, delta),
-                pull(delta)[0],
+                found,
+                expected,
                 "carry is not (dz/da)^T delta",
                 given=place.given,
                 rtol=1e-10,
@@ -127,17 +128,22 @@ def carries_as_autodiff(subject: Subject) -> None:
             )
 
 
+@jax.jit
+def _carried(place: Place) -> tuple[Any, Any]:
+    """The error of the layer before, by `carry` and by automatic differentiation."""
+    a, delta = place.a_prev[0], place.delta[0]
+    _, pull, kept = jax.vjp(place.forward, a, has_aux=True)
+    return place.layer.carry(place.params, a, kept, delta), pull(delta)[0]
+
+
 def sums_the_gradients(subject: Subject) -> None:
     """`gradient` is the sum of the gradients of m examples by automatic differentiation."""
     for layer in subject.instances:
         for place in places(layer):
-            _, kept = place.forward(place.a_prev)
-            _, pull = jax.vjp(
-                lambda params, place=place: place.forward(place.a_prev, params)[0], place.params
-            )
+            found, expected = run_traced(_summed, place)
             expect_trees_close(
-                run_traced(layer.gradient, place.params, place.a_prev, kept, place.delta),
-                pull(place.delta)[0],
+                found,
+                expected,
                 "gradient is not the sum of dC_x/dparams over the examples",
                 given=place.given,
                 rtol=1e-10,
@@ -145,22 +151,38 @@ def sums_the_gradients(subject: Subject) -> None:
             )
 
 
+@jax.jit
+def _summed(place: Place) -> tuple[Any, Any]:
+    """The gradient, by `gradient` and by automatic differentiation."""
+    a_prev, delta = place.a_prev, place.delta
+    _, pull, kept = jax.vjp(
+        lambda params: place.forward(a_prev, params), place.params, has_aux=True
+    )
+    return place.layer.gradient(place.params, a_prev, kept, delta), pull(delta)[0]
+
+
 def squares_the_norms(subject: Subject) -> None:
     """`squared_norms` are those of the gradients of single examples."""
     for layer in subject.instances:
         for place in places(layer):
-            _, kept = place.forward(place.a_prev)
-            found = run_traced(layer.squared_norms, place.params, place.a_prev, kept, place.delta)
-            expected = Layer.squared_norms(layer, place.params, place.a_prev, kept, place.delta)
             problem = "squared_norms are not |dC_x/dparams|^2"
+            found, expected = run_traced(_squared, place)
             expect_trees_close(found, expected, problem, given=place.given, rtol=1e-10, atol=1e-12)
+
+
+@jax.jit
+def _squared(place: Place) -> tuple[Any, Any]:
+    """The squared norms, by `squared_norms` and from gradients of single examples."""
+    layer, (_, kept) = place.layer, place.forward(place.a_prev)
+    given = (place.params, place.a_prev, kept, place.delta)
+    return layer.squared_norms(*given), Layer.squared_norms(layer, *given)
 
 
 def factors_the_curvature(subject: Subject) -> None:
     """Factors gives a symmetric A and G with no negative direction, as large as the parameters."""
     for layer in subject.instances:
         for place in places(layer):
-            found = _factors(place)
+            found, _ = run_traced(_factors, place)
             if found is None:
                 continue
             n = sum(leaf.size for leaf in jax.tree.leaves(place.params))
@@ -191,11 +213,10 @@ def is_exact_for_one_example(subject: Subject) -> None:
     """Where neurons have one place each, one example's A kron G is g g^T of its gradient."""
     for layer in subject.instances:
         for place in places(layer):
-            found = _factors(place, 1)
+            one = dataclasses.replace(place, a_prev=place.a_prev[:1], delta=place.delta[:1])
+            found, gradient = run_traced(_factors, one)
             if found is None or len(layer.shape(place.shape_prev)) > 1:
                 continue
-            (_, kept), params = place.forward(place.a_prev[:1]), place.params
-            gradient = layer.gradient(params, place.a_prev[:1], kept, place.delta[:1])
             whole = sum(float(jnp.sum(leaf**2)) for leaf in jax.tree.leaves(gradient))
             expect_trees_close(
                 jnp.trace(found[0]) * jnp.trace(found[1]),
@@ -205,10 +226,11 @@ def is_exact_for_one_example(subject: Subject) -> None:
             )
 
 
-def _factors(place: Place, m: int = M) -> Any:
-    a_prev, delta = place.a_prev[:m], place.delta[:m]
-    kept = place.forward(a_prev)[1]
-    return place.layer.factors(place.params, a_prev, kept, delta)
+@jax.jit
+def _factors(place: Place) -> tuple[Any, Any]:
+    """The factors of the curvature, and the gradient."""
+    given = (place.params, place.a_prev, place.forward(place.a_prev)[1], place.delta)
+    return place.layer.factors(*given), place.layer.gradient(*given)
 
 
 def forms_no_gradient_of_one_example(subject: Subject) -> None:
@@ -218,7 +240,7 @@ def forms_no_gradient_of_one_example(subject: Subject) -> None:
         for place in places(layer):
             a_prev = jnp.concatenate([place.a_prev] * 3)[:m]
             delta = jnp.concatenate([place.delta] * 3)[:m]
-            _, kept = place.forward(a_prev)
+            _, kept = shape_of(place.forward, a_prev)
             jaxpr = jax.make_jaxpr(layer.gradient)(place.params, a_prev, kept, delta)
             shared = [leaf.shape for leaf in jax.tree.leaves(place.params) if leaf.ndim > 1]
             single = {(m, *shape) for shape in shared if shape != delta.shape[1:]}
@@ -241,24 +263,27 @@ def _variables(jaxpr: Any) -> Iterator[Any]:
 
 
 def evaluates_the_mean(subject: Subject) -> None:
-    """The same key gives the same z; without one z is the mean over keys."""
+    """Without a key z is the mean over keys."""
     for layer in subject.instances:
         for place in places(layer):
-            a, given = place.a_prev[0], place.given
-            first, again = (place.forward(a)[0] for _ in range(2))
-            expect_trees_equal(first, again, "the same key gives another z", given=given)
-            keys = jax.random.split(place.key, DRAWS)
-            drawn = jax.jit(jax.vmap(layer.forward, in_axes=(None, None, 0)))
-            z = np.asarray(run_traced(drawn, place.params, a, keys)[0], np.float64)
-            evaluated = np.asarray(layer.forward(place.params, a, None)[0], np.float64)
+            z, evaluated = (np.asarray(each) for each in run_traced(_drawn, place))
             error = z.std(axis=0) / np.sqrt(DRAWS) + 1e-9
             expect(
                 np.all(np.abs(z.mean(axis=0) - evaluated) <= STANDARD_ERRORS * error),
                 "without a key z is not the mean over keys",
-                given=given,
+                given=place.given,
                 found=evaluated,
                 expected=z.mean(axis=0),
             )
+
+
+@jax.jit
+def _drawn(place: Place) -> tuple[jax.Array, jax.Array]:
+    """The z of many keys for one example, and that of none."""
+    layer, params, a = place.layer, place.params, place.a_prev[0]
+    keys = jax.random.split(place.key, DRAWS)
+    z, _ = jax.vmap(layer.forward, in_axes=(None, None, 0))(params, a, keys)
+    return z, layer.forward(params, a, None)[0]
 
 
 CHECKS = (

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
-from functools import partial
 from typing import Any
 
 import jax
@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from bpframe.equations import Dense
+from bpframe.equations import EXACT, Dense
 from bpframe.learning import (
     BackwardStep,
     Credit,
@@ -39,29 +39,29 @@ from bpframe.testing.parameters import (
     some_step,
 )
 from bpframe.testing.subjects import Subject
-from bpframe.testing.tracing import run_traced, shape_of
+from bpframe.testing.tracing import shape_of
 from bpframe.training.precision import cast_floats
 
 
 def probe(rule: Any) -> Any:
     """A step of training of a small network: the deltas, the answer and the state after it."""
-    params, state, step = _stepped(rule)
+    params = some_params(6)
+    state = rule.init(jax.random.key(3), params, shapes_of(params))
+    step = some_step(params, rule, state)
     updated = jax.tree.map(lambda p, g: p - 0.1 * g, params, step.found.mean)
     return step.found.deltas, step.found.mean, rule.learn(state, step, params, updated)
-
-
-def _stepped(rule: Any, dtype: str = "float64", sizes: tuple[int, ...] = SIZES) -> Any:
-    """Parameters, the state of the rule, and a step of training."""
-    params = some_params(6, dtype, sizes)
-    state = cast_floats(rule.init(jax.random.key(3), params, shapes_of(params)), dtype)
-    return params, state, some_step(params, rule, state)
 
 
 def _beside_backprop(rule: Any, dtype: str, sizes: tuple[int, ...] = SIZES) -> Any:
     """The state of the rule, and a step of backpropagation."""
     params = some_params(6, dtype, sizes)
     state = rule.init(jax.random.key(3), params, shapes_of(params))
-    return cast_floats(state, dtype), some_step(params)
+    return cast_floats(state, dtype), _backprop_step(dtype, sizes)
+
+
+@functools.cache
+def _backprop_step(dtype: str, sizes: tuple[int, ...]) -> TrainingStep:
+    return jax.jit(some_step)(some_params(6, dtype, sizes))
 
 
 def _carries(rule: Any, state: Any, step: TrainingStep) -> bool:
@@ -86,7 +86,7 @@ def has_a_state_for_each_hidden_layer(subject: Subject) -> None:
             params = some_params(6, sizes=sizes)
             state = rule.init(jax.random.key(0), params, shapes_of(params))
             expect_arrays(state, "the state", "init")
-            if not _carries(rule, state, some_step(params)):
+            if not _carries(rule, state, _backprop_step("float64", sizes)):
                 continue
             expect(
                 isinstance(state, tuple) and len(state) == len(sizes) - 2,
@@ -101,8 +101,8 @@ def has_a_state_for_each_hidden_layer(subject: Subject) -> None:
 def keeps_shape_and_dtype(subject: Subject) -> None:
     """Carry gives the shape of a^l, in the dtype of the deltas."""
     for rule in subject.instances:
-        params, state, _ = _stepped(rule, "float32")
-        if not _carries(rule, state, some_step(params)):
+        state, step = _beside_backprop(rule, "float32")
+        if not _carries(rule, state, step):
             continue
         for dtype in ("float32", "bfloat16"):
             arrived = shape_of(rule.carry, cast_floats(state[0], dtype), _backward_step(dtype))
@@ -166,14 +166,13 @@ def keeps_its_state_in_shape(subject: Subject) -> None:
             return rule.learn(state, step, params, params)
 
         for m in (3, 2):  # the last mini-batch of an epoch may be short
-            found = shape_of(partial(learned, m=m), rule, params, state)
+            found = shape_of(functools.partial(learned, m=m), rule, params, state)
             expect_same_shapes(found, state, "the state")
 
 
 def is_what_it_says(subject: Subject) -> None:
     """With is_gradient the deltas give the exact gradient, without it they do not."""
-    sizes = (5, 6, 4, 3)
-    exact = some_step(some_params(6, sizes=sizes)).found.mean
+    exact = rule_properties.tried(EXACT).step.found.mean
     says = subject.component.is_gradient
     mine = [name for name in vars(subject.component) if not name.startswith("_")]
     methods = [name for name in vars(LearningRule) if callable(getattr(LearningRule, name))]
@@ -183,9 +182,8 @@ def is_what_it_says(subject: Subject) -> None:
         found=f"{', '.join(mine) or 'nothing'} of its own",
         expected=f"one of {', '.join(name for name in methods if not name.startswith('_'))}",
     )
-    step_of = jax.jit(lambda rule: _stepped(rule, sizes=sizes)[2].found.mean)
     for rule in subject.instances:
-        found = run_traced(step_of, rule)
+        found = rule_properties.tried(rule).step.found.mean
         for number, (ours, theirs) in enumerate(zip(found, exact, strict=True), start=2):
             if says:
                 problem = f"is_gradient is True, and dC/dw of layer {number} is another"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +11,7 @@ import numpy as np
 from jax import Array
 
 from bpframe.contracts import ElementwiseActivation
-from bpframe.equations import Unpaired
+from bpframe.equations import Dense, Unpaired
 from bpframe.errors import ConfigError
 from bpframe.learning import BackwardStep, Forward, TrainingStep, replaces
 from bpframe.network import Network
@@ -33,25 +32,76 @@ SMALL = ((5, 3), (5, 1, 3), (5, 4, 3), SIZES)
 STEPS, ETA = 200, 0.3
 
 
-class Constant(ElementwiseActivation):
-    """a = 0.3, whatever z."""
+class Flattened(ElementwiseActivation):
+    """a = 0.3 share + (1 - share) z / sqrt(1 + z^2): constant where share is 1."""
+
+    share: float = 0.0
 
     def __call__(self, z: Array) -> Array:
-        """0.3."""
-        return jnp.full_like(z, 0.3)
+        """0.3 share + (1 - share) z / sqrt(1 + z^2)."""
+        return 0.3 * self.share + (1 - self.share) * Curved()(z)
 
     def prime(self, z: Array) -> Array:
-        """0."""
-        return jnp.zeros_like(z)
+        """(1 - share) (1 + z^2)^(-3/2)."""
+        return (1 - self.share) * Curved().prime(z)
 
 
-def _stepped(
-    rule: Any, params: Any = None, key: int = 3, **more: Any
-) -> tuple[Any, Any, TrainingStep]:
-    """Parameters, the state of the rule, and a step of training."""
+class Tried(NamedTuple):
+    """What a rule gives in a network 5-6-4-3.
+
+    Attributes:
+        state: of the rule, at the start.
+        step: of training, with the deltas.
+        learned: the state after it, where the parameters go to 0.9 of what they are.
+        answer: to the first example, or None.
+
+    """
+
+    state: Any
+    step: TrainingStep
+    learned: Any
+    answer: Any
+
+
+class Keys(NamedTuple):
+    """What `init`, the credit and `learn` may draw with, by their seeds."""
+
+    init: Any = 3
+    credit: Any = 12
+    learn: Any = 12
+
+
+PLAIN = Keys()
+
+
+def tried(
+    rule: Any,
+    *,
+    params: Any = None,
+    x: Any = None,
+    flat: tuple[float, float] = (0.0, 0.0),
+    keys: Keys = PLAIN,
+) -> Tried:
+    """Try a rule; rules of one structure share one compiled program."""
     params = some_params(6, sizes=SIZES) if params is None else params
-    state = rule.init(jax.random.key(key), params, dense_network(params).shapes)
-    return params, state, some_step(params, rule, state, **more)
+    x = jnp.asarray(np.random.default_rng(11).uniform(-0.9, 0.9, (3, 5))) if x is None else x
+    return run_traced(_tried, rule, params, x, flat, keys)
+
+
+@jax.jit
+def _tried(rule: Any, params: Any, x: Any, flat: tuple[float, float], seeds: Keys) -> Tried:
+    hidden = (
+        Dense(n, activation=Flattened(share)) for n, share in zip(SIZES[1:], flat, strict=False)
+    )
+    network = Network(SIZES[:1], (*hidden, Dense(SIZES[-1], activation=Curved())))
+    keys = Keys(*(jax.random.key(seed) for seed in seeds))
+    state = rule.init(keys.init, params, network.shapes)
+    step = some_step(params, rule, state, network=network, x=x, key=keys.credit)
+    updated = jax.tree.map(lambda p: 0.9 * p, params)
+    learned = rule.learn(state, step._replace(key=keys.learn), params, updated)
+    first = jax.tree.map(lambda part: part[0], step.found.trace)
+    answer = rule.answer(state, Forward(network, step.pair, params, first))
+    return Tried(state, step, learned, answer)
 
 
 def _accepted(subject: Subject) -> list[Any]:
@@ -87,9 +137,9 @@ def works_or_refuses(subject: Subject) -> None:
         if _refused(rule, network):
             continue
 
-        def trained(params: Any, rule: Any = rule) -> Any:
-            _, state, step = _stepped(rule, params, m=1)
-            return rule.learn(state, step, params, params)
+        def trained(params: Any, rule: Any = rule, network: Network = network) -> Any:
+            state = rule.init(jax.random.key(3), params, network.shapes)
+            return rule.learn(state, some_step(params, rule, state, m=1), params, params)
 
         try:
             run_traced(jax.eval_shape, trained, params)
@@ -108,13 +158,9 @@ def works_or_refuses(subject: Subject) -> None:
 def has_no_error_of_a_constant_layer(subject: Subject) -> None:
     """Where a^l does not depend on z^l, delta^l is 0."""
     for rule, at in itertools.product(_accepted(subject), (0, 1)):
-        params = some_params(6, sizes=SIZES)
-        network = dense_network(params)
-        layers = list(network.layers)
-        layers[at] = dataclasses.replace(layers[at], activation=Constant())
-        network = Network(network.shape, tuple(layers))
-        both = run_traced(_deltas, rule, params, network)
-        delta, usual = (np.asarray(deltas[at]) for deltas in both)
+        flat = (1.0, 0.0) if at == 0 else (0.0, 1.0)
+        both = (tried(rule, flat=flat), tried(rule))
+        delta, usual = (np.asarray(each.step.found.deltas[at]) for each in both)
         worst = np.unravel_index(np.argmax(np.abs(delta)), delta.shape)
         expect(
             np.abs(delta[worst]) <= 1e-6 * np.abs(usual).max(),  # what settles is rounded
@@ -124,15 +170,6 @@ def has_no_error_of_a_constant_layer(subject: Subject) -> None:
             expected="0: multiply by sigma'(z), as layer.activation.pullback(z, v) does",
             method="assign",
         )
-
-
-@jax.jit
-def _deltas(rule: Any, params: Any, network: Network) -> tuple[Any, Any]:
-    """Those in a network, and in the usual one."""
-    return (
-        _stepped(rule, params, network=network)[2].found.deltas,
-        _stepped(rule, params)[2].found.deltas,
-    )
 
 
 def draws_apart(subject: Subject) -> None:
@@ -160,39 +197,41 @@ def draws_apart(subject: Subject) -> None:
 
 def draws_follow_their_keys(subject: Subject) -> None:
     """What draws random numbers draws others with another key."""
-    params = some_params(6, sizes=SIZES)
-    shapes = dense_network(params).shapes
-    if subject.default not in _accepted(subject):
-        return
     rule = subject.default
-    state = rule.init(jax.random.key(3), params, shapes)
-    step = some_step(params, rule, state)
+    if rule not in _accepted(subject):
+        return
+    seeds = range(4)
+    for method, given in (
+        ("init", [tried(rule, keys=Keys(init=seed)).state for seed in seeds]),
+        ("carry/assign", [tried(rule, keys=Keys(credit=s)).step.found.deltas for s in seeds]),
+        ("learn", [tried(rule, keys=Keys(learn=seed)).learned for seed in seeds]),
+    ):
+        first, *others = map(_numbers, given)
+        if all(_equal(first, other) for other in others):
+            expect(
+                not _draws(rule, method),
+                "draws random numbers that are the same for every key",
+                given="jax.random.key(0) to jax.random.key(3)",
+                expected="numbers drawn with the key that it is given",
+                method=method,
+            )
 
-    def started(key: Array) -> Any:
-        return rule.init(key, params, shapes)
 
-    def credited(key: Array) -> Any:
-        return some_step(params, rule, state, key=key).found.deltas
+def _draws(rule: Any, method: str) -> bool:
+    """Whether random numbers are drawn in a method."""
+    params = some_params(6, sizes=SIZES)
+    key, shapes = jax.random.key(0), dense_network(params).shapes
+    state, step, *_ = tried(rule)
+    programs = {
+        "init": lambda: rule.init(key, params, shapes),
+        "carry/assign": lambda: some_step(params, rule, state),
+        "learn": lambda: rule.learn(state, step, params, params),
+    }
+    return "random_bits" in str(jax.make_jaxpr(programs[method])())
 
-    def learned(key: Array) -> Any:
-        return rule.learn(state, step._replace(key=key), params, params)
 
-    for method, function in (("init", started), ("carry/assign", credited), ("learn", learned)):
-        keys = [jax.random.key(seed) for seed in range(4)]
-        if "random_bits" not in str(jax.make_jaxpr(function)(keys[0])):
-            continue
-        first, *others = (_numbers(function(key)) for key in keys)
-        expect(
-            any(
-                not np.array_equal(a, b)
-                for other in others
-                for a, b in zip(first, other, strict=True)
-            ),
-            "draws random numbers that are the same for every key",
-            given="jax.random.key(0) to jax.random.key(3)",
-            expected="numbers drawn with the key that it is given",
-            method=method,
-        )
+def _equal(one: list[np.ndarray], other: list[np.ndarray]) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
 def _numbers(tree: Any) -> list[np.ndarray]:
@@ -203,15 +242,11 @@ def _numbers(tree: Any) -> list[np.ndarray]:
 def every_example_counts(subject: Subject) -> None:
     """If the state learns from one example of a mini-batch, it learns from any."""
     for rule in _accepted(subject):
-        params, state, base = _stepped(rule)
-        x = base.found.trace.a[0]
-        before = _learned(rule, params, state, x)
+        usual = tried(rule)
+        x = usual.step.found.trace.a[0]
+        before = _numbers(usual.learned)
         changed = (x.at[number].multiply(-0.7) for number in range(len(x)))
-        afterwards = (_learned(rule, params, state, x) for x in changed)
-        counts = [
-            any(not np.array_equal(a, b) for a, b in zip(before, after, strict=True))
-            for after in afterwards
-        ]
+        counts = [not _equal(before, _numbers(tried(rule, x=x).learned)) for x in changed]
         expect(
             len(set(counts)) == 1,
             "the state learns from some examples of a mini-batch alone",
@@ -222,23 +257,15 @@ def every_example_counts(subject: Subject) -> None:
         )
 
 
-def _learned(rule: Any, params: Any, state: Any, x: Array) -> list[np.ndarray]:
-    """The state after a step on x, the update being the same for all x."""
-    updated = jax.tree.map(lambda p: 0.9 * p, params)
-    return _numbers(rule.learn(state, some_step(params, rule, state, x=x), params, updated))
-
-
 def is_finite_at_zero(subject: Subject) -> None:
     """Inputs and parameters of 0 give finite errors, answers and states."""
     params = jax.tree.map(jnp.zeros_like, some_params(6, sizes=SIZES))
     for rule in _accepted(subject):
-        _, state, step = _stepped(rule, params, x=jnp.zeros((3, SIZES[0])))
-        trace = jax.tree.map(lambda part: part[0], step.found.trace)
-        answer = rule.answer(state, Forward(step.network, step.pair, params, trace))
+        found = tried(rule, params=params, x=jnp.zeros((3, SIZES[0])))
         for method, what, tree in (
-            ("carry/assign", "a delta", step.found.deltas),
-            ("answer", "the answer", answer),
-            ("learn", "the state after a step", rule.learn(state, step, params, params)),
+            ("carry/assign", "a delta", found.step.found.deltas),
+            ("answer", "the answer", found.answer),
+            ("learn", "the state after a step", found.learned),
         ):
             for leaf in jax.tree.leaves(tree):
                 if jnp.issubdtype(leaf.dtype, jnp.floating):
@@ -250,8 +277,8 @@ def is_finite_at_zero(subject: Subject) -> None:
 def tells_its_feedback(subject: Subject) -> None:
     """`feedback` gives what carry multiplies the error by, up to a factor."""
     for rule in _accepted(subject):
-        params, state, step = _stepped(rule)
-        told = rule.feedback(state, params)
+        state, step, *_ = tried(rule)
+        told = rule.feedback(state, step.params)
         for at, pair in enumerate(told or ()):
             found = None if pair is None else _carried(rule, state[at], step, at)
             if pair is None or found is None:
@@ -288,7 +315,7 @@ def _carried(rule: Any, entry: Any, step: TrainingStep, at: int) -> np.ndarray |
         return rule.carry(entry, seen)
 
     errors = jnp.eye(SIZES[after + 1])
-    found = np.asarray(jax.vmap(carry)(errors)).reshape(-1)
+    found = np.asarray(jax.jit(jax.vmap(carry))(errors)).reshape(-1)
     draws = "random_bits" in str(jax.make_jaxpr(carry)(errors[0]))
     return None if draws or not found.any() else found
 
@@ -296,8 +323,8 @@ def _carried(rule: Any, entry: Any, step: TrainingStep, at: int) -> np.ndarray |
 def learned_feedback_comes_nearer(subject: Subject) -> None:
     """Feedback weights that learn turn towards the weights, and not away from them."""
     for rule in _accepted(subject):
-        params, state, _ = _stepped(rule)
-        if rule.feedback(state, params) is None:
+        state, step, *_ = tried(rule)
+        if rule.feedback(state, step.params) is None:
             continue
 
         @jax.jit
@@ -310,7 +337,7 @@ def learned_feedback_comes_nearer(subject: Subject) -> None:
 
             return jax.lax.fori_loop(0, STEPS, one, (params, state))
 
-        params = jax.tree.map(lambda p: 0.3 * p, params)
+        params = jax.tree.map(lambda p: 0.3 * p, step.params)
         before, after = _cosine(rule, state, params), _cosine(rule, *trained(params, state)[::-1])
         expect(
             after > before - 1e-6,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import functools
 import itertools
@@ -68,6 +69,15 @@ class Subject:
         """The instances that a compiled program can take turns with."""
         structure = jax.tree.structure(self.default)
         return tuple(i for i in self.instances if jax.tree.structure(i) == structure)
+
+    def of_each_structure(self, most: int = 2) -> Iterator[Any]:
+        """The last instances of every structure; those of one structure run the same code."""
+        left = collections.Counter()
+        for instance in reversed(self.instances):
+            structure = jax.tree.structure(instance)
+            left[structure] += 1
+            if left[structure] <= most:
+                yield instance
 
     def made(self, **fields: Any) -> Any:
         """An instance; for an output pair, with its two parts, for a layer with an activation."""
