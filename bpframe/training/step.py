@@ -110,7 +110,9 @@ def outputs(
             f"{type(experiment.learning_rule).__name__}.answer: has the shape {answer.shape}; "
             f"expected {trace.a[-1].shape}, that of the output layer"
         )
-    return answer, pair.cost_function(answer, y)
+    low, high = pair.cost_function.domain
+    inside = jnp.finfo(answer.dtype).eps  # a rule may answer 0 or 1, whose logarithm is not finite
+    return answer, pair.cost_function(jnp.clip(answer, low + inside, high - inside), y)
 
 
 def score(
