@@ -193,20 +193,36 @@ class Layer(Component, ABC):
         a_prev, kept and delta have a leading axis m. No gradient of a single example is formed.
         """
 
-    def squared_norms(self, params: LayerParams, a_prev: Array, kept: Any, delta: Array) -> Array:
-        """|dC_x/dparams|^2 of each of the m examples, (m,); forms their gradients one by one."""
+    def example_gradients(
+        self, params: LayerParams, a_prev: Array, kept: Any, delta: Array
+    ) -> LayerParams:
+        """dC_x/dparams of each of the m examples, shaped like `params` after an axis m."""
 
-        def one(a_prev: Array, kept: Any, delta: Array) -> Array:
+        def one(a_prev: Array, kept: Any, delta: Array) -> LayerParams:
             single = jax.tree.map(lambda part: part[None], (a_prev, kept, delta))
-            parts = jax.tree.leaves(self.gradient(params, *single))
-            return sum((jnp.sum(part**2) for part in parts), start=jnp.zeros((), delta.dtype))
+            return self.gradient(params, *single)
 
         return jax.vmap(one)(a_prev, kept, delta)
 
-    def factors(
+    def squared_norms(self, params: LayerParams, a_prev: Array, kept: Any, delta: Array) -> Array:
+        """|dC_x/dparams|^2 of each of the m examples, (m,); as here, from their gradients."""
+        return squared_norms(self.example_gradients(params, a_prev, kept, delta), delta)
+
+    def inner_products(self, params: LayerParams, a_prev: Array, kept: Any, delta: Array) -> Array:
+        """Those of the gradients of every two of the m examples, (m, m); as here, from them."""
+        return inner_products(self.example_gradients(params, a_prev, kept, delta), delta)
+
+    def sum_of_squares(
         self, params: LayerParams, a_prev: Array, kept: Any, delta: Array
-    ) -> Factors | None:
-        """The Kronecker factors of the layer's curvature; None, as here, where it has none."""
+    ) -> LayerParams:
+        """sum_x (dC_x/dparams)^2, parameter by parameter; as here, from the gradients."""
+        return sum_of_squares(self.example_gradients(params, a_prev, kept, delta))
+
+    def factors(self, params: LayerParams, a_prev: Array, kept: Any, delta: Array) -> Any:
+        """The Kronecker factors of the layer's curvature, each `Factors` where `params` has Params.
+
+        None, as here, for what has none; layers with layers inside give them in their structure.
+        """
         del params, a_prev, kept, delta
         return None
 
@@ -219,6 +235,27 @@ class Layer(Component, ABC):
         """
         del params, a_prev, kept, delta
         return {}
+
+
+def squared_norms(gradients: LayerParams, like: Array) -> Array:
+    """Of gradients with an axis m in front, (m,); zeros for no parameters."""
+    parts = (jnp.sum(_flat(part) ** 2, axis=1) for part in jax.tree.leaves(gradients))
+    return sum(parts, start=jnp.zeros(like.shape[:1], like.dtype))
+
+
+def inner_products(gradients: LayerParams, like: Array) -> Array:
+    """Of every two gradients with an axis m in front, (m, m); zeros for no parameters."""
+    parts = (_flat(part) @ _flat(part).T for part in jax.tree.leaves(gradients))
+    return sum(parts, start=jnp.zeros(like.shape[:1] * 2, like.dtype))
+
+
+def sum_of_squares(gradients: LayerParams) -> LayerParams:
+    """Over an axis m in front."""
+    return jax.tree.map(lambda part: jnp.sum(part**2, axis=0), gradients)
+
+
+def _flat(part: Array) -> Array:
+    return part.reshape(len(part), -1)
 
 
 class Cost(Component, ABC):

@@ -43,6 +43,7 @@ from bpframe.contracts import (
     Trace,
 )
 from bpframe.data import check_batch
+from bpframe.deltas.example_gradients import ExampleGradients, total, weighted
 from bpframe.learning import (
     Aggregation,
     BackwardStep,
@@ -52,8 +53,6 @@ from bpframe.learning import (
     Keys,
     LearningRule,
     check_credit,
-    squared_norms,
-    weighted,
 )
 from bpframe.network import Network
 from bpframe.products import neurons_first, sum_of_deltas, sum_of_products
@@ -101,6 +100,16 @@ class Dense(Layer):
         del params, kept
         squares = (jnp.sum(part.reshape(len(part), -1) ** 2, axis=1) for part in (delta, a_prev))
         return next(squares) * (next(squares) + 1)
+
+    def inner_products(self, params: Params, a_prev: Array, kept: None, delta: Array) -> Array:
+        """(delta . delta') (a . a' + 1)."""
+        del params, kept
+        a_prev = a_prev.reshape(len(a_prev), -1)
+        return (delta @ delta.T) * (a_prev @ a_prev.T + 1)
+
+    def sum_of_squares(self, params: Params, a_prev: Array, kept: None, delta: Array) -> Params:
+        """sum_x (delta^2) (a^2)^T, and sum_x delta^2."""
+        return self.gradient(params, a_prev**2, kept, delta**2)
 
     def factors(self, params: Params, a_prev: Array, kept: None, delta: Array) -> Factors:
         """A and G of one place. Source: Martens and Grosse (2015), equation 1."""
@@ -234,9 +243,10 @@ def gradient(
 
     trace, terms = jax.vmap(example)(x, y, jax.random.split(batch_key, len(x)))
     deltas = functools.reduce(_added, (term.delta for term in terms))
-    weights = aggregation.weights(lambda: squared_norms(network, params, terms))
-    total = sum_of_gradients(network, params, weighted(terms, weights))
-    mean = aggregation.gradient(total, len(x), batch_key)
+    of_examples = ExampleGradients(network.layers, params, terms)
+    weights = aggregation.weights(lambda: total(of_examples.squared_norms()))
+    gradients = sum_of_gradients(network, params, weighted(terms, weights))
+    mean = aggregation.gradient(gradients, len(x), batch_key)
     return BatchGradient(mean, trace, deltas, terms)
 
 

@@ -8,7 +8,6 @@ written for one example, like the contracts in `contracts`; the others see all m
 from __future__ import annotations
 
 import dataclasses
-import functools
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -313,35 +312,3 @@ class Optimiser(Component, ABC):
             for field in dataclasses.fields(self)
             for inner in (getattr(self, field.name),)
         )
-
-
-def squared_norms(
-    network: Network, params: tuple[LayerParams, ...], terms: tuple[Credit, ...]
-) -> Array:
-    """|g_x|^2 of each of the m examples over the parameters of all layers, (m,)."""
-    parts = zip(network.layers, params, *(zip(*term, strict=True) for term in terms), strict=True)
-    return functools.reduce(jnp.add, (_norms(layer, own, *seen) for layer, own, *seen in parts))
-
-
-def _norms(layer: Layer, params: LayerParams, *terms: tuple[Any, Any, Any]) -> Array:
-    """Those of one layer, whose gradient is a sum over `terms`: a, what was kept, and delta."""
-    if len(terms) == 1:
-        return layer.squared_norms(params, *terms[0])
-
-    def one(terms: Any) -> Array:
-        single = jax.tree.map(lambda part: part[None], terms)
-        gradients = (layer.gradient(params, *term) for term in single)
-        total = functools.reduce(lambda g, h: jax.tree.map(jnp.add, g, h), gradients)
-        return sum((jnp.sum(part**2) for part in jax.tree.leaves(total)), start=jnp.zeros(()))
-
-    return jax.vmap(one)(terms)
-
-
-def weighted(terms: tuple[Credit, ...], weights: Array | None) -> tuple[Credit, ...]:
-    """The credit with the deltas of every example times its weight."""
-    if weights is None:
-        return terms
-    return tuple(
-        term._replace(delta=tuple(jax.vmap(jnp.multiply)(weights, delta) for delta in term.delta))
-        for term in terms
-    )

@@ -16,6 +16,7 @@ from jax import Array
 
 from bpframe.component import Component, hyperparameter
 from bpframe.contracts import Activation, LayerParams, Settling, Trace
+from bpframe.deltas.example_gradients import ExampleGradients
 
 STEPS = "steps"
 SPLITS = ("train", "validation", "test")
@@ -39,6 +40,8 @@ class Observation(NamedTuple):
         inner_deltas: by `layer_3.0`, ... those of layers inside of other layers, each (m, ..., n),
             with axes for equal layers that are repeated in front of the neurons.
         exact_deltas: dC_x/dz^l of the same, which other rules than backpropagation miss.
+        example_gradients: what the deltas tell of the gradient of each example, as the learning
+            rule has it, before any aggregation.
         gradient: the mean gradient of the cost over the m examples, without the penalty: what the
             learning rule and, over the steps, the aggregation make of it.
         exact_gradient: the mean of the exact gradients, likewise.
@@ -60,6 +63,7 @@ class Observation(NamedTuple):
     deltas: tuple[Array, ...]
     inner_deltas: Mapping[str, Array]
     exact_deltas: tuple[Array, ...]
+    example_gradients: ExampleGradients
     gradient: tuple[LayerParams, ...]
     exact_gradient: tuple[LayerParams, ...]
     y: Array
@@ -90,6 +94,9 @@ class Metric(Component, ABC):
     """Whether it means nothing for a learning rule without feedback weights."""
     needs_settling: ClassVar[bool] = False
     """Whether it means nothing for a learning rule whose activities do not settle."""
+
+    needs_pairs: ClassVar[bool] = False
+    """Whether it means nothing for mini-batches of one example, such as a variance."""
 
     @abstractmethod
     def start(self, seen: Observation) -> Any:

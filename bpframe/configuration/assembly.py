@@ -16,7 +16,7 @@ from bpframe.contracts import Cost, OutputPair
 from bpframe.equations import Unpaired
 from bpframe.errors import ConfigError, unknown
 from bpframe.learning import replaces
-from bpframe.metrics import Metric, Monitor
+from bpframe.metrics import STEPS, Metric, Monitor
 from bpframe.network import Network, PerNeuronActivation
 from bpframe.plugin_host.registry import Registry
 from bpframe.runs.checkpoint import Checkpointing
@@ -56,6 +56,7 @@ def assemble(cfg: DictConfig, registry: Registry) -> Experiment:
     experiment.learning_rule.check(network, pair)
     _check_hidden(experiment, str(cfg.learning_rule.name))
     _check_needs(experiment, str(cfg.learning_rule.name))
+    _check_pairs(experiment)
     check_fields(experiment, "")
     return experiment
 
@@ -164,6 +165,22 @@ def _check_needs(experiment: Experiment, rule: str) -> None:
             raise ConfigError(
                 f"metrics: {monitor.name} {does}, and learning_rule={rule} {but}; leave it out, or "
                 f"choose a rule that has, such as {such}"
+            )
+
+
+def _check_pairs(experiment: Experiment) -> None:
+    """A metric that compares examples sees two at a time."""
+    for monitor in experiment.metrics:
+        metric, batch_size = monitor.metric, experiment.training.batch_size
+        alone, instead = (
+            (batch_size == 1, "training.batch_size=1; set it to 2 or more")
+            if metric.over == STEPS
+            else (metric.first == 1, "first: 1; set it to 2 or more")
+        )
+        if metric.needs_pairs and alone:
+            raise ConfigError(
+                f"metrics: {monitor.name} over {metric.over} compares examples of a mini-batch, "
+                f"and with {instead}, or leave the metric out"
             )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +11,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bpframe.contracts import Initialiser, Layer, Params, Shape
+from bpframe.contracts import (
+    Initialiser,
+    Layer,
+    Params,
+    Shape,
+    inner_products,
+    squared_norms,
+    sum_of_squares,
+)
 from bpframe.errors import ConfigError
 from bpframe.network import shown_shape
 from bpframe.testing import components
@@ -161,21 +170,42 @@ def _summed(place: Place) -> tuple[Any, Any]:
     return place.layer.gradient(place.params, a_prev, kept, delta), pull(delta)[0]
 
 
-def squares_the_norms(subject: Subject) -> None:
-    """`squared_norms` are those of the gradients of single examples."""
+OF_EXAMPLES = {
+    "example_gradients": "are not dC_x/dparams, example by example",
+    "squared_norms": "are not |dC_x/dparams|^2",
+    "inner_products": "are not those of dC_x/dparams and dC_x'/dparams",
+    "sum_of_squares": "is not sum_x (dC_x/dparams)^2",
+}
+
+
+def speaks_of_examples(subject: Subject, method: str) -> None:
+    """What a method says of the gradients of single examples, against those gradients."""
     for layer in subject.instances:
         for place in places(layer):
-            problem = "squared_norms are not |dC_x/dparams|^2"
-            found, expected = run_traced(_squared, place)
-            expect_trees_close(found, expected, problem, given=place.given, rtol=1e-10, atol=1e-12)
+            found, expected = run_traced(_of_examples, place)
+            expect_trees_close(
+                found[method],
+                expected[method],
+                f"{method} {OF_EXAMPLES[method]}",
+                given=place.given,
+                rtol=1e-10,
+                atol=1e-12,
+            )
 
 
 @jax.jit
-def _squared(place: Place) -> tuple[Any, Any]:
-    """The squared norms, by `squared_norms` and from gradients of single examples."""
+def _of_examples(place: Place) -> tuple[Any, Any]:
+    """All of them, by the layer's own methods, and from its gradient for one example at a time."""
     layer, (_, kept) = place.layer, place.forward(place.a_prev)
     given = (place.params, place.a_prev, kept, place.delta)
-    return layer.squared_norms(*given), Layer.squared_norms(layer, *given)
+    each = Layer.example_gradients(layer, *given)
+    found = {method: getattr(layer, method)(*given) for method in OF_EXAMPLES}
+    return found, {
+        "example_gradients": each,
+        "squared_norms": squared_norms(each, place.delta),
+        "inner_products": inner_products(each, place.delta),
+        "sum_of_squares": sum_of_squares(each),
+    }
 
 
 def factors_the_curvature(subject: Subject) -> None:
@@ -291,7 +321,12 @@ CHECKS = (
     Check("shapes and dtypes", gives_the_shape_it_says, "shape"),
     Check("carry equals autodiff", carries_as_autodiff, "carry"),
     Check("gradient equals autodiff", sums_the_gradients, "gradient"),
-    Check("squared norms", squares_the_norms, "squared_norms"),
+    *(
+        Check(
+            method.replace("_", " "), functools.partial(speaks_of_examples, method=method), method
+        )
+        for method in OF_EXAMPLES
+    ),
     Check("factors are sound", factors_the_curvature, "factors"),
     Check("factors of one example", is_exact_for_one_example, "factors"),
     Check("no gradient of one example", forms_no_gradient_of_one_example, "gradient"),

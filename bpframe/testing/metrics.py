@@ -12,6 +12,7 @@ import numpy as np
 
 from bpframe import equations
 from bpframe.contracts import Settling
+from bpframe.deltas.example_gradients import ExampleGradients
 from bpframe.equations import Dense
 from bpframe.metrics import Observation
 from bpframe.network import Network
@@ -59,6 +60,7 @@ def _observation(sigmoid: Any, cost: Any, m: int, seed: int, dtype: str) -> Obse
         deltas=found.deltas,
         inner_deltas={"layer_3.0": found.deltas[1][:, None]},
         exact_deltas=found.deltas,
+        example_gradients=ExampleGradients(network.layers, params, found.credit),
         gradient=found.mean,
         exact_gradient=found.mean,
         y=y,
@@ -158,6 +160,9 @@ def mean_is_over_examples(subject: Subject) -> None:
                 deltas=cut(one.deltas),
                 inner_deltas=cut(one.inner_deltas),
                 exact_deltas=cut(one.exact_deltas),
+                example_gradients=one.example_gradients._replace(
+                    credit=cut(one.example_gradients.credit)
+                ),
                 y=cut(one.y),
                 answer=cut(one.answer),
                 target=cut(one.target),

@@ -7,6 +7,7 @@ from jax import Array
 
 from bpframe import equations
 from bpframe.contracts import LayerParams, Settling, Trace
+from bpframe.deltas.example_gradients import ExampleGradients
 from bpframe.learning import Aggregation, BatchGradient, Credit, Forward, Keys
 from bpframe.metrics import Observation
 from bpframe.tasks import Task
@@ -36,6 +37,7 @@ def observation(
         deltas=cast(found.deltas, dtype),
         inner_deltas=cast(_inner_deltas(experiment, narrowed, found), dtype),
         exact_deltas=cast(exact, dtype),
+        example_gradients=_example_gradients(experiment, wide, found),
         gradient=found.mean,
         exact_gradient=_exact_gradient(experiment, narrowed, found, exact),
         y=y.astype(dtype),
@@ -44,6 +46,14 @@ def observation(
         right=jax.vmap(task.is_right)(answer, target) if task.has_accuracy else None,
         cost=cost.astype(dtype),
     )
+
+
+def _example_gradients(
+    experiment: Experiment, wide: Answering, found: BatchGradient
+) -> ExampleGradients:
+    dtype = wide_dtype(experiment.training.dtype)
+    layers, credit = experiment.network.layers, cast_floats(found.credit, dtype)
+    return ExampleGradients(cast(layers, dtype), wide.params, credit)
 
 
 def _settling(

@@ -21,7 +21,8 @@ from sound_learning import (
 
 import bpframe
 from bpframe import Initialiser, hookimpl
-from bpframe.learning import Aggregation, LearningRule, squared_norms
+from bpframe.deltas.example_gradients import ExampleGradients, total
+from bpframe.learning import Aggregation, LearningRule
 from bpframe.plugin_host.host import load_registry
 from bpframe.testing.parameters import dense_network, shapes_of, some_params, some_step
 from bpframe.training import devices, initial_state
@@ -116,7 +117,8 @@ def test_assigned_credit_is_what_bp3_and_bp4_multiply(rule: LearningRule) -> Non
         assert_trees(tuple(own), (delta.T @ np.asarray(a) / 7, delta.mean(0)))
     norms = sum((d**2).sum(1) * ((np.asarray(a) ** 2).sum(1) + 1)
                 for d, a in zip(deltas, found.trace.a, strict=False))  # fmt: skip
-    assert_allclose(squared_norms(network, params, found.credit), norms, RTOL)
+    found_norms = ExampleGradients(network.layers, params, found.credit).squared_norms()
+    assert_allclose(total(found_norms), norms, RTOL)
 
 
 @pytest.mark.slow
@@ -142,7 +144,7 @@ def test_terms_of_two_inputs_are_added_up() -> None:
     assert_allclose(found.deltas[0], d * 2 / 3, RTOL)
     each = np.einsum("xi,xj->xij", d, a) - np.einsum("xi,xj->xij", d, a**2) / 3
     first = np.sum(each**2, (1, 2)) + np.sum((d * 2 / 3) ** 2, 1)
-    norms = squared_norms(network, params, found.credit)
+    norms = total(ExampleGradients(network.layers, params, found.credit).squared_norms())
     assert (np.asarray(norms) > first).all()
     whole = jax.vmap(lambda i: sum(
         jnp.sum(g**2) for g in jax.tree.leaves(

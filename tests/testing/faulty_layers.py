@@ -77,6 +77,29 @@ class NormsWithoutBias(Dense):
         return super().squared_norms(params, a_prev, kept, delta) - jnp.sum(delta**2, axis=1)
 
 
+class SquaresOfTheSum(Dense):
+    """(sum_x g_x)^2 in place of sum_x g_x^2."""
+
+    def sum_of_squares(self, params: Params, a_prev: Array, kept: None, delta: Array) -> Params:
+        return jax.tree.map(lambda g: g**2, self.gradient(params, a_prev, kept, delta))
+
+
+class ProductsWithoutBias(Dense):
+    """(delta . delta') (a . a'): the bias is forgotten."""
+
+    def inner_products(self, params: Params, a_prev: Array, kept: None, delta: Array) -> Array:
+        return super().inner_products(params, a_prev, kept, delta) - delta @ delta.T
+
+
+class OverTheMeanOfWindows(Convolution):
+    """Windows averaged before they meet the deltas, which are at other places."""
+
+    def example_gradients(self, params: Params, a_prev: Array, kept: None, delta: Array) -> Params:
+        found = super().example_gradients(params, a_prev, kept, delta)
+        mean = jnp.broadcast_to(jnp.mean(a_prev, (1, 2), keepdims=True), a_prev.shape)
+        return found._replace(w=super().example_gradients(params, mean, kept, delta).w)
+
+
 class AlwaysFloat32(Dense):
     """z in float32 whatever a is."""
 
@@ -250,6 +273,9 @@ LAYERS: dict[type[Any], str] = {
     MeanForSum: "gradient equals autodiff",
     ExampleByExample: "no gradient of one example",
     NormsWithoutBias: "squared norms",
+    SquaresOfTheSum: "sum of squares",
+    ProductsWithoutBias: "inner products",
+    OverTheMeanOfWindows: "example gradients",
     FactorsWithoutBias: "factors are sound",
     FactorsTwiceTooLarge: "factors of one example",
     AlwaysFloat32: "shapes and dtypes",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax import Array
 
 from bpframe import (
@@ -68,7 +70,47 @@ class _Elementwise(Layer):
 EXAMPLE = (_Elementwise(activation=_Softsign()), _Elementwise(activation=_Softsign()))
 
 
-class Residual(Layer):
+class _Block(Layer):
+    """A layer made of layers, of which what it says of gradients is put together.
+
+    `_of_inner` calls a method of each inner layer with what that layer saw of the m examples.
+    """
+
+    @abstractmethod
+    def _of_inner(self, method: str, params: Any, kept: Any, delta: Array) -> tuple[Any, ...]:
+        """What the method gives, layer by layer, with an axis for repetitions where there are."""
+
+    @abstractmethod
+    def _joined(self, parts: tuple[Any, ...]) -> Any:
+        """The same in the structure of the parameters."""
+
+    def gradient(self, params: Any, a_prev: Array, kept: Any, delta: Array) -> Any:
+        """The gradients of the inner layers."""
+        del a_prev
+        return self._joined(self._of_inner("gradient", params, kept, delta))
+
+    def squared_norms(self, params: Any, a_prev: Array, kept: Any, delta: Array) -> Array:
+        """The sum over the inner layers."""
+        del a_prev
+        return _summed(self._of_inner("squared_norms", params, kept, delta), delta.shape[:1])
+
+    def inner_products(self, params: Any, a_prev: Array, kept: Any, delta: Array) -> Array:
+        """The sum over the inner layers."""
+        del a_prev
+        return _summed(self._of_inner("inner_products", params, kept, delta), delta.shape[:1] * 2)
+
+    def sum_of_squares(self, params: Any, a_prev: Array, kept: Any, delta: Array) -> Any:
+        """Those of the inner layers."""
+        del a_prev
+        return self._joined(self._of_inner("sum_of_squares", params, kept, delta))
+
+    def factors(self, params: Any, a_prev: Array, kept: Any, delta: Array) -> Any:
+        """Those of the inner layers."""
+        del a_prev
+        return self._joined(self._of_inner("factors", params, kept, delta))
+
+
+class Residual(_Block):
     """z = a + f(a), f what the inner layers make of a, their last activation included.
 
     Source: He et al. (2016), Deep residual learning, equation 1.
@@ -98,11 +140,16 @@ class Residual(Layer):
         del a_prev
         return delta + _back(self.layers, params, kept, delta)[0]
 
-    def gradient(self, params: Inner, a_prev: Array, kept: Any, delta: Array) -> Inner:
-        """The gradients of the inner layers."""
+    def example_gradients(self, params: Inner, a_prev: Array, kept: Any, delta: Array) -> Inner:
+        """Those of the inner layers."""
         del a_prev
-        _, deltas = jax.vmap(_back, in_axes=(None, None, 0, 0))(self.layers, params, kept, delta)
-        return _gradients(self.layers, params, kept, deltas)
+        return self._of_inner("example_gradients", params, kept, delta)
+
+    def _of_inner(self, method: str, params: Inner, kept: Any, delta: Array) -> tuple[Any, ...]:
+        return _of_each(method, self.layers, params, kept, delta)[1]
+
+    def _joined(self, parts: tuple[Any, ...]) -> tuple[Any, ...]:
+        return parts
 
     def inner_deltas(
         self, params: Inner, a_prev: Array, kept: Any, delta: Array
@@ -112,7 +159,7 @@ class Residual(Layer):
         return _by_index(self.layers, params, kept, _back(self.layers, params, kept, delta)[1])
 
 
-class Repeat(Layer):
+class Repeat(_Block):
     """f(f(...f(a))), `count` times the inner layers f, each time with parameters of its own.
 
     It is one scan, forward and back, so that compiling takes no longer for more repetitions. The
@@ -156,18 +203,21 @@ class Repeat(Layer):
 
         return jax.lax.scan(once, delta, (params.blocks, kept), reverse=True)[0]
 
-    def gradient(self, params: Stacked, a_prev: Array, kept: Any, delta: Array) -> Stacked:
-        """The gradients of the inner layers in each repetition."""
+    def example_gradients(self, params: Stacked, a_prev: Array, kept: Any, delta: Array) -> Stacked:
+        """Those of the inner layers in each repetition."""
         del a_prev
+        parts = self._of_inner("example_gradients", params, kept, delta)
+        return Stacked(jax.tree.map(lambda part: part.swapaxes(0, 1), parts))
 
-        def once(error: Array, own: tuple[Inner, Any]) -> tuple[Array, Inner]:
-            params, kept = own
-            back = jax.vmap(_back, in_axes=(None, None, 0, 0))
-            error, deltas = back(self.layers, params, kept, error)
-            return error, _gradients(self.layers, params, kept, deltas)
+    def _of_inner(self, method: str, params: Stacked, kept: Any, delta: Array) -> tuple[Any, ...]:
+        def once(error: Array, own: tuple[Inner, Any]) -> tuple[Array, tuple[Any, ...]]:
+            return _of_each(method, self.layers, *own, error)
 
         by_repetition = jax.tree.map(lambda part: part.swapaxes(0, 1), kept)
-        return Stacked(jax.lax.scan(once, delta, (params.blocks, by_repetition), reverse=True)[1])
+        return jax.lax.scan(once, delta, (params.blocks, by_repetition), reverse=True)[1]
+
+    def _joined(self, parts: tuple[Any, ...]) -> Stacked:
+        return Stacked(parts)
 
     def inner_deltas(
         self, params: Stacked, a_prev: Array, kept: Any, delta: Array
@@ -248,8 +298,17 @@ def _by_index(
     return found
 
 
-def _gradients(
-    layers: Layers, params: Inner, left: tuple[Any, ...], deltas: tuple[Array, ...]
-) -> Inner:
+def _of_each(
+    method: str, layers: Layers, params: Inner, left: tuple[Any, ...], error: Array
+) -> tuple[Array, tuple[Any, ...]]:
+    """The errors of m examples before the layers, and what a method of each layer gives."""
+    error, deltas = jax.vmap(_back, in_axes=(None, None, 0, 0))(layers, params, left, error)
     parts = zip(layers, params, left, deltas, strict=True)
-    return tuple(layer.gradient(own, a, kept, delta) for layer, own, (a, _, kept), delta in parts)
+    return error, tuple(
+        getattr(layer, method)(own, a, kept, delta) for layer, own, (a, _, kept), delta in parts
+    )
+
+
+def _summed(parts: tuple[Array, ...], shape: Shape) -> Array:
+    """The sum over layers and repetitions."""
+    return jnp.sum(jnp.concatenate([part.reshape(-1, *shape) for part in parts]), axis=0)

@@ -102,13 +102,36 @@ class Convolution(Layer):
         w = sum_of_products(delta, seen.reshape(len(delta), -1))
         return Params(w.reshape(params.w.shape), sum_of_deltas(delta))
 
+    def example_gradients(self, params: Params, a_prev: Array, kept: None, delta: Array) -> Params:
+        """One product of windows and deltas for each example."""
+        del kept
+        seen, delta = self._seen(a_prev, delta)
+        w = jnp.einsum("xtk,xtd->xkd", delta, seen)
+        return Params(w.reshape(len(w), *params.w.shape), jnp.sum(delta, axis=1))
+
+    def squared_norms(self, params: Params, a_prev: Array, kept: None, delta: Array) -> Array:
+        """sum_(t,t') (u_t . u_t' + 1) (delta_t . delta_t') over windows t, where those are few.
+
+        Where there are more windows than the root of half the weights, from the gradients.
+        Source: Bu, Mao and Xu (2022), Scalable and efficient training of large convolutional neural
+        networks with differential privacy, section 3.
+        """
+        seen, errors = self._seen(a_prev, delta)
+        if 2 * seen.shape[1] ** 2 > params.w.size:
+            return super().squared_norms(params, a_prev, kept, delta)
+        looks, wrong = (jnp.einsum("xtd,xsd->xts", part, part) for part in (seen, errors))
+        return jnp.sum((looks + 1) * wrong, axis=(1, 2))
+
     def factors(self, params: Params, a_prev: Array, kept: None, delta: Array) -> Factors:
         """A and G over the windows. Source: Grosse and Martens (2016), equations 26 and 27."""
         del params, kept
+        return Factors.of(*self._seen(a_prev, delta))
+
+    def _seen(self, a_prev: Array, delta: Array) -> tuple[Array, Array]:
+        """The windows (m, places, size^2 channels), and the deltas (m, places, maps)."""
         seen = jax.vmap(self._windows)(a_prev)
-        return Factors.of(
-            seen.reshape(len(seen), -1, seen.shape[-1]), delta.reshape(len(seen), -1, self.maps)
-        )
+        m = len(seen)
+        return seen.reshape(m, -1, seen.shape[-1]), delta.reshape(m, -1, self.maps)
 
     @property
     def _margin(self) -> tuple[int, int]:

@@ -1,0 +1,1 @@
+"""What the deltas tell of single examples and of curvature."""
