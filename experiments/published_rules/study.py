@@ -122,13 +122,14 @@ def rows(runs: Runs, quick: bool) -> list[Row | NotRun]:
 
 def _row(curve: Curve, own: Runs, epoch: int, figure: float, quick: bool) -> Row | NotRun:
     quantity = f"{curve.title}: {NAMES[curve.column]} after {epoch} epoch{'s' * (epoch > 1)}"
-    at = 0 if quick else round(curve.stretch * epoch) - 1
-    trained = own and all(len(run.epoch) > at for run in own)
-    if not trained:
+    ours = round(curve.stretch * epoch)  # not every epoch is evaluated
+    places = [0 if quick else int(np.searchsorted(run.epoch, ours)) for run in own]
+    trained = quick or all(ours in run.epoch for run in own)
+    if not own or not trained:
         return NotRun(quantity, COMMAND + curve.config, figure, "%", source=curve.source)
     return Row(
         quantity,
-        tuple(float(error(run, curve.column)[at]) for run in own),
+        tuple(float(error(run, curve.column)[at]) for run, at in zip(own, places, strict=True)),
         Between(0, 95) if quick else Within(figure, curve.by),
         figure,
         "%",
