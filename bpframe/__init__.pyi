@@ -22,6 +22,9 @@ from .contracts import Stacked as Stacked
 from .contracts import Trace as Trace
 from .data import Data as Data
 from .data import Examples as Examples
+from .deltas.curvature import Curvature as Curvature
+from .deltas.curvature import has_curvature as has_curvature
+from .deltas.example_gradients import ExampleGradients as ExampleGradients
 from .equations import Dense as Dense
 from .equations import forward as forward
 from .equations import gradient as gradient

@@ -282,6 +282,14 @@ class Cost(Component, ABC):
     def prime(self, a: Array, y: Array) -> Array:
         """grad_a C, the rate of change of C with the output activations: (n_out,)."""
 
+    def curvature_root(self, a: Array, y: Array) -> Array | None:
+        """s_k, (k, n_out), with sum_k s_k s_k^T = d^2 C / da^2; None, as here, if it is not told.
+
+        For what asks for curvature, such as K-FAC, which then refuses the cost.
+        """
+        del a, y
+        return None
+
     def check_targets(self, y: np.ndarray, where: str) -> None:
         """Raise an ExamplesError if C is not defined for y: targets, or class labels as (n,)."""
         low, high = self.domain if self.targets is None else self.targets
@@ -314,6 +322,17 @@ class OutputPair(Component, ABC):
     @abstractmethod
     def cost(self, z: Array, a: Array, y: Array) -> Array:
         """C for one example, a scalar; z, a and y are (n_out,)."""
+
+    def curvature_root(self, z: Array, a: Array, y: Array) -> Array | None:
+        """s_k, (k, n_out), with sum_k s_k s_k^T the curvature of C at z^L; None if it is not told.
+
+        As here sigma_L'(z)^T d^2 C/da^2 sigma_L'(z), without the curvature of sigma_L itself, so
+        that it has no negative direction. A pair whose C is convex in z gives d^2 C / dz^2.
+        """
+        roots = self.cost_function.curvature_root(a, y)
+        if roots is None:
+            return None
+        return jax.vmap(self.activation.pullback, in_axes=(None, 0))(z, roots)
 
 
 class Initialiser(Component, ABC):

@@ -155,9 +155,16 @@ def backward(
 
     `rule` says how the error travels back, with one entry of `state` for each hidden layer.
     """
+    delta_out = seen.pair.delta(seen.trace.z[-1], seen.trace.a[-1], y)  # (BP1)
+    return backward_from(delta_out, seen, y, rule, state, keys)
+
+
+def backward_from(
+    delta_out: Array, seen: Forward, y: Array, rule: LearningRule, state: Any, keys: Keys
+) -> tuple[Array, ...]:
+    """The same from a given delta^L on."""
     layers, trace = seen.network.layers, seen.trace
-    delta = delta_out = seen.pair.delta(trace.z[-1], trace.a[-1], y)  # (BP1)
-    deltas = [delta_out]
+    delta, deltas = delta_out, [delta_out]
     for at in reversed(range(len(layers) - 1)):
         after = at + 1
         step = BackwardStep(

@@ -271,6 +271,10 @@ class Optimiser(Component, ABC):
 
     formula: ClassVar[Formula | None] = None
 
+    def check(self, network: Network, pair: OutputPair) -> None:
+        """Raise a ConfigError, in one line, if it cannot work with these; as here, it can."""
+        del network, pair
+
     @abstractmethod
     def init(self, params: tuple[LayerParams, ...]) -> Any:
         """The state before the first step."""

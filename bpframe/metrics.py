@@ -16,6 +16,7 @@ from jax import Array
 
 from bpframe.component import Component, hyperparameter
 from bpframe.contracts import Activation, LayerParams, Settling, Trace
+from bpframe.deltas.curvature import Curvature
 from bpframe.deltas.example_gradients import ExampleGradients
 
 STEPS = "steps"
@@ -42,6 +43,8 @@ class Observation(NamedTuple):
         exact_deltas: dC_x/dz^l of the same, which other rules than backpropagation miss.
         example_gradients: what the deltas tell of the gradient of each example, as the learning
             rule has it, before any aggregation.
+        curvature: what the deltas tell of the curvature of the cost; for metrics that say that
+            they need it.
         gradient: the mean gradient of the cost over the m examples, without the penalty: what the
             learning rule and, over the steps, the aggregation make of it.
         exact_gradient: the mean of the exact gradients, likewise.
@@ -64,6 +67,7 @@ class Observation(NamedTuple):
     inner_deltas: Mapping[str, Array]
     exact_deltas: tuple[Array, ...]
     example_gradients: ExampleGradients
+    curvature: Curvature
     gradient: tuple[LayerParams, ...]
     exact_gradient: tuple[LayerParams, ...]
     y: Array
@@ -95,6 +99,8 @@ class Metric(Component, ABC):
     needs_settling: ClassVar[bool] = False
     """Whether it means nothing for a learning rule whose activities do not settle."""
 
+    needs_curvature: ClassVar[bool] = False
+    """Whether it needs the curvature of the cost, which not every cost tells."""
     needs_pairs: ClassVar[bool] = False
     """Whether it means nothing for mini-batches of one example, such as a variance."""
 

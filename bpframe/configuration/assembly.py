@@ -13,6 +13,7 @@ from bpframe.configuration import networks, schemas
 from bpframe.configuration.components import component, merged, named
 from bpframe.configuration.translation import translated
 from bpframe.contracts import Cost, OutputPair
+from bpframe.deltas.curvature import has_curvature
 from bpframe.equations import Unpaired
 from bpframe.errors import ConfigError, unknown
 from bpframe.learning import replaces
@@ -54,9 +55,11 @@ def assemble(cfg: DictConfig, registry: Registry) -> Experiment:
         )
     _check_schedule(experiment, str(cfg.schedule.name), str(cfg.optimiser.name))
     experiment.learning_rule.check(network, pair)
+    experiment.optimiser.check(network, pair)
     _check_hidden(experiment, str(cfg.learning_rule.name))
     _check_needs(experiment, str(cfg.learning_rule.name))
     _check_pairs(experiment)
+    _check_curvature(experiment, str(cfg.cost.name))
     check_fields(experiment, "")
     return experiment
 
@@ -165,6 +168,20 @@ def _check_needs(experiment: Experiment, rule: str) -> None:
             raise ConfigError(
                 f"metrics: {monitor.name} {does}, and learning_rule={rule} {but}; leave it out, or "
                 f"choose a rule that has, such as {such}"
+            )
+
+
+def _check_curvature(experiment: Experiment, cost: str) -> None:
+    """The cost tells its curvature to the metrics that need it."""
+    for monitor in experiment.metrics:
+        told = not monitor.metric.needs_curvature or has_curvature(
+            experiment.cost, experiment.network.n_out
+        )
+        if not told:
+            raise ConfigError(
+                f"metrics: {monitor.name} needs the curvature of the cost, which {cost} with this "
+                "output activation does not tell; leave it out, or choose another cost, such as "
+                "quadratic"
             )
 
 

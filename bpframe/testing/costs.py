@@ -204,6 +204,24 @@ def vmap_equals_a_loop(subject: Subject) -> None:
             )
 
 
+def curvature_is_the_slope_of_prime(subject: Subject) -> None:
+    """`curvature_root` gives s_k whose squares add up to d^2 C/da^2, or nothing."""
+    both = jax.jit(lambda cost, a, y: (cost.curvature_root(a, y), jax.jacfwd(cost.prime)(a, y)))
+    for cost in subject.instances:
+        for a, y in examples(cost, 6):
+            root, slope = run_traced(both, cost, jnp.asarray(a), jnp.asarray(y))
+            if root is None:
+                return
+            given = _shown(a, y)
+            expect_close(
+                root.T @ root,
+                slope,
+                "the squares of curvature_root do not add up to d^2 C/da^2",
+                given=given,
+                atol=1e-11,
+            )
+
+
 def _differences(cost: Any, a: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """grad_a C by differences, and where C has no kink between the points that they use.
 
@@ -266,6 +284,7 @@ CHECKS = (
         applies=lambda s: s.component.least_at_target,
     ),
     Check("never NaN", is_never_nan, "prime"),
+    Check("curvature is the slope", curvature_is_the_slope_of_prime, "curvature_root"),
     Check("vmap equals a loop", vmap_equals_a_loop),
     *components.COMPILED,
 )

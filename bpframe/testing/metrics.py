@@ -12,8 +12,9 @@ import numpy as np
 
 from bpframe import equations
 from bpframe.contracts import Settling
+from bpframe.deltas.curvature import Curvature
 from bpframe.deltas.example_gradients import ExampleGradients
-from bpframe.equations import Dense
+from bpframe.equations import Dense, Unpaired
 from bpframe.metrics import Observation
 from bpframe.network import Network
 from bpframe.plugin_host.registry import Registry
@@ -61,6 +62,7 @@ def _observation(sigmoid: Any, cost: Any, m: int, seed: int, dtype: str) -> Obse
         inner_deltas={"layer_3.0": found.deltas[1][:, None]},
         exact_deltas=found.deltas,
         example_gradients=ExampleGradients(network.layers, params, found.credit),
+        curvature=Curvature(network, Unpaired(cost, sigmoid), params, found.trace, y),
         gradient=found.mean,
         exact_gradient=found.mean,
         y=y,

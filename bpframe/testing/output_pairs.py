@@ -58,6 +58,34 @@ def delta_is_the_gradient(subject: Subject) -> None:
             )
 
 
+def curvature_is_that_of_the_cost(subject: Subject) -> None:
+    """The squares of `curvature_root` add up to d^2 C/dz^2, or to that with a straight sigma_L."""
+
+    @jax.jit
+    def all_three(pair: Any, z: jax.Array, y: jax.Array) -> Any:
+        a, apart = pair.activation(z), Unpaired(pair.cost_function, pair.activation)
+        slope = jax.jacfwd(lambda z: pair.delta(z, pair.activation(z), y))(z)
+        return pair.curvature_root(z, a, y), slope, apart.curvature_root(z, a, y)
+
+    for pair in subject.instances:
+        for z, y in examples():
+            root, slope, straight = run_traced(all_three, pair, jnp.asarray(z), jnp.asarray(y))
+            if root is None:
+                return
+            found = root.T @ root
+            expected = slope
+            if straight is not None and np.allclose(found, straight.T @ straight, 1e-8, 1e-10):
+                expected = found
+            expect_close(
+                found,
+                expected,
+                "the squares of curvature_root do not add up to d^2 C/dz^2",
+                given=f"z = {text(z)}, y = {text(y)}",
+                rtol=1e-8,
+                atol=1e-9,
+            )
+
+
 def equals_its_parts(subject: Subject) -> None:
     """Away from saturation the pair gives what its cost and its activation give apart."""
     for pair in subject.instances:
@@ -109,6 +137,7 @@ CHECKS = (
     Check("shapes and dtypes", keeps_shape_and_dtype, "delta"),
     Check("delta is dC/dz", delta_is_the_gradient, "delta"),
     Check("equals its parts", equals_its_parts, "cost"),
+    Check("curvature is that of C", curvature_is_that_of_the_cost, "curvature_root"),
     Check("finite when saturated", is_finite, "delta"),
     *components.COMPILED,
 )

@@ -7,6 +7,7 @@ from jax import Array
 
 from bpframe import equations
 from bpframe.contracts import LayerParams, Settling, Trace
+from bpframe.deltas.curvature import Curvature
 from bpframe.deltas.example_gradients import ExampleGradients
 from bpframe.learning import Aggregation, BatchGradient, Credit, Forward, Keys
 from bpframe.metrics import Observation
@@ -38,6 +39,13 @@ def observation(
         inner_deltas=cast(_inner_deltas(experiment, narrowed, found), dtype),
         exact_deltas=cast(exact, dtype),
         example_gradients=_example_gradients(experiment, wide, found),
+        curvature=Curvature(
+            network=cast(experiment.network, dtype),
+            pair=cast(experiment.cost, dtype),
+            params=wide.params,
+            trace=cast_floats(found.trace, dtype),
+            y=y.astype(dtype),
+        ),
         gradient=found.mean,
         exact_gradient=_exact_gradient(experiment, narrowed, found, exact),
         y=y.astype(dtype),

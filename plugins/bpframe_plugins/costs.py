@@ -25,6 +25,11 @@ class Quadratic(Cost):
         """a - y."""
         return a - y
 
+    def curvature_root(self, a: Array, y: Array) -> Array:
+        """1: all outputs curve alike."""
+        del y
+        return jnp.eye(len(a), dtype=a.dtype)
+
 
 class CrossEntropy(Cost):
     """C = -sum_j y_j ln a_j + (1 - y_j) ln(1 - a_j). Source: Nielsen (2015), equation 63."""
@@ -45,6 +50,10 @@ class CrossEntropy(Cost):
         """(1 - y) / (1 - a) - y / a: finite wherever C is."""
         return _ratio(1 - y, 1 - a) - _ratio(y, a)
 
+    def curvature_root(self, a: Array, y: Array) -> Array:
+        """The root of y / a^2 + (1 - y) / (1 - a)^2, output by output."""
+        return jnp.diag(jnp.hypot(_ratio(jnp.sqrt(y), a), _ratio(jnp.sqrt(1 - y), 1 - a)))
+
 
 class LogLikelihood(Cost):
     """C = -sum_j y_j ln a_j, -ln a_y for one-hot y. Source: Nielsen (2015), equation 80."""
@@ -61,6 +70,10 @@ class LogLikelihood(Cost):
     def prime(self, a: Array, y: Array) -> Array:
         """-y / a, and 0 where y = 0."""
         return -_ratio(y, a)
+
+    def curvature_root(self, a: Array, y: Array) -> Array:
+        """The root of y / a^2, output by output."""
+        return jnp.diag(_ratio(jnp.sqrt(y), a))
 
 
 class Absolute(Cost):
@@ -103,6 +116,10 @@ class Huber(Cost):
         """a - y, clipped to the threshold."""
         return jnp.clip(a - y, -self.threshold, self.threshold)
 
+    def curvature_root(self, a: Array, y: Array) -> Array:
+        """1 where |e| is below the threshold, else 0."""
+        return jnp.diag((jnp.abs(a - y) <= self.threshold).astype(a.dtype))
+
 
 class Hinge(Cost):
     """C = sum_j max(0, 1 - t_j a_j), t_j = 2 y_j - 1. Source: Cortes and Vapnik (1995)."""
@@ -137,6 +154,11 @@ class CrossEntropySigmoid(OutputPair):
         """a - y: sigma'(z) has cancelled against the denominator of grad_a C."""
         return (1 - y) * a - y * jax.nn.sigmoid(-z)
 
+    def curvature_root(self, z: Array, a: Array, y: Array) -> Array:
+        """The root of d^2 C / dz^2 = a (1 - a), output by output."""
+        del y
+        return jnp.diag(jnp.sqrt(a * jax.nn.sigmoid(-z)))
+
     def cost(self, z: Array, a: Array, y: Array) -> Array:
         """Sum of (1 - y) max(z, 0) + y max(-z, 0) + ln(1 + e^-|z|), none of which is negative."""
         del a
@@ -156,6 +178,12 @@ class LogLikelihoodSoftmax(OutputPair):
     def delta(self, z: Array, a: Array, y: Array) -> Array:
         """(sum_j y_j) a - y, which is a - y for targets that sum to 1."""
         return a * _all_but_one(y, _largest(y), jnp.sum(y)) - y * _all_but_one(a, _largest(z), 1)
+
+    def curvature_root(self, z: Array, a: Array, y: Array) -> Array:
+        """sqrt(a_k sum_j y_j) (e_k - a), whose squares add up to sum_j y_j (diag(a) - a a^T)."""
+        del z
+        scale = jnp.sqrt(a * jnp.sum(y))
+        return scale[:, None] * (jnp.eye(len(a), dtype=a.dtype) - a[None])
 
     def cost(self, z: Array, a: Array, y: Array) -> Array:
         """-sum_j y_j log_softmax(z)_j."""
@@ -187,6 +215,10 @@ class CrossEntropySoftmax(OutputPair):
         q = jax.nn.softmax(jnp.where(top, -jnp.inf, z))
         of_top = jnp.where(top, 0, (1 - y_top) * a_top * q - y_top * a)
         return (1 - y) * a - y * others - a * (jnp.sum(h) - h) - of_top
+
+    def curvature_root(self, z: Array, a: Array, y: Array) -> None:
+        """Not told: C is not convex in z, and its parts overflow where softmax saturates."""
+        del z, a, y
 
     def cost(self, z: Array, a: Array, y: Array) -> Array:
         """-sum_j y_j ln a_j + (1 - y_j) ln(1 - a_j), both logarithms from z."""

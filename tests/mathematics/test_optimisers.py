@@ -12,7 +12,8 @@ from bpframe.testing.optimisers import stepped as update
 
 REGISTRY = load_registry()
 AROUND = ("clip_by_global_norm", "layer_rates", "max_norm", "parameter_average")
-NAMES = [name for name in REGISTRY.names("optimiser") if name not in AROUND]
+OF_CURVATURE = ("kfac", "diagonal_ggn")  # see test_curvature
+NAMES = [name for name in REGISTRY.names("optimiser") if name not in (*AROUND, *OF_CURVATURE)]
 
 
 def sgd(g, s, t, w):

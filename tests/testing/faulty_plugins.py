@@ -420,6 +420,13 @@ class RewardForErrors(sound.Distance):
         return -super().prime(a, y)
 
 
+class CurvatureWithoutARoot(sound.PoissonDeviance):
+    """d^2 C/da^2 itself, where its root is asked for."""
+
+    def curvature_root(self, a: Array, y: Array) -> Array:
+        return jnp.diag(y / a**2)
+
+
 class CostOnTheHost(sound.Distance):
     """A callback to NumPy that no mini-batch can go through."""
 
@@ -439,6 +446,13 @@ class SignOfDelta(sound.CrossEntropyLogistic):
 
     def delta(self, z: Array, a: Array, y: Array) -> Array:
         return y - a
+
+
+class CurvatureOfTheTargets(sound.CrossEntropyLogistic):
+    """y (1 - y) in place of a (1 - a)."""
+
+    def curvature_root(self, z: Array, a: Array, y: Array) -> Array:
+        return jnp.diag(jnp.sqrt(y * (1 - y)))
 
 
 class AnotherCost(sound.CrossEntropyLogistic):
@@ -1089,10 +1103,12 @@ COMPONENTS: dict[type[Any], str] = {
     ForAMiniBatch: "shapes and dtypes",
     ZeroTimesInfinity: "never NaN",
     RewardForErrors: "least at a = y",
+    CurvatureWithoutARoot: "curvature is the slope",
     CostOnTheHost: "vmap equals a loop",
     FloatOfAField: "a lane axis works",
     SignOfDelta: "delta is dC/dz",
     AnotherCost: "equals its parts",
+    CurvatureOfTheTargets: "curvature is that of C",
     OverflowingPair: "finite when saturated",
     OneDelta: "shapes and dtypes",
     Ascent: "decreases a quadratic",

@@ -21,6 +21,7 @@ from bpframe_plugins.optimisers.optax_based import (
     Nesterov,
     RmsProp,
 )
+from bpframe_plugins.optimisers.second_order import DiagonalGgn, Kfac
 
 BPFRAME_API_VERSION = 2
 
@@ -37,6 +38,8 @@ def bpframe_optimisers() -> dict[str, type[Optimiser]]:
         "rmsprop": RmsProp,
         "adagrad": Adagrad,
         "lion": Lion,
+        "kfac": Kfac,
+        "diagonal_ggn": DiagonalGgn,
         "clip_by_global_norm": ClipByGlobalNorm,
         "layer_rates": LayerRates,
         "max_norm": MaxNorm,

@@ -13,7 +13,9 @@ from bpframe import (
     ConfigError,
     Formula,
     LayerParams,
+    Network,
     Optimiser,
+    OutputPair,
     TrainingStep,
     hyperparameter,
     map_weights,
@@ -27,6 +29,10 @@ class _Around(Optimiser):
     """Another optimiser, `inner`, does the step."""
 
     inner: Optimiser = hyperparameter(default=Sgd(), named="sgd")
+
+    def check(self, network: Network, pair: OutputPair) -> None:
+        """The other can work with these."""
+        self.inner.check(network, pair)
 
     def init(self, params: AllParams) -> Any:
         """The state of the other."""
