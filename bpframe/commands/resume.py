@@ -10,15 +10,19 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 import yaml
+from omegaconf import DictConfig
 
-from bpframe.commands import trust
+from bpframe.commands import arguments, trust
+from bpframe.configuration import assembly, composition
 from bpframe.configuration.primary import primary
 from bpframe.errors import ConfigError, OutputError
 from bpframe.files import check_no_link, write_whole
+from bpframe.plugin_host.registry import Registry
 from bpframe.runs.folder import METRICS
 from bpframe.runs.locks import LOCK
 from bpframe.sweeps import ledger
 from bpframe.sweeps.session import Command
+from bpframe.training.experiment import Experiment
 
 PRIMARY = "resumed"
 _ALLOWED = ("training.epochs=", "checkpoint.", "plots=")
@@ -83,17 +87,8 @@ def parsed(arguments: list[str]) -> Resumed:
     )
     args = parser.parse_args(arguments)
     found = Resumed(args.folder.absolute(), tuple(args.overrides), args.accept_changes, args.trust)
-    has_begun = (found.folder / METRICS).exists()
-    if not found.is_sweep and not has_begun and (found.folder / LOCK).exists():
-        raise OutputError(
-            f"{found.folder}: its run was cut off before it began; give the command of the run "
-            "again"
-        )
-    if not found.is_sweep and not (has_begun and (found.folder / ".hydra").is_dir()):
-        raise OutputError(
-            f"{found.folder}: holds neither a run ({METRICS} and .hydra) nor a sweep "
-            f"({ledger.LEDGER})"
-        )
+    if not found.is_sweep:
+        _check_run(found.folder, f" nor a sweep ({ledger.LEDGER})")
     for text in found.overrides:
         if found.is_sweep and not text.startswith("hydra."):
             raise ConfigError(
@@ -106,6 +101,43 @@ def parsed(arguments: list[str]) -> Resumed:
                 "set when it is resumed"
             )
     return found
+
+
+def of_run(folder: Path, *, trusts: bool) -> Resumed:
+    """A run that is not gone on with, but looked at.
+
+    Raises:
+        OutputError: there is none.
+
+    """
+    _check_run(folder)
+    return Resumed(folder, (), accepts_changes=False, trusts=trusts)
+
+
+def _check_run(folder: Path, or_else: str = "") -> None:
+    has_begun = (folder / METRICS).exists()
+    if not has_begun and (folder / LOCK).exists():
+        raise OutputError(
+            f"{folder}: its run was cut off before it began; give the command of the run again"
+        )
+    if not (has_begun and (folder / ".hydra").is_dir()):
+        holds = "neither a run" if or_else else "no run"
+        raise OutputError(f"{folder}: holds {holds} ({METRICS} and .hydra){or_else}")
+
+
+def composed(found: Resumed) -> tuple[DictConfig, Registry, Experiment]:
+    """The configuration of a run with what changes, and the experiment that it describes."""
+    with scratch() as place:
+        run(found, Path(place))
+        args = arguments.parsed(["--config-dir", place, *found.overrides])
+        args.config_name = PRIMARY
+        own = trust.code_of((), [place])
+        registry = arguments.registry(
+            args, lambda code: found.trusting([name for name in code if name not in own])
+        )
+        with composition.initialised(None, place), registry.explaining():
+            cfg = composition.compose_config(args.overrides, name=args.config_name)
+            return cfg, registry, assembly.assemble(cfg, registry)
 
 
 def sweep(found: Resumed) -> Command:

@@ -20,7 +20,7 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from bpframe.commands import arguments, plugins, run, sweeps, trust
+from bpframe.commands import arguments, outliers, plugins, run, sweeps, trust
 from bpframe.commands import resume as resuming
 from bpframe.commands.explanation import explain as explained
 from bpframe.commands.resume import Resumed
@@ -109,17 +109,7 @@ def resume(words: list[str]) -> None:
         args.config_path = Path(command.config_path) if command.config_path else None
         _multirun(args, arguments.registry(args, found.trusting), resumed=found)
         return
-    with resuming.scratch() as place:
-        resuming.run(found, Path(place))
-        args = arguments.parsed(["--config-dir", place, *found.overrides])
-        args.config_name = resuming.PRIMARY
-        own = trust.code_of((), [place])
-        registry = arguments.registry(
-            args, lambda code: found.trusting([name for name in code if name not in own])
-        )
-        with composition.initialised(None, place), registry.explaining():
-            cfg = composition.compose_config(args.overrides, name=args.config_name)
-            experiment = assembly.assemble(cfg, registry)
+    cfg, registry, experiment = resuming.composed(found)
     run.enter(cfg, found.folder)
     HydraConfig.instance().set_config(cfg)
     with folder.writing(found.folder):
@@ -143,6 +133,7 @@ SUBCOMMANDS: Mapping[str, Callable[[list[str]], None]] = MappingProxyType(
         "new-plugin": plugins.new_plugin,
         "resume": resume,
         "report": sweeps.report,
+        "outliers": outliers.show,
     }
 )
 
