@@ -43,6 +43,7 @@ from .learning import Credit as Credit
 from .learning import Forward as Forward
 from .learning import LearningRule as LearningRule
 from .learning import Optimiser as Optimiser
+from .learning import SamplingPlan as SamplingPlan
 from .learning import TrainingStep as TrainingStep
 from .metrics import MeanMetric as MeanMetric
 from .metrics import Metric as Metric

@@ -49,6 +49,7 @@ from bpframe.learning import (
     BackwardStep,
     BatchGradient,
     Credit,
+    Drawn,
     Forward,
     Keys,
     LearningRule,
@@ -217,6 +218,7 @@ def gradient(
     state: Any = None,
     key: Array | None = None,
     aggregation: Aggregation = MEAN,
+    drawn: Drawn | None = None,
 ) -> BatchGradient:
     """The mean gradient of the cost over a mini-batch, with the trace and the deltas behind it.
 
@@ -230,6 +232,7 @@ def gradient(
         state: what the rule needs to know, from its `init`.
         key: of this step, for layers that draw; None for evaluation, where they do not.
         aggregation: how the gradients of the examples become one; their mean unless said.
+        drawn: where the mini-batch is a sample, which of the m are in it; all unless said.
 
     Raises:
         DataError: x or y has another shape, or the cost is not defined for y.
@@ -252,8 +255,12 @@ def gradient(
     deltas = functools.reduce(_added, (term.delta for term in terms))
     of_examples = ExampleGradients(network.layers, params, terms)
     weights = aggregation.weights(lambda: total(of_examples.squared_norms()))
+    m = len(x)
+    if drawn is not None:
+        m, those = drawn.expected, drawn.present.astype(terms[0].delta[-1].dtype)
+        weights = those if weights is None else those * weights
     gradients = sum_of_gradients(network, params, weighted(terms, weights))
-    mean = aggregation.gradient(gradients, len(x), batch_key)
+    mean = aggregation.gradient(gradients, m, batch_key)
     return BatchGradient(mean, trace, deltas, terms)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import jax
@@ -78,6 +78,36 @@ class Keys(NamedTuple):
 
     batch: Array
     example: Array
+
+
+class Drawn(NamedTuple):
+    """A mini-batch that is a sample of the training set, filled up to one size.
+
+    Attributes:
+        present: (m,) which examples are in the sample; the others count for nothing.
+        expected: how many are in it on average, by which sums are divided.
+
+    """
+
+    present: Array
+    expected: int
+
+
+class SamplingPlan(NamedTuple):
+    """How a training set is sampled.
+
+    Attributes:
+        n: training examples.
+        m: of a mini-batch, on average.
+        steps: steps of training that were made.
+        is_poisson: whether mini-batches are Poisson samples; otherwise the set is shuffled.
+
+    """
+
+    n: int
+    m: int
+    steps: int
+    is_poisson: bool
 
 
 class BatchGradient(NamedTuple):
@@ -261,9 +291,20 @@ class Aggregation(Component):
     def gradient(
         self, total: tuple[LayerParams, ...], m: int, key: Array
     ) -> tuple[LayerParams, ...]:
-        """The gradient of a mini-batch from sum_x c_x g_x; here the sum divided by m."""
+        """The gradient of a mini-batch from sum_x c_x g_x; here the sum divided by m.
+
+        `key` is that of the step. Of a Poisson sample m is its size on average.
+        """
         del key
         return jax.tree.map(lambda part: part / m, total)
+
+    def privacy(self, plan: SamplingPlan) -> Mapping[str, Any] | None:
+        """What may be claimed of the parameters that training gave; None, as here, for nothing.
+
+        Plain values for summary.json, of which `text` is a line for people.
+        """
+        del plan
+        return None
 
 
 class Optimiser(Component, ABC):
@@ -291,6 +332,9 @@ class Optimiser(Component, ABC):
 
         `step` is all that backpropagation computed on the way: most optimisers do not look.
         """
+
+    sees_examples: ClassVar[bool] = False
+    """Whether `update` looks at the examples of the step, so that none may be filled up."""
 
     def evaluated(self, state: Any, params: tuple[LayerParams, ...]) -> tuple[LayerParams, ...]:
         """The parameters that are evaluated and saved, where training goes on with others."""

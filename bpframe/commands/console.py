@@ -84,6 +84,8 @@ def show_result(console: Console, result: RunResult, output_dir: str) -> None:
         highlight=False,
         soft_wrap=True,
     )
+    if summary.privacy is not None:
+        console.print(str(summary.privacy["text"]), highlight=False, soft_wrap=True, markup=False)
     show_folder(console, output_dir)
 
 

@@ -22,7 +22,7 @@ from bpframe.network import Network, PerNeuronActivation
 from bpframe.plugin_host.registry import Registry
 from bpframe.runs.checkpoint import Checkpointing
 from bpframe.training.best import Criterion, rises
-from bpframe.training.experiment import Experiment, Training
+from bpframe.training.experiment import POISSON, Experiment, Training
 
 
 def assemble(cfg: DictConfig, registry: Registry) -> Experiment:
@@ -59,6 +59,7 @@ def assemble(cfg: DictConfig, registry: Registry) -> Experiment:
     _check_hidden(experiment, str(cfg.learning_rule.name))
     _check_needs(experiment, str(cfg.learning_rule.name))
     _check_pairs(experiment)
+    _check_sampling(experiment, str(cfg.learning_rule.name), str(cfg.optimiser.name))
     _check_curvature(experiment, str(cfg.cost.name))
     check_fields(experiment, "")
     return experiment
@@ -183,6 +184,28 @@ def _check_curvature(experiment: Experiment, cost: str) -> None:
                 "output activation does not tell; leave it out, or choose another cost, such as "
                 "quadratic"
             )
+
+
+def _check_sampling(experiment: Experiment, rule: str, optimiser: str) -> None:
+    """What looks at all examples of a mini-batch sees none that a Poisson sample is filled up with.
+
+    Without shuffling there is nothing to draw.
+    """
+    training = experiment.training
+    if training.sampling != POISSON:
+        return
+    over_steps = [m.name for m in experiment.metrics if m.metric.over == STEPS]
+    for is_bad, what, instead in (
+        (bool(over_steps), f"metrics over the steps ({', '.join(over_steps)})",
+         "set over: train, or leave them out"),
+        (replaces(experiment.learning_rule, "learn"), f"learning_rule={rule}, which learns itself",
+         "choose another rule"),
+        (experiment.optimiser.sees_examples, f"optimiser={optimiser}, which looks at the examples",
+         "choose another one, such as sgd"),
+        (not training.shuffle, "training.shuffle=false", "leave one of them out"),
+    ):  # fmt: skip
+        if is_bad:
+            raise ConfigError(f"training.sampling: poisson does not go with {what}; {instead}")
 
 
 def _check_pairs(experiment: Experiment) -> None:

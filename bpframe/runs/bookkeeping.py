@@ -15,6 +15,7 @@ import numpy as np
 
 from bpframe.contracts import LayerParams
 from bpframe.errors import DivergenceError, OutputWarning, described
+from bpframe.learning import SamplingPlan
 from bpframe.runs.curves import learning_curves
 from bpframe.runs.folder import CURVES, RunFolder
 from bpframe.runs.listeners import Events
@@ -30,6 +31,7 @@ from bpframe.runs.records import (
 from bpframe.training import divergence
 from bpframe.training.best import ACCURACY, COST
 from bpframe.training.devices import DeviceExamples
+from bpframe.training.experiment import POISSON
 from bpframe.training.metric_folds import Totals
 from bpframe.training.orders import epoch_orders
 from bpframe.training.step import State
@@ -178,9 +180,10 @@ class Recorder:
         """Write how the run ended, summary last, and tell the plugins."""
         test = ending.test
         experiment = self.info.experiment
+        epochs = max(self._epoch, self.records[-1].epoch if self.records else 0)
         summary = Summary(
             status=ending.status,
-            epochs=max(self._epoch, self.records[-1].epoch if self.records else 0),
+            epochs=epochs,
             test_accuracy=_share(test, n_test) if test else None,
             test_cost=float(test.cost) if test and math.isfinite(test.cost) else None,
             **{"best_validation_accuracy": None, **self.best()},
@@ -193,6 +196,7 @@ class Recorder:
             device=device,
             versions=self._versions,
             changed=self.changed,
+            privacy=self._privacy(epochs),
             has_accuracy=self.info.task.has_accuracy,
         )
         history = History.of(self.records)
@@ -204,6 +208,14 @@ class Recorder:
                 self._draw(self.folder, history)
         self._events.run_finished(self.info, result)
         return result
+
+    def _privacy(self, epochs: int) -> Mapping[str, Any] | None:
+        """What may be claimed of the parameters after so many epochs."""
+        experiment, n = self.info.experiment, self.info.n_train
+        training = experiment.training
+        is_poisson = training.sampling == POISSON
+        plan = SamplingPlan(n, training.m(n), epochs * training.steps(n), is_poisson)
+        return experiment.aggregation.privacy(plan) if epochs else None
 
     @staticmethod
     def _draw(folder: RunFolder, history: History) -> None:

@@ -138,6 +138,8 @@ class Summary:
         versions: of bpframe and what it runs on.
         changed: how code, data or versions have changed since the run began, if it was resumed all
             the same; None if they have not.
+        privacy: what may be claimed of the parameters, as `Aggregation.privacy` has it; None, and
+            in no file, where that is nothing.
         has_accuracy: whether answers are right or wrong; in regression they are not, and both
             accuracies are None and stand in no file.
 
@@ -159,6 +161,7 @@ class Summary:
     device: str
     versions: dict[str, str]
     changed: str | None = None
+    privacy: Mapping[str, Any] | None = None
     has_accuracy: bool = True
 
     def as_dict(self) -> dict[str, Any]:
@@ -166,6 +169,8 @@ class Summary:
         fields = dataclasses.asdict(self)
         if not fields.pop("has_accuracy"):
             del fields["test_accuracy"], fields["best_validation_accuracy"]
+        if self.privacy is None:
+            del fields["privacy"]
         return fields
 
 

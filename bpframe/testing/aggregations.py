@@ -11,6 +11,7 @@ import numpy as np
 
 from bpframe.testing import components
 from bpframe.testing.expect import (
+    expect,
     expect_array,
     expect_close,
     expect_finite,
@@ -20,7 +21,9 @@ from bpframe.testing.expect import (
 from bpframe.testing.outcome import Check
 from bpframe.testing.parameters import DEPTHS, WIDE_DTYPES, some_params
 from bpframe.testing.subjects import Subject
-from bpframe.testing.tracing import shape_of
+from bpframe.testing.tracing import run_traced, shape_of
+
+KEYS, STANDARD_ERRORS = 400, 6
 
 NORMS = (4.0, 0.01, 0.0, 1.0, 900.0)
 """|g_x|^2 of five examples; one has no gradient at all."""
@@ -80,11 +83,32 @@ def uses_its_key(subject: Subject) -> None:
         expect_trees_equal(first, again, problem, given="jax.random.key(2)", method="gradient")
 
 
+def keeps_the_scale(subject: Subject) -> None:
+    """On average over keys the gradient is the sum over m."""
+    total = some_params(1)
+    keys = jax.random.split(jax.random.key(4), KEYS)
+    for aggregation in subject.instances:
+        drawn = jax.jit(jax.vmap(aggregation.gradient, in_axes=(None, None, 0)), static_argnums=1)
+        for m in (5, 10):
+            leaves = jax.tree.leaves(run_traced(drawn, total, m, keys))
+            found = np.concatenate([np.asarray(leaf).reshape(KEYS, -1) for leaf in leaves], axis=1)
+            expected = np.concatenate([np.ravel(leaf) / m for leaf in jax.tree.leaves(total)])
+            error = STANDARD_ERRORS * found.std(axis=0) / np.sqrt(KEYS) + 1e-9
+            expect(
+                np.all(np.abs(found.mean(axis=0) - expected) <= error),
+                "the mean over keys is not the sum over m",
+                given=f"the sum over {m} examples, {aggregation}",
+                found=found.mean(axis=0)[:4],
+                expected=expected[:4],
+            )
+
+
 CHECKS = (
     *components.PURE,
     Check("shapes and dtypes", keeps_shape_and_dtype, "weights"),
     Check("weights are finite", is_finite, "weights"),
     Check("order does not matter", ignores_the_order, "weights"),
     Check("same key, same gradient", uses_its_key, "gradient"),
+    Check("keeps the scale", keeps_the_scale, "gradient"),
     *components.COMPILED,
 )

@@ -21,7 +21,14 @@ from bpframe.errors import DivergenceError
 from bpframe.learning import Forward, replaces
 from bpframe.training.devices import DeviceExamples, floats, take
 from bpframe.training.experiment import Experiment
-from bpframe.training.step import State, answering, narrow, narrow_answering, train_step
+from bpframe.training.step import (
+    State,
+    answering,
+    in_sample,
+    narrow,
+    narrow_answering,
+    train_step,
+)
 
 
 class Divergence(NamedTuple):
@@ -76,7 +83,7 @@ def locate(
         steps, state, bad = _epoch_again(experiment, state, examples, order)
         if np.any(bad):
             found = _described(experiment, epoch, steps, state, bad)
-            m = experiment.training.m(len(order))
+            m = experiment.training.rows(examples.x.shape[0])
             rows = order[(steps - 1) * m : steps * m]
             return _settling_told(experiment, state, examples, rows, found)
     last = max(orders, default=0)
@@ -87,9 +94,9 @@ def _epoch_again(
     experiment: Experiment, state: State, examples: DeviceExamples, order: np.ndarray
 ) -> tuple[int, State, np.ndarray]:
     """How many steps were made, the state before the bad one if there is one, and its flags."""
-    n = len(order)
-    m = experiment.training.m(n)
-    done = n // m * m
+    n = examples.x.shape[0]
+    m = experiment.training.rows(n)
+    done = len(order) // m * m
     whole, rest = order[:done].reshape(-1, m), order[done:]
     steps, state, bad = _until_bad(experiment, state, examples, whole, n)
     if not np.any(bad) and rest.size:
@@ -175,7 +182,8 @@ def _flagged_step(
     experiment: Experiment, state: State, examples: DeviceExamples, rows: Array, n: int
 ) -> tuple[State, Array]:
     """The state after a step, or as it was if the step is bad; and what of it is not finite."""
-    step = train_step(experiment, state, take(examples, rows), n)
+    batch, there = take(examples, rows), in_sample(experiment, rows)
+    step = train_step(experiment, state, batch, n, there)
     quantities = [
         *step.gradient.trace.z,
         step.totals.cost,

@@ -24,7 +24,7 @@ from bpframe.training.metric_folds import Portion, Totals, no_totals, summed
 from bpframe.training.observing import observation
 from bpframe.training.orders import blocks
 from bpframe.training.precision import wide_dtype
-from bpframe.training.step import Answering, State, train_step
+from bpframe.training.step import Answering, State, in_sample, train_step
 
 # How many bytes of inputs are gathered at once for the mini-batches that follow: 0.87 of the time
 # that one mini-batch at a time takes for 784-30-10 (m 10) and 0.83 for four hidden layers of 30,
@@ -52,21 +52,22 @@ class Epoch(NamedTuple):
 def train_epoch(
     experiment: Experiment, state: State, examples: DeviceExamples, order: Array
 ) -> Epoch:
-    """Train on all examples once, in mini-batches cut from `order`; the last may be short.
+    """Train on the examples of `order`, all of them once or samples; the last may be short.
 
     The state is not donated: the caller keeps the one before, to name what went wrong if this
     epoch diverges. It costs one copy of the parameters an epoch.
     """
-    n = order.shape[0]
-    m = experiment.training.m(n)
+    n = examples.x.shape[0]
+    m = experiment.training.rows(n)
     row_bytes = examples.x.dtype.itemsize * examples.x.shape[1]
     totals = no_totals(examples.task, wide_dtype(experiment.training.dtype))
     steps = Portion(STEPS)
     measured = nothing_measured(experiment, steps, state, take(examples, order[:m]))
 
-    def step(carry: tuple[State, Any], xy: tuple[Array, Array]) -> tuple[tuple[State, Any], Totals]:
+    def step(carry: tuple[State, Any], batch: Any) -> tuple[tuple[State, Any], Totals]:
         state, measured = carry
-        step = train_step(experiment, state, examples._replace(x=xy[0], y=xy[1]), n)
+        x, y, there = batch
+        step = train_step(experiment, state, examples._replace(x=x, y=y), n, there)
         if measured:
             wide = Answering(state.params, state.rule)
             seen = observation(experiment, wide, step.gradient, step.y, examples.task)
@@ -76,7 +77,7 @@ def train_epoch(
     def block(carry: tuple[Any, Totals], rows: Array) -> tuple[tuple[Any, Totals], None]:
         inner, totals = carry
         x, y, *_ = take(examples, rows)
-        inner, parts = jax.lax.scan(step, inner, (x, y))
+        inner, parts = jax.lax.scan(step, inner, (x, y, in_sample(experiment, rows)))
         return (inner, jax.tree.map(jnp.add, totals, summed(parts))), None
 
     carry: Any = ((state, measured), totals)

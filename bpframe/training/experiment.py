@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from bpframe.component import Component, hyperparameter
 from bpframe.contracts import (
     Dataset,
@@ -18,6 +20,7 @@ from bpframe.training.best import Criterion
 
 DTYPES = ("float32", "float64", "bfloat16")
 DEVICES = ("auto", "cpu", "gpu", "tpu")
+SHUFFLED, POISSON = SAMPLINGS = ("shuffled", "poisson")
 
 
 class Training(Component):
@@ -33,6 +36,9 @@ class Training(Component):
     A run is evaluated, recorded and steered every `evaluate_every` epochs, and after the last;
     with `evaluate_start` it is evaluated and recorded before the first as well, as epoch 0.
     Without `shuffle` every epoch sees the examples in the order of the data set.
+    With `sampling=poisson` every example enters every mini-batch with the probability
+    batch_size / n, whatever is in the others: mini-batches have batch_size examples on average, an
+    example may come several times in an epoch or never, and the training set is evaluated after it.
     """
 
     epochs: int = hyperparameter(default=30, ge=1)
@@ -44,10 +50,30 @@ class Training(Component):
     device: str = hyperparameter(default="auto", choices=DEVICES)
     shuffle: bool = True
     shared_order: bool = False
+    sampling: str = hyperparameter(default="shuffled", choices=SAMPLINGS)
 
     def m(self, n: int) -> int:
         """The size of a mini-batch, of n training examples."""
         return n if self.batch_size is None else self.batch_size
+
+    def steps(self, n: int) -> int:
+        """The steps of an epoch."""
+        return -(-n // self.m(n))
+
+    def rows(self, n: int) -> int:
+        """The most examples of a mini-batch: m, and more where it is a Poisson sample.
+
+        A sample is larger with a probability below 1e-12, by Bernstein's inequality.
+        """
+        m = self.m(n)
+        if self.sampling == SHUFFLED:
+            return m
+        surprise = math.log(1e12)
+        return min(n, math.ceil(m + surprise / 3 + math.sqrt(surprise**2 / 9 + 2 * m * surprise)))
+
+    def order_length(self, n: int) -> int:
+        """The entries of the order of an epoch."""
+        return n if self.sampling == SHUFFLED else self.steps(n) * self.rows(n)
 
     def next_evaluated(self, epoch: int) -> int:
         """The first epoch after this one that is evaluated."""

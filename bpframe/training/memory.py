@@ -65,7 +65,7 @@ def check(experiment: Experiment, sizes: Sequence[int]) -> None:
     if limit is None:
         return
     whose = "this machine has" if device.platform == "cpu" else f"{device} has"
-    network, m = experiment.network, experiment.training.m(sizes[0])
+    network, m = experiment.network, experiment.training.rows(sizes[0])
     named = "-".join(map(str, network.sizes))
     least = 2 * params_bytes(experiment)
     if least <= limit < 64 * least:  # a small network need not be traced for it

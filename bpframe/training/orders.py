@@ -5,15 +5,21 @@ from __future__ import annotations
 import numpy as np
 from jax import Array
 
-from bpframe.training.experiment import Experiment
+from bpframe.training.experiment import POISSON, Experiment
+
+NOBODY = -1
+"""Where a mini-batch is filled up."""
 
 
 def epoch_order(experiment: Experiment, epoch: int, n: int) -> np.ndarray:
     """The order in which the n training examples are seen in an epoch, counted from 1.
 
     It is drawn with the experiment's seed, or with seed 0 if its order is shared; without shuffling
-    it is that of the data set.
+    it is that of the data set. Poisson samples are of `training.rows` entries each, filled up with
+    `NOBODY`.
     """
+    if experiment.training.sampling == POISSON:
+        return _samples(experiment, epoch, n)
     if not experiment.training.shuffle:
         return np.arange(n, dtype=np.int32)
     seed = 0 if experiment.training.shared_order else experiment.seed
@@ -21,9 +27,23 @@ def epoch_order(experiment: Experiment, epoch: int, n: int) -> np.ndarray:
 
 
 def epoch_orders(experiment: Experiment, epochs: range, n: int) -> np.ndarray:
-    """The orders of some epochs, (epochs, n); see `epoch_order`."""
+    """The orders of some epochs, (epochs, entries); see `epoch_order`."""
     orders = [epoch_order(experiment, epoch, n) for epoch in epochs]
-    return np.array(orders, np.int32).reshape(-1, n)
+    return np.array(orders, np.int32).reshape(-1, experiment.training.order_length(n))
+
+
+def _samples(experiment: Experiment, epoch: int, n: int) -> np.ndarray:
+    """The Poisson samples of an epoch; one for which there is no room is drawn again."""
+    training = experiment.training
+    seed = 0 if training.shared_order else experiment.seed
+    draws = np.random.default_rng([seed, epoch, n])
+    samples = np.full((training.steps(n), training.rows(n)), NOBODY, np.int32)
+    for sample in samples:
+        size = n + 1
+        while size > len(sample):
+            size = draws.binomial(n, training.m(n) / n)
+        sample[:size] = draws.choice(n, size, replace=False, shuffle=False)
+    return samples.reshape(-1)
 
 
 def padded(orders: np.ndarray, epochs: int) -> np.ndarray:

@@ -75,7 +75,8 @@ class Programs:
         return initial, {name: future.result() for name, future in compiling.items()}
 
     def _lowered(self, program: Any, state: State, epochs: int) -> Any:
-        orders = np.zeros((epochs, self.n_train), np.int32)
+        length = self.experiment.training.order_length(self.n_train)
+        orders = np.zeros((epochs, length), np.int32)
         return program.lower(self.experiment, state, orders, epochs, self.sets)
 
 
@@ -86,7 +87,8 @@ def scalar_columns(experiment: Experiment, data: Data) -> list[str]:
         sets = {split: devices.shapes(part, dtype) for split, part in data._asdict().items()}
         exact = initial_state.exact(experiment)
         state = jax.eval_shape(initial_state.draw_state, experiment, exact)
-        orders = jax.ShapeDtypeStruct((1, len(data.train)), np.int32)
+        length = experiment.training.order_length(len(data.train))
+        orders = jax.ShapeDtypeStruct((1, length), np.int32)
         count = jax.ShapeDtypeStruct((), np.int32)
         outcome = jax.eval_shape(turn, experiment, state, orders, count, sets)[1]
     return [name for name, info in outcome.columns.items() if not info.shape]

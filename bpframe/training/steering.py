@@ -35,7 +35,7 @@ def scheduled(experiment: Experiment, steering: Steering, step: Array, n: int) -
 def progress(experiment: Experiment, step: Array, n: int) -> Progress:
     """How far training has come before the given step, with n training examples."""
     wide = wide_dtype(experiment.training.dtype)
-    steps_per_epoch = -(-n // experiment.training.m(n))
+    steps_per_epoch = experiment.training.steps(n)
     epochs = float(experiment.training.epochs)
     return Progress(step.astype(wide) / steps_per_epoch, epochs, 1 / steps_per_epoch)
 

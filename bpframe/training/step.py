@@ -11,12 +11,13 @@ from jax import Array
 from bpframe import equations
 from bpframe.contracts import LayerParams, Trace
 from bpframe.errors import PluginError
-from bpframe.learning import BatchGradient, Forward, TrainingStep
+from bpframe.learning import BatchGradient, Drawn, Forward, TrainingStep
 from bpframe.tasks import Task
 from bpframe.training.best import Best
 from bpframe.training.devices import DeviceExamples, floats
-from bpframe.training.experiment import Experiment
+from bpframe.training.experiment import POISSON, Experiment
 from bpframe.training.metric_folds import Totals, summed
+from bpframe.training.orders import NOBODY
 from bpframe.training.precision import cast, cast_floats, wide_dtype
 from bpframe.training.steering import Steering, scheduled
 
@@ -57,15 +58,27 @@ class Step(NamedTuple):
     y: Array
 
 
-def train_step(experiment: Experiment, state: State, batch: DeviceExamples, n: int) -> Step:
-    """One step on the examples of a mini-batch, out of n in the training set."""
+def in_sample(experiment: Experiment, rows: Array) -> Array | None:
+    """Which rows of mini-batches are examples; None where all are."""
+    return rows != NOBODY if experiment.training.sampling == POISSON else None
+
+
+def train_step(
+    experiment: Experiment,
+    state: State,
+    batch: DeviceExamples,
+    n: int,
+    present: Array | None = None,
+) -> Step:
+    """One step on the examples of a mini-batch, out of n in the training set; see `in_sample`."""
     network, pair = narrow(experiment)
     x, y = floats(experiment, batch)
     narrowed = narrow_answering(experiment, Answering(state.params, state.rule))
     rule, aggregation = experiment.learning_rule, experiment.aggregation
     key = jax.random.fold_in(jax.random.fold_in(jax.random.key(experiment.seed), DRAWS), state.step)
+    drawn = None if present is None else Drawn(present, experiment.training.m(n))
     found = equations.gradient(
-        network, pair, narrowed.params, x, y, rule, narrowed.rule, key, aggregation
+        network, pair, narrowed.params, x, y, rule, narrowed.rule, key, aggregation, drawn
     )
     seen = TrainingStep(network, pair, narrowed.params, y, found, key)
     penalty = experiment.regulariser.gradient(state.params)
@@ -75,6 +88,8 @@ def train_step(experiment: Experiment, state: State, batch: DeviceExamples, n: i
     scores = jax.vmap(score, in_axes=(None, None, 0, 0, None))(
         experiment, narrowed, found.trace, y, batch.task
     )
+    if present is not None:
+        scores = jax.tree.map(lambda score: score * present.astype(score.dtype), scores)
     totals = summed(scores)
     state = state._replace(
         params=new_params,
@@ -111,8 +126,9 @@ def outputs(
             f"expected {trace.a[-1].shape}, that of the output layer"
         )
     low, high = pair.cost_function.domain
-    inside = jnp.finfo(answer.dtype).eps  # a rule may answer 0 or 1, whose logarithm is not finite
-    return answer, pair.cost_function(jnp.clip(answer, low + inside, high - inside), y)
+    inside = float(jnp.finfo(answer.dtype).eps)  # a rule may answer 0 or 1, of infinite logarithm
+    bounds = (jnp.asarray(bound, answer.dtype) for bound in (low + inside, high - inside))
+    return answer, pair.cost_function(jnp.clip(answer, *bounds), y)
 
 
 def score(

@@ -19,7 +19,7 @@ from bpframe.training.best import better
 from bpframe.training.devices import DeviceExamples
 from bpframe.training.epoch import Epoch, train_epochs
 from bpframe.training.evaluation import evaluate, measure
-from bpframe.training.experiment import Experiment
+from bpframe.training.experiment import POISSON, Experiment
 from bpframe.training.metric_folds import Totals
 from bpframe.training.precision import wide_dtype
 from bpframe.training.step import State, answering
@@ -90,7 +90,8 @@ def turn(
         nothing = metric_folds.no_totals(sets["train"].task, n.dtype)
         found = Epoch(state, nothing, jnp.ones((), bool), {})
     first, state, train = state.step, found.state, found.totals
-    if experiment.training.evaluate_train or not trains:
+    training = experiment.training
+    if training.evaluate_train or training.sampling == POISSON or not trains:
         train = evaluate(experiment, answering(experiment, state), sets["train"], n)
     validation = evaluate(experiment, answering(experiment, state), sets["validation"], n)
     columns: OrderedDict[str, Array] = OrderedDict(found.columns)  # a dict would leave jit sorted

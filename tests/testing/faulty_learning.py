@@ -228,6 +228,27 @@ class FirstComeFirstServed(Aggregation):
         return (1 / (1 + jnp.arange(len(norms)))).astype(norms.dtype)
 
 
+class SumForTheMean(Aggregation):
+    """The sum, never divided."""
+
+    def gradient(self, total: AllParams, m: int, key: Array) -> AllParams:
+        return total
+
+
+class DividedTwice(Aggregation):
+    """A mean of what is a mean already."""
+
+    def gradient(self, total: AllParams, m: int, key: Array) -> AllParams:
+        return jax.tree.map(lambda g: g / m**2, total)
+
+
+class NoiseWithAMean(Aggregation):
+    """Uniform noise that is never below 0."""
+
+    def gradient(self, total: AllParams, m: int, key: Array) -> AllParams:
+        return jax.tree.map(lambda g: (g + jax.random.uniform(key, g.shape, g.dtype)) / m, total)
+
+
 class NoiseOfAnyKey(Aggregation):
     """Noise that its key does not decide."""
 
@@ -267,6 +288,9 @@ COMPONENTS: dict[type[Any], str] = {
     DividesByZero: "weights are finite",
     OneWeightForAll: "shapes and dtypes",
     FirstComeFirstServed: "order does not matter",
+    SumForTheMean: "keeps the scale",
+    DividedTwice: "keeps the scale",
+    NoiseWithAMean: "keeps the scale",
     NoiseOfAnyKey: "same key, same gradient",
     EvaluatesTheFirstLayer: "shapes and dtypes",
 }

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from bpframe_plugins import example_gradients
+from bpframe_plugins import curvature, example_gradients
 from bpframe_plugins.linear_theory import singular_vectors
 from bpframe_plugins.metrics import (
     CoefficientOfDetermination,
@@ -45,8 +45,12 @@ from bpframe.plugin_host.host import load_registry
 from bpframe.training import initial_state, loading
 from bpframe.training.precision import precision
 
-ELSEWHERE = ("settling", *example_gradients.bpframe_metrics())
-"""Those that test_settling_rules and test_example_gradients look at."""
+ELSEWHERE = (
+    "settling",
+    *example_gradients.bpframe_metrics(),
+    *curvature.bpframe_metrics(),
+)
+"""Those that test_settling_rules, test_example_gradients and test_curvature look at."""
 NAMES = [name for name in load_registry().names("metric") if name not in ELSEWHERE]
 OVERS = (STEPS, *SPLITS)
 THRESHOLD = 0.15

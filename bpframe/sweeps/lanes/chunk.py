@@ -217,7 +217,8 @@ class Chunk:
         n = self._programs.data.sizes["train"]
         if self._programs.experiment.training.shared_order:
             return epoch_orders(self._programs.experiment, epochs, n)
-        orders = np.zeros((self._programs.layout.lanes, len(epochs), n), np.int32)
+        length = self._programs.experiment.training.order_length(n)
+        orders = np.zeros((self._programs.layout.lanes, len(epochs), length), np.int32)
         for lane in lanes:
             orders[lane.place] = epoch_orders(lane.job.experiment, epochs, n)
         return orders

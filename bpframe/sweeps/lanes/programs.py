@@ -191,7 +191,8 @@ class LanePrograms:
     def _trace(self) -> dict[str, Any]:
         sizes, shared = self.data.sizes, self._shares_inputs
         lanes, whole = PartitionSpec(LANES), PartitionSpec()
-        orders = jax.ShapeDtypeStruct((self.most, sizes["train"]), np.int32)
+        length = self.experiment.training.order_length(sizes["train"])
+        orders = jax.ShapeDtypeStruct((self.most, length), np.int32)
 
         def sharded(program: Callable[..., Any], *specs: PartitionSpec) -> Callable[..., Any]:
             return jax.shard_map(

@@ -38,6 +38,11 @@ class _Around(Optimiser):
         """The state of the other."""
         return self.inner.init(params)
 
+    @property
+    def sees_examples(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Whether the other does."""
+        return self.inner.sees_examples
+
     def evaluated(self, state: Any, params: AllParams) -> AllParams:
         """As the other has it."""
         return self.inner.evaluated(state, params)

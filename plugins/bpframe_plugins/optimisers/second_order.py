@@ -59,6 +59,7 @@ class Kfac(Optimiser):
     inverses_every: int = hyperparameter(default=10, ge=1)
     fisher: str = hyperparameter(default="sampled", choices=FISHERS)
 
+    sees_examples = True
     formula = Formula(
         "v <- mu v - eta G^-1 g A^-1,  w <- w + v",
         r"v \to \mu v - \eta\, G^{-1} g A^{-1},\quad w \to w + v",
@@ -165,6 +166,7 @@ class DiagonalGgn(Optimiser):
     decay: float = hyperparameter(default=0.95, ge=0, lt=1)
     sampled: bool = True
 
+    sees_examples = True
     formula = Formula("w <- w - eta g / (h + damping)", r"w \to w - \eta\, g / (h + \lambda)")
 
     def check(self, network: Network, pair: OutputPair) -> None:

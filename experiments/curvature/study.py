@@ -1,0 +1,102 @@
+"""K-FAC and momentum after the same search: epochs and seconds to the same validation cost."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from reproduction import curves
+from reproduction.rules import AtMost, Between
+from reproduction.runs import Run, Runs
+from reproduction.study import Row, Study
+
+MARGIN = 1.01
+"""The target is the least validation cost of the best runs with momentum, times this."""
+NAMES = {"momentum": "momentum", "kfac": "K-FAC"}
+
+
+def of(runs: Runs, optimiser: str) -> Runs:
+    return Runs(run for run in runs if run.settings("optimiser.name") == [optimiser])
+
+
+def least(run: Run) -> float:
+    cost = run.columns["validation_cost"]
+    return float(np.min(cost[np.isfinite(cost)], initial=math.inf))
+
+
+def target(runs: Runs) -> float:
+    """What momentum reaches at its best."""
+    return MARGIN * min(map(least, of(runs, "momentum")))
+
+
+def epochs_needed(run: Run, cost: float) -> float:
+    """The first epoch after which the validation cost is at most this; inf if it never is."""
+    below = np.flatnonzero(run.columns["validation_cost"] <= cost)
+    return float(run.epoch[below[0]]) if below.size else math.inf
+
+
+def seconds_needed(run: Run, cost: float) -> float:
+    """Seconds of training and evaluation until then."""
+    until = epochs_needed(run, cost)
+    return float(run.columns["seconds"][run.epoch <= until].sum()) if until < math.inf else until
+
+
+def best(runs: Runs, optimiser: str) -> Run:
+    """The run of an optimiser that is first at the target, of equals the one that goes lowest."""
+    cost = target(runs)
+    return min(of(runs, optimiser), key=lambda run: (epochs_needed(run, cost), least(run)))
+
+
+def rows(runs: Runs, quick: bool) -> list[Row]:
+    cost = target(runs)
+    momentum, kfac = (best(runs, name) for name in NAMES)
+    slow, fast = (epochs_needed(run, cost) for run in (momentum, kfac))
+    if quick:
+        return [Row("least validation cost with K-FAC", (least(kfac),), Between(0, 2))]
+    times = [seconds_needed(run, cost) for run in (momentum, kfac)]
+    return [
+        Row(f"momentum: epochs to a validation cost of {cost:.4f}", (slow,), Between(1, 15),
+            digits=0),
+        Row("K-FAC: epochs to the same", (fast,), Between(1, 6), digits=0),
+        Row("K-FAC / momentum: epochs", (fast / slow,), AtMost(1 / 3), source="target"),
+        Row("K-FAC / momentum: seconds", (times[1] / times[0],), Between(0, math.inf),
+            source="whatever it is"),
+        Row("least validation cost with K-FAC over that with momentum",
+            (least(min(of(runs, "kfac"), key=least)) / (cost / MARGIN),), AtMost(1.0)),
+    ]  # fmt: skip
+
+
+def draw(runs: Runs, figure: Figure) -> None:
+    left, right = figure.subplots(1, 2)
+    _draw(left, runs, lambda run: run.epoch, "epoch")
+    _draw(right, runs, lambda run: np.cumsum(run.columns["seconds"]), "seconds")
+    right.set_xscale("log")
+
+
+def _draw(axes: Axes, runs: Runs, over: object, name: str) -> None:
+    for optimiser, colour in zip(NAMES, curves.COLOURS, strict=False):
+        for run in of(runs, optimiser):
+            axes.plot(over(run), run.columns["validation_cost"], color=colour, alpha=0.2,  # pyright: ignore[reportCallIssue]
+                      linewidth=0.8)  # fmt: skip
+        run = best(runs, optimiser)
+        eta, mu = run.config["optimiser"]["eta"], run.config["optimiser"]["mu"]
+        axes.plot(over(run), run.columns["validation_cost"], color=colour, marker="o",  # pyright: ignore[reportCallIssue]
+                  markersize=3, label=f"{NAMES[optimiser]}, eta {eta:g}, mu {mu:g}")  # fmt: skip
+    axes.axhline(target(runs), color=curves.DARK, linewidth=0.8)
+    axes.set_ylim(0.9 * target(runs), 6 * target(runs))
+    axes.set_yscale("log")
+    curves.tidy(axes, x=name, y="validation cost")
+
+
+STUDY = Study(
+    name="curvature",
+    place=19,
+    title="K-FAC and momentum after the same search",
+    rows=rows,
+    draw=draw,
+    figsize=(10, 4),
+    quick=("training.epochs=tag(o,zip(2,1))", "optimiser.eta=0.1", "optimiser.mu=0.0",
+           "data.train_size=5000"),
+)  # fmt: skip
