@@ -34,12 +34,14 @@ class ExampleGradients(NamedTuple):
         layers: the layers 2..L.
         params: at which the gradient was taken.
         credit: what BP3 and BP4 multiply, with a leading axis m: once, or several terms.
+        known_mean: 1/m sum_x g_x where it has been computed already.
 
     """
 
     layers: tuple[Layer, ...]
     params: tuple[LayerParams, ...]
     credit: tuple[Credit, ...]
+    known_mean: tuple[LayerParams, ...] | None = None
 
     @property
     def m(self) -> int:
@@ -48,6 +50,8 @@ class ExampleGradients(NamedTuple):
 
     def mean(self) -> tuple[LayerParams, ...]:
         """g = 1/m sum_x g_x."""
+        if self.known_mean is not None:
+            return self.known_mean
         sums = (
             tuple(
                 layer.gradient(own, *seen)

@@ -12,7 +12,7 @@ from bpframe.deltas.example_gradients import ExampleGradients
 from bpframe.learning import Aggregation, BatchGradient, Credit, Forward, Keys
 from bpframe.metrics import Observation
 from bpframe.tasks import Task
-from bpframe.training.experiment import Experiment
+from bpframe.training.experiment import SHUFFLED, Experiment
 from bpframe.training.precision import cast, cast_floats, wide_dtype
 from bpframe.training.step import Answering, narrow, narrow_answering, outputs
 
@@ -61,7 +61,14 @@ def _example_gradients(
 ) -> ExampleGradients:
     dtype = wide_dtype(experiment.training.dtype)
     layers, credit = experiment.network.layers, cast_floats(found.credit, dtype)
-    return ExampleGradients(cast(layers, dtype), wide.params, credit)
+    mean = found.mean if _takes_the_mean(experiment) else None
+    return ExampleGradients(cast(layers, dtype), wide.params, credit, mean)
+
+
+def _takes_the_mean(experiment: Experiment) -> bool:
+    kind = type(experiment.aggregation)
+    is_mean = (kind.weights, kind.gradient) == (Aggregation.weights, Aggregation.gradient)
+    return is_mean and experiment.training.sampling == SHUFFLED
 
 
 def _settling(
@@ -113,9 +120,7 @@ def _exact_gradient(
     experiment: Experiment, narrowed: Answering, found: BatchGradient, exact: tuple[Array, ...]
 ) -> tuple[LayerParams, ...]:
     """The mean over the mini-batch of what backpropagation gives on the same trace."""
-    kind = type(experiment.aggregation)
-    is_mean = (kind.weights, kind.gradient) == (Aggregation.weights, Aggregation.gradient)
-    if experiment.learning_rule.is_gradient and is_mean:
+    if experiment.learning_rule.is_gradient and _takes_the_mean(experiment):
         return found.mean
     seen = Credit(found.trace.a[:-1], found.trace.kept, exact)
     total = equations.sum_of_gradients(experiment.network, narrowed.params, (seen,))

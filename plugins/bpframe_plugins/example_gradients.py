@@ -8,6 +8,7 @@ parameters of all layers; those without parameters have no column.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -173,9 +174,7 @@ class GradientVariance(_OfPairs):
 
     def of(self, seen: Observation) -> Columns:
         """tr S over the number of parameters."""
-        sizes = [sum(part.size for part in jax.tree.leaves(own)) for own in seen.params]
-        counts = {f"layer_{number}": n for number, n in enumerate(sizes, start=2)}
-        counts["whole"] = sum(sizes)
+        counts = _counts(seen)
         return {name: trace / counts[name] for name, trace in _spread(seen)[0].items()}
 
 
@@ -183,30 +182,40 @@ class SignalToNoise(_OfPairs):
     """g_j^2 / (1/m sum_x g_xj^2 - g_j^2), averaged over the parameters j; per layer and whole.
 
     Above 1 the examples agree more than they differ. Parameters on which all of them agree to
-    rounding, such as those that no example reaches, are left out.
+    rounding, such as those that no example reaches, count as 0.
     Source: Mahsereci et al. (2017), Early stopping without a validation set, for the quotient.
     """
 
     def of(self, seen: Observation) -> Columns:
         """The mean over the parameters, from one mini-batch."""
-        m = len(seen.y)
+        m, zero = len(seen.y), jnp.zeros((), seen.y.dtype)
         means, squares = seen.example_gradients.mean(), seen.example_gradients.sum_of_squares()
-        sums, counts = [], []
-        for own, of_layer in zip(means, squares, strict=True):
-            zero = jnp.zeros((), seen.y.dtype)
-            pairs = zip(jax.tree.leaves(own), jax.tree.leaves(of_layer), strict=True)
-            each = [_quotients(mean, square / m) for mean, square in pairs]
-            sums.append(sum((jnp.sum(quotient) for quotient, _ in each), start=zero))
-            counts.append(sum((jnp.sum(counted, dtype=zero.dtype) for _, counted in each), zero))
-        totals, numbers = (_with_whole(seen, tuple(parts)) for parts in (sums, counts))
-        return {name: total / jnp.maximum(numbers[name], 1) for name, total in totals.items()}
+        sums = [
+            sum((jnp.sum(_quotients(g, q / m)) for g, q in _leaf_by_leaf(own, of_layer)), zero)
+            for own, of_layer in zip(means, squares, strict=True)
+        ]
+        counts = _counts(seen)
+        return {
+            name: total / counts[name] for name, total in _with_whole(seen, tuple(sums)).items()
+        }
 
 
-def _quotients(mean: Array, moment: Array) -> tuple[Array, Array]:
-    """g^2 / (moment - g^2), 0 where the difference is rounding, and where it is not."""
+def _quotients(mean: Array, moment: Array) -> Array:
+    """g^2 / (moment - g^2), and 0 where the difference is rounding."""
     variance = moment - mean**2
     counts = variance > 8 * jnp.finfo(mean.dtype).eps * moment
-    return jnp.where(counts, mean**2 / jnp.where(counts, variance, 1), 0), counts
+    return jnp.where(counts, mean**2 / jnp.where(counts, variance, 1), 0)
+
+
+def _leaf_by_leaf(one: LayerParams, other: LayerParams) -> Iterator[tuple[Array, Array]]:
+    return zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
+
+
+def _counts(seen: Observation) -> dict[str, int]:
+    """The number of parameters, by column."""
+    sizes = [sum(part.size for part in jax.tree.leaves(own)) for own in seen.params]
+    layers = {f"layer_{number}": n for number, n in enumerate(sizes, start=2)}
+    return layers | {"whole": sum(sizes)}
 
 
 class NoiseScale(Metric):
