@@ -217,8 +217,9 @@ def test_lanes_and_resuming_draw_the_same(tmp_path: Path) -> None:
 def test_an_audit_stays_under_the_bound() -> None:
     """The loss of one inserted example tells with and without it apart no better than epsilon.
 
-    2000 runs with and 2000 without, the other examples far from it; a threshold on the example's cost; Clopper-Pearson bounds of
-    95 % on both error rates. With less noise than is claimed the audit would fail. Slow: trains.
+    2000 runs with and 2000 without, the other examples far from it; a threshold on the example's
+    cost; Clopper-Pearson bounds of 95 % on both error rates. With less noise than is claimed the
+    audit would fail. Slow: trains.
     """
     steps, sigma, delta, runs = 4, 2.0, 1e-5, 2000
     rng = np.random.default_rng(0)
