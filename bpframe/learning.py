@@ -298,6 +298,14 @@ class Aggregation(Component):
         del key
         return jax.tree.map(lambda part: part / m, total)
 
+    def fitted(self, plan: SamplingPlan) -> Aggregation:
+        """The same with what depends on the training set and its plan; as here, nothing does.
+
+        Floats may change, and nothing else. A ConfigError, in one line, if there is no such thing.
+        """
+        del plan
+        return self
+
     def privacy(self, plan: SamplingPlan) -> Mapping[str, Any] | None:
         """What may be claimed of the parameters that training gave; None, as here, for nothing.
 

@@ -23,7 +23,7 @@ from bpframe.equations import Dense, Unpaired
 from bpframe.learning import Aggregation, LearningRule, Optimiser, replaces
 from bpframe.network import Layer, ModifiedNeurons, PerNeuronActivation
 from bpframe.training.advice import better_cost
-from bpframe.training.experiment import Experiment
+from bpframe.training.experiment import POISSON, Experiment
 
 ONE = Formula("1", "1")
 
@@ -48,6 +48,8 @@ def _experiment(experiment: Experiment) -> Iterator[Item]:
     )
     m = training.batch_size
     batches = "full batches" if m is None else f"mini-batches of m = {m} examples"
+    if training.sampling == POISSON:
+        batches = f"Poisson samples of m = {'n' if m is None else m} examples on average"
     yield Prose(f"{training.epochs} epochs, {batches}, {training.dtype}.")
     stopping = experiment.stopping
     if stopping.formula is None or stopping.formula.text != "never":

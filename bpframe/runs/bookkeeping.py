@@ -15,7 +15,6 @@ import numpy as np
 
 from bpframe.contracts import LayerParams
 from bpframe.errors import DivergenceError, OutputWarning, described
-from bpframe.learning import SamplingPlan
 from bpframe.runs.curves import learning_curves
 from bpframe.runs.folder import CURVES, RunFolder
 from bpframe.runs.listeners import Events
@@ -31,7 +30,6 @@ from bpframe.runs.records import (
 from bpframe.training import divergence
 from bpframe.training.best import ACCURACY, COST
 from bpframe.training.devices import DeviceExamples
-from bpframe.training.experiment import POISSON
 from bpframe.training.metric_folds import Totals
 from bpframe.training.orders import epoch_orders
 from bpframe.training.step import State
@@ -211,11 +209,11 @@ class Recorder:
 
     def _privacy(self, epochs: int) -> Mapping[str, Any] | None:
         """What may be claimed of the parameters after so many epochs."""
-        experiment, n = self.info.experiment, self.info.n_train
-        training = experiment.training
-        is_poisson = training.sampling == POISSON
-        plan = SamplingPlan(n, training.m(n), epochs * training.steps(n), is_poisson)
-        return experiment.aggregation.privacy(plan) if epochs else None
+        if not epochs:
+            return None
+        n = self.info.n_train
+        experiment = self.info.experiment.fitted(n)
+        return experiment.aggregation.privacy(experiment.plan(n, epochs))
 
     @staticmethod
     def _draw(folder: RunFolder, history: History) -> None:

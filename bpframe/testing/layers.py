@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bpframe.contracts import (
+    Factors,
     Initialiser,
     Layer,
     Params,
@@ -213,30 +214,35 @@ def factors_the_curvature(subject: Subject) -> None:
     for layer in subject.instances:
         for place in places(layer):
             found, _ = run_traced(_factors, place)
-            if found is None:
-                continue
-            n = sum(leaf.size for leaf in jax.tree.leaves(place.params))
-            sizes = tuple(len(factor) for factor in found)
-            expect(
-                sizes[0] * sizes[1] == n,
-                "A and G are not as large as the parameters",
-                given=place.given,
-                found=f"{sizes[0]} and {sizes[1]}",
-                expected=f"a product of {n}",
-                method="factors",
-            )
-            for name, factor in zip("AG", found, strict=True):
-                symmetric = np.asarray(factor + factor.T) / 2
-                expect_trees_close(factor, symmetric, f"{name} is not symmetric", given=place.given)
-                least = np.linalg.eigvalsh(symmetric).min()
+            if isinstance(found, Factors):
+                n = sum(leaf.size for leaf in jax.tree.leaves(place.params))
+                sizes = tuple(len(factor) for factor in found)
                 expect(
-                    least > -1e-9 * (1 + np.abs(symmetric).max()),
-                    f"{name} has a negative eigenvalue",
+                    sizes[0] * sizes[1] == n,
+                    "A and G are not as large as the parameters",
                     given=place.given,
-                    found=least,
-                    expected="at least 0",
+                    found=f"{sizes[0]} and {sizes[1]}",
+                    expected=f"a product of {n}",
                     method="factors",
                 )
+            for own in jax.tree.leaves(found, is_leaf=lambda part: isinstance(part, Factors)):
+                for name, stacked in zip("AG", own, strict=True):
+                    for factor in np.asarray(stacked).reshape(-1, *stacked.shape[-2:]):
+                        _expect_a_covariance(factor, name, place.given)
+
+
+def _expect_a_covariance(factor: np.ndarray, name: str, given: str) -> None:
+    symmetric = (factor + factor.T) / 2
+    expect_trees_close(factor, symmetric, f"{name} is not symmetric", given=given)
+    least = np.linalg.eigvalsh(symmetric).min()
+    expect(
+        least > -1e-9 * (1 + np.abs(symmetric).max()),
+        f"{name} has a negative eigenvalue",
+        given=given,
+        found=least,
+        expected="at least 0",
+        method="factors",
+    )
 
 
 def is_exact_for_one_example(subject: Subject) -> None:
@@ -245,7 +251,7 @@ def is_exact_for_one_example(subject: Subject) -> None:
         for place in places(layer):
             one = dataclasses.replace(place, a_prev=place.a_prev[:1], delta=place.delta[:1])
             found, gradient = run_traced(_factors, one)
-            if found is None or len(layer.shape(place.shape_prev)) > 1:
+            if not isinstance(found, Factors) or len(layer.shape(place.shape_prev)) > 1:
                 continue
             whole = sum(float(jnp.sum(leaf**2)) for leaf in jax.tree.leaves(gradient))
             expect_trees_close(

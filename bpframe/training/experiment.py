@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 from bpframe.component import Component, hyperparameter
@@ -12,7 +13,7 @@ from bpframe.contracts import (
     OutputPair,
     Regulariser,
 )
-from bpframe.learning import Aggregation, LearningRule, Optimiser
+from bpframe.learning import Aggregation, LearningRule, Optimiser, SamplingPlan
 from bpframe.metrics import Monitor
 from bpframe.network import Network
 from bpframe.schedules import Schedule, Stopping
@@ -100,3 +101,19 @@ class Experiment(Component):
     training: Training
     seed: int = hyperparameter(default=0, ge=0, lt=2**31, leaf=True)
     best: Criterion = Criterion()
+
+    def plan(self, n: int, epochs: int) -> SamplingPlan:
+        """How n training examples are sampled in so many epochs."""
+        training = self.training
+        steps = epochs * training.steps(n)
+        return SamplingPlan(n, training.m(n), steps, training.sampling == POISSON)
+
+    def fitted(self, n: int) -> Experiment:
+        """The experiment with what depends on how n training examples are sampled.
+
+        Raises:
+            ConfigError: there is no such thing, such as noise for so small an epsilon.
+
+        """
+        aggregation = self.aggregation.fitted(self.plan(n, self.training.epochs))
+        return dataclasses.replace(self, aggregation=aggregation)

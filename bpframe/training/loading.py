@@ -121,6 +121,7 @@ def check(experiment: Experiment, data: Data) -> None:
         )
     for split, examples in data._asdict().items():
         experiment.cost.cost_function.check_targets(examples.y, f"the {split} set")
+    experiment.fitted(n)
     experiment.best.applied(has_accuracy=data.task.has_accuracy)
     memory.check(experiment, [len(examples) for examples in data])
     memory.check_examples(experiment, data)

@@ -32,14 +32,14 @@ class Programs:
     """
 
     def __init__(self, experiment: Experiment, data: Data) -> None:
-        self.experiment = experiment
         self.n_train = len(data.train)
+        self.experiment = experiment.fitted(self.n_train)
         dtype = experiment.training.dtype
         self.sets = {
             split: devices.to_device(examples, dtype) for split, examples in data._asdict().items()
         }
         self._n = np.asarray(self.n_train, wide_dtype(dtype))
-        self.most = longest_portion(experiment, self.n_train)
+        self.most = longest_portion(self.experiment, self.n_train)
         started = time.perf_counter()
         self.initial, self._compiled = self._compile()
         self.seconds = time.perf_counter() - started

@@ -259,9 +259,7 @@ def of_ghost(task: Task) -> dict[str, Any]:
     )
 
     def wrapped(model: Any) -> Any:
-        return GradSampleModuleFastGradientClipping(
-            model, max_grad_norm=1.0, use_ghost_clipping=True
-        )
+        return GradSampleModuleFastGradientClipping(model, max_grad_norm=1, use_ghost_clipping=True)
 
     def norms(model: Any, x: Any, labels: Any) -> Any:
         torch.nn.functional.cross_entropy(model(x), labels).backward()

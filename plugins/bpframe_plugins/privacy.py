@@ -5,6 +5,7 @@ docs/deltas.md says what is guaranteed, and what is not.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -29,6 +30,8 @@ NOISE = 0x6E6F6973
 """Sets the keys of the noise apart from all others of a step."""
 ORDERS = np.concatenate([np.arange(1.05, 12, 0.05), np.arange(12, 64), 2.0 ** np.arange(6, 12)])
 """Orders alpha of the Renyi divergence among which the best is chosen."""
+LEAST_NOISE, MOST_NOISE, PRECISION = 0.1, 1000.0, 1e-4
+"""Where noise for an epsilon is looked for, and how finely."""
 MOST_TERMS, LAST_TERM = 1000, -40.0
 """Of the series: how many terms, and the logarithm below which they are left out."""
 
@@ -40,19 +43,21 @@ class Private(Aggregation):
     on its deltas. The noise is drawn once for the sum, with a key of its own in every step. What
     `training.sampling=poisson` then leaks is at most epsilon at `delta`, as the accountant has it:
     `rdp`, by Renyi divergences, or `pld`, by privacy loss distributions, which is tighter and needs
-    `pip install 'bpframe[privacy]'`.
+    `pip install 'bpframe[privacy]'`. With a `target_epsilon` the noise is found with which training
+    to its last epoch leaks that much.
     Source: Abadi et al. (2016), Deep learning with differential privacy, algorithm 1.
     """
 
     clip: float = hyperparameter(default=1.0, gt=0)
     noise_multiplier: float = hyperparameter(default=1.0, gt=0)
+    target_epsilon: float | None = hyperparameter(default=None, gt=0)
     delta: float = hyperparameter(default=1e-5, gt=0, lt=1)
     accountant: str = hyperparameter(default="rdp", choices=("rdp", "pld"))
 
     formula = Formula(
         "g = 1/m (sum_x g_x min(1, clip / |g_x|) + noise_multiplier clip N(0, 1))",
-        r"g = \frac{1}{m} \Bigl(\sum_x g_x \min(1, \text{clip} / |g_x|) "
-        r"+ \text{noise\_multiplier} \cdot \text{clip} \cdot \mathcal{N}(0, 1)\Bigr)",
+        r"g = \frac{1}{m} \left(\sum_x g_x \min(1, \text{clip} / |g_x|) "
+        r"+ \text{noise\_multiplier} \cdot \text{clip} \cdot \mathcal{N}(0, 1)\right)",
     )
 
     def weights(self, squared_norms: Callable[[], Array]) -> Array:
@@ -74,13 +79,44 @@ class Private(Aggregation):
         ]
         return jax.tree.unflatten(structure, noisy)
 
+    def fitted(self, plan: SamplingPlan) -> Private:
+        """The same with the least noise whose epsilon is at most `target_epsilon`, to 1e-4.
+
+        Raises:
+            ConfigError: no noise is enough, or noise is given as well.
+
+        """
+        if self.target_epsilon is None:
+            return self
+        if self.noise_multiplier != 1.0:
+            raise ConfigError(
+                "aggregation: noise_multiplier and target_epsilon are both set, and one follows "
+                "from the other; leave one of them out"
+            )
+        low, high = LEAST_NOISE, MOST_NOISE
+        if (least := self._epsilon(plan, high)) > self.target_epsilon:
+            raise ConfigError(
+                f"aggregation.target_epsilon: {self.target_epsilon:g} is out of reach in "
+                f"{plan.steps:,} steps with a sampling rate of {plan.m / plan.n:.3g}; even "
+                f"noise_multiplier={high:g} has {least:.3g}; train for fewer epochs, or set a "
+                "larger one"
+            )
+        while high > (1 + PRECISION) * low:
+            middle = math.sqrt(low * high)
+            if self._epsilon(plan, middle) <= self.target_epsilon:
+                high = middle
+            else:
+                low = middle
+        return dataclasses.replace(self, noise_multiplier=high)
+
+    def _epsilon(self, plan: SamplingPlan, sigma: float) -> float:
+        by = epsilon_by_pld if self.accountant == "pld" else epsilon_by_rdp
+        return by(plan.m / plan.n, sigma, plan.steps, float(self.delta))
+
     def privacy(self, plan: SamplingPlan) -> Mapping[str, Any]:
         """Epsilon after these steps, and what it holds for."""
         q, sigma = plan.m / plan.n, float(self.noise_multiplier)
-        if self.accountant == "pld":
-            epsilon = epsilon_by_pld(q, sigma, plan.steps, float(self.delta))
-        else:
-            epsilon = epsilon_by_rdp(q, sigma, plan.steps, float(self.delta))
+        epsilon = self._epsilon(plan, sigma)
         caveat = (
             ""
             if plan.is_poisson or q == 1

@@ -53,7 +53,10 @@ def z_of(layer: Layer, params: Any, a: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize(
     ("size", "stride", "padding"),
-    [(3, 1, "valid"), (3, 1, "same"), (2, 1, "same"), (1, 2, "valid"), (3, 2, "same")],
+    [
+        *((3, 1, "valid"), (3, 1, "same"), (2, 1, "same"), (1, 2, "valid"), (3, 2, "same")),
+        *((2, 3, "cropped"), (3, 3, "cropped")),
+    ],
 )
 def test_convolution_is_the_sum_over_its_window(size: int, stride: int, padding: str) -> None:
     layer = Convolution(2, size, stride, padding, activation=LINEAR)

@@ -171,6 +171,40 @@ def test_a_private_run_says_what_it_leaks(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_the_noise_for_an_epsilon_is_found() -> None:
+    """Slow: compiles a run."""
+    plan = SamplingPlan(60_000, 240, 45 * 250, is_poisson=True)
+    fitted = Private(target_epsilon=6.094).fitted(plan)
+    assert fitted.noise_multiplier == pytest.approx(0.7, rel=0.005)
+    settings = [*PRIVATE, *SMALL, "aggregation.target_epsilon=3.0"]
+    result = bpframe.run(bpframe.compose(settings))
+    assert result.summary.privacy is not None
+    assert 2.99 < result.summary.privacy["epsilon"] <= 3.0
+    sigma = result.summary.privacy["noise_multiplier"]
+    given = bpframe.compose([*PRIVATE, *SMALL, f"aggregation.noise_multiplier={sigma}"])
+    np.testing.assert_array_equal(bpframe.run(given).params[0].w, result.params[0].w)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["aggregation.target_epsilon=1e-6"], "aggregation.target_epsilon: 1e-06 is out of reach"),
+        (
+            ["aggregation.target_epsilon=1", "aggregation.noise_multiplier=2"],
+            "noise_multiplier and target_epsilon are both set",
+        ),
+    ],
+)
+def test_noise_that_cannot_be_found_is_told_before_the_run(
+    settings: list[str], message: str
+) -> None:
+    with pytest.raises(ConfigError) as error:
+        bpframe.run(bpframe.compose([*PRIVATE, *SMALL, *settings]))
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.slow
 def test_an_empty_sample_moves_by_noise_alone_and_an_epoch_evaluates() -> None:
     """Mini-batches of one on average are empty in 37 of 100 cases. Slow: compiles a run."""
     result = bpframe.run(
@@ -198,9 +232,12 @@ def test_lanes_and_resuming_draw_the_same(tmp_path: Path) -> None:
     """Slow: compiles runs."""
     static = [*PRIVATE, *SMALL]
     swept = sweep(
-        tmp_path / "sweep", static, *([f"aggregation.noise_multiplier={s}"] for s in (0.5, 2))
+        tmp_path / "sweep",
+        static,
+        *([f"aggregation.noise_multiplier={s}"] for s in (0.5, 2)),
+        ["aggregation.target_epsilon=2"],
     )
-    for num in range(2):
+    for num in range(3):
         assert_as_alone(swept, num, tmp_path / str(num))
     assert swept.summary(0)["privacy"]["epsilon"] > swept.summary(1)["privacy"]["epsilon"]
     three = bpframe.compose([*static, "training.epochs=3"])

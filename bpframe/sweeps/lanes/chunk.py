@@ -55,7 +55,8 @@ class Chunk:
             for place, job in enumerate(jobs)
             if job.num in wanted
         ]
-        self._experiments = programs.stack([job.experiment for job in jobs])
+        n = programs.data.sizes["train"]
+        self._experiments = programs.stack([job.experiment.fitted(n) for job in jobs])
         self._states: Any = None
         self._parked: Any = None
         self._epoch = 0

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from bpframe import (
+    ConfigError,
     Factors,
     Formula,
     Initialiser,
@@ -19,7 +20,7 @@ from bpframe import (
 )
 from bpframe_plugins.layers import windows
 
-PADDINGS = ("valid", "same")
+VALID, SAME, CROPPED = PADDINGS = ("valid", "same", "cropped")
 
 
 class Convolution(Layer):
@@ -27,7 +28,8 @@ class Convolution(Layer):
 
     The input is (rows, columns, channels), w (maps, size, size, channels), b (maps,); nothing is
     flipped, as in the book. With "same" padding the image is surrounded by zeros, so that with a
-    stride of 1 it keeps its rows and columns.
+    stride of 1 it keeps its rows and columns; a `margin` is so many zeros on every side. Windows
+    have to end at the edge, unless it is "cropped": what is left over at the far edges is not seen.
 
     The windows are cut out by slices, and one matrix product does the rest, forward as well as
     back; they are cut out again for the gradient, since to keep them would take size^2 images.
@@ -38,13 +40,15 @@ class Convolution(Layer):
     maps: int = hyperparameter(ge=1)
     size: int = hyperparameter(ge=1)
     stride: int = hyperparameter(default=1, ge=1)
-    padding: str = hyperparameter(default="valid", choices=PADDINGS)
+    padding: str = hyperparameter(default=VALID, choices=PADDINGS)
+    margin: int = hyperparameter(default=0, ge=0)
 
     examples = (
         {"maps": 3, "size": 3},
         {"maps": 2, "size": 2, "padding": "same"},
         {"maps": 2, "size": 1, "stride": 2},
         {"maps": 1, "size": 3, "stride": 2, "padding": "same"},
+        {"maps": 2, "size": 4, "stride": 3, "padding": "cropped", "margin": 1},
     )
     formula = Formula(
         "b_k + sum_(i,j,c) w_k,i,j,c a_(r+i),(s+j),c",
@@ -62,8 +66,13 @@ class Convolution(Layer):
     def shape(self, shape_prev: Shape) -> Shape:
         """(rows of windows, columns of windows, maps)."""
         what = f"convolution of size {self.size}"
+        if self.margin and self.padding == SAME:
+            raise ConfigError(f"{what}: has a margin and padding same; leave one of them out")
         if len(shape_prev) == 3:
-            shape_prev = (*(n + sum(self._margin) for n in shape_prev[:2]), shape_prev[2])
+            rows, columns = (n + sum(self._zeros) for n in shape_prev[:2])
+            if self.padding == CROPPED:
+                rows, columns = (n - (n - self.size) % self.stride for n in (rows, columns))
+            shape_prev = (rows, columns, shape_prev[2])
         return (*windows.counts(shape_prev, self.size, self.stride, what), self.maps)
 
     def init(self, initialiser: Initialiser, key: Array, shape_prev: Shape) -> Params:
@@ -81,7 +90,7 @@ class Convolution(Layer):
         """One product of the windows of delta in each row, and its rows added where they belong."""
         del kept
         rows, columns, channels = a_prev.shape
-        before, after = self._margin
+        before, after = self._zeros
         edge = self.size - 1
         wide = windows.spread(delta, 1, edge, columns + before + after + 2 * edge, self.stride)
         seen = windows.beside(wide, self.size)
@@ -134,17 +143,17 @@ class Convolution(Layer):
         return seen.reshape(m, -1, seen.shape[-1]), delta.reshape(m, -1, self.maps)
 
     @property
-    def _margin(self) -> tuple[int, int]:
+    def _zeros(self) -> tuple[int, int]:
         """How many zeros stand before and after a row or a column."""
-        if self.padding == "valid":
-            return (0, 0)
+        if self.padding != SAME:
+            return (self.margin, self.margin)
         return ((self.size - 1) // 2, self.size // 2)
 
     def _windows(self, image: Array) -> Array:
         """(down, across, size^2 channels)."""
-        margin = self._margin
-        if any(margin):
-            image = jnp.pad(image, (margin, margin, (0, 0)))
+        zeros = self._zeros
+        if any(zeros):
+            image = jnp.pad(image, (zeros, zeros, (0, 0)))
         return windows.unfolded(image, self.size, self.stride)
 
 
