@@ -277,6 +277,11 @@ class Gram(_OfPairs):
     over: str = hyperparameter(default="validation", choices=SPLITS)
     first: int | None = hyperparameter(default=32, ge=2, le=2000)
 
+    def add(self, total: Any, seen: Observation) -> Any:
+        """The values of the probe, which is one portion; a shorter one is left out."""
+        m = len(total[0]["products"])
+        return super().add(total, seen) if len(seen.y) == m else total
+
     def of(self, seen: Observation) -> Columns:
         """All three."""
         products = _with_whole(seen, seen.example_gradients.inner_products())["whole"]
