@@ -50,8 +50,8 @@ class Training(Component):
     evaluate_start: bool = False
     device: str = hyperparameter(default="auto", choices=DEVICES)
     shuffle: bool = True
+    sampling: str = hyperparameter(default=SHUFFLED, choices=SAMPLINGS)
     shared_order: bool = False
-    sampling: str = hyperparameter(default="shuffled", choices=SAMPLINGS)
 
     def m(self, n: int) -> int:
         """The size of a mini-batch, of n training examples."""

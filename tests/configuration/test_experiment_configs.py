@@ -31,6 +31,8 @@ FEWER_SEEDS = {
     ),
     "published_rules": (5, "their sources have one, and they train for up to 120 epochs"),
     "lenet_rules": (5, "its source has one, and thirty convolutional networks take long"),
+    "noise_scale": (3, "35 batch sizes and learning rates, up to 300 epochs"),
+    "curvature": (1, "two searches of twelve runs each"),
 }
 DOCS = (ROOT / "docs" / "sweeps.md").read_text(encoding="utf-8")
 
