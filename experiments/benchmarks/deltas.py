@@ -36,6 +36,7 @@ WIDE = Task((1024, 1024), 128, cost="log_likelihood", activation="relu",
             output_activation="softmax", eta=0.01, images=128 * 40)  # fmt: skip
 MLP = dataclasses.replace(WIDE, hidden=(1000, 500, 100))
 MAPS = dataclasses.replace(WIDE, hidden=(100,), maps=(20,), m=64, images=64 * 20)
+LARGE = dataclasses.replace(WIDE, m=1024, images=1024 * 8)
 KFAC = dataclasses.replace(WIDE, hidden=(500, 250), m=512, images=512 * 10)
 LINEAR_COST = "gradient_norms,gradient_variance,signal_to_noise,noise_scale,gradient_tests"
 
@@ -45,6 +46,8 @@ ROWS: list[tuple[str, Task, tuple[str, ...], float]] = [
     ("variance and signal to noise", MLP, ("metrics=[gradient_variance,signal_to_noise]",), 1.6),
     ("all of these", MLP, (f"metrics=[{LINEAR_COST}]",), 2.0),
     ("clipped gradients", WIDE, ("aggregation=clipped",), 1.3),
+    ("private step: clipped, with noise", WIDE, ("aggregation=private",), 1.3),
+    ("private step, large mini-batches", LARGE, ("aggregation=private",), 1.3),
     ("norms in a convolutional network", MAPS, ("metrics=[gradient_norms]",), 1.3),
     ("K-FAC, inverses every 10 steps", KFAC, ("optimiser=kfac",), 2.0),
     ("K-FAC, factors too", KFAC,

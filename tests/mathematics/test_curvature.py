@@ -269,8 +269,8 @@ BLOCKS = (
 
 @pytest.mark.slow
 @pytest.mark.parametrize("more", [
-    ("optimiser.fisher=empirical",),
-    ("training.dtype=bfloat16",),
+    ("optimiser.fisher=empirical", "optimiser.eta=0.3"),
+    ("training.dtype=bfloat16", "optimiser.eta=0.3"),
     (BLOCKS, "cost=log_likelihood", "training.epochs=30", "optimiser.eta=0.1"),
 ])  # fmt: skip
 def test_kfac_learns_faster_than_gradient_descent(more: tuple[str, ...]) -> None:

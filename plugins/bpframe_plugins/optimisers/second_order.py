@@ -50,7 +50,7 @@ class Kfac(Optimiser):
     (2017), for the scale of the step.
     """
 
-    eta: float = hyperparameter(default=0.3, gt=0)
+    eta: float = hyperparameter(default=0.1, gt=0)
     mu: float = hyperparameter(default=0.0, ge=0, lt=1)
     damping: float = hyperparameter(default=0.01, gt=0)
     decay: float = hyperparameter(default=0.95, ge=0, lt=1)
