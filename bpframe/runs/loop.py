@@ -102,7 +102,14 @@ def resume(
             longer = "" if stopped else "; set training.epochs to more to prolong it"
             raise OutputError(f"{path}: is complete after epoch {start.epoch}{stopped}{longer}")
     if start is not None:
-        checkpoint.check_same(start, experiment, path)
+        fitted = experiment.fitted(len(found.train))
+        is_other = start.experiment != checkpoint.told(fitted)
+        if is_other and fitted.aggregation != experiment.aggregation:
+            raise OutputError(
+                f"{path}: its aggregation is fitted to another number of epochs, such as noise to "
+                "aggregation.target_epsilon, so it cannot be prolonged; begin another run"
+            )
+        checkpoint.check_same(start, fitted, path)
         now = provenance.origin(experiment, found, provenance.plugin_code(experiment))
         changed = checkpoint.check_origin(start, now, path, accepted=accept_changes)
         start = dataclasses.replace(start, origin=now, changed=changed)

@@ -98,5 +98,5 @@ STUDY = Study(
     draw=draw,
     figsize=(10, 4),
     quick=("training.epochs=tag(o,zip(2,1))", "optimiser.eta=0.1", "optimiser.mu=0.0",
-           "data.train_size=5000"),
+           "data.train_size=2000", "network.hidden=[50]"),
 )  # fmt: skip

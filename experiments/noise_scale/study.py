@@ -151,6 +151,6 @@ STUDY = Study(
     rows=rows,
     draw=draw,
     figsize=(10, 4),
-    quick=("training.batch_size=tag(m,zip(16,64,256))", "optimiser.eta=tag(m,zip(0.4,0.9,1.6))",
-           "training.epochs=tag(m,zip(5,8,20))", "seed=1"),
+    quick=("training.batch_size=tag(m,zip(32,128))", "optimiser.eta=tag(m,zip(0.6,1.2))",
+           "training.epochs=tag(m,zip(5,10))", "seed=1"),
 )  # fmt: skip

@@ -294,8 +294,12 @@ def measured(metric: Any, *batches: Seen) -> Any:
     return metric.result(total, batches[0].params)
 
 
+@pytest.mark.slow
 def test_equal_gradients_have_no_noise() -> None:
-    """A closed case: m equal examples, then one direction and its opposite."""
+    """A closed case: m equal examples, then one direction and its opposite.
+
+    Slow: compiles a program.
+    """
     with precision("float64"):
         delta, a = np.array([[0.5, -2.0]]), np.array([[1.0, 3.0, -1.0]])
         equal = dense_seen(np.repeat(delta, 4, 0), np.repeat(a, 4, 0))

@@ -131,7 +131,9 @@ def test_fixed_sizes_have_the_signs_of_the_weights_now() -> None:
         )
 
 
+@pytest.mark.slow
 def test_sizes_of_a_mini_batch_are_those_of_all_its_examples_and_change() -> None:
+    """Slow: compiles a program."""
     params = scaled(some_params(2, sizes=(4, 50, 60, 3)), 0.1)
     rule = rule_of("batchwise_random_sign", scale=0.5)
 
@@ -157,7 +159,9 @@ def local_cost(v: Any, a: Any, y: Any) -> Any:
     return -jnp.sum(y * jax.nn.log_softmax(v @ a))
 
 
+@pytest.mark.slow
 def test_a_local_loss_is_a_readout_and_its_gradient() -> None:
+    """Slow: compiles a program."""
     rule = rule_of("local_loss", rate=0.3)
     state, step = stepped(rule)
     targets = jnp.eye(3)[jnp.arange(7) % 3]
@@ -179,8 +183,9 @@ def test_a_local_loss_is_a_readout_and_its_gradient() -> None:
         assert_allclose(new, v - 0.3 * over_v(v, a, targets).mean(0), 1e-12, 1e-15)
 
 
+@pytest.mark.slow
 def test_a_decay_of_eta_lambda_over_n_is_that_of_both() -> None:
-    """B <- (1 - d) B - eta dC/dw: the feedback sees no weights then."""
+    """B <- (1 - d) B - eta dC/dw: the feedback sees no weights then. Slow: compiles a program."""
     rule = rule_of("kolen_pollack", decay=0.02)
     params = scaled(some_params(5, sizes=SIZES), 0.4)
     state = rule.init(KEY, params, dense_network(params).shapes)
@@ -191,7 +196,9 @@ def test_a_decay_of_eta_lambda_over_n_is_that_of_both() -> None:
         assert_allclose(new.w, 0.98 * b.w - 0.1 * g.w, 1e-12, 1e-15)
 
 
+@pytest.mark.slow
 def test_inverses_follow_the_gradient_of_what_they_rebuild() -> None:
+    """Slow: compiles a program."""
     rule = rule_of("difference_target_propagation", rate=0.3, noise=0.2)
     state, step = stepped(rule)
     after = rule.learn(state, step, step.params, step.params)

@@ -22,7 +22,7 @@ from scipy import stats
 from test_sweep_lanes import assert_as_alone, sweep
 
 import bpframe
-from bpframe import Checkpointing, ConfigError, SamplingPlan
+from bpframe import Checkpointing, ConfigError, OutputError, SamplingPlan
 from bpframe.learning import Drawn
 from bpframe.runs import loop
 from bpframe.training import initial_state, loading, orders
@@ -248,6 +248,17 @@ def test_lanes_and_resuming_draw_the_same(tmp_path: Path) -> None:
     for one, other in zip(whole.params, longer.params, strict=True):
         np.testing.assert_array_equal(one.w, other.w)
     assert longer.summary.privacy == whole.summary.privacy
+
+
+@pytest.mark.slow
+def test_noise_that_was_found_for_fewer_epochs_cannot_be_prolonged(tmp_path: Path) -> None:
+    """The first epochs had too little noise for what would be claimed. Slow: compiles a run."""
+    static = [*PRIVATE, *SMALL, "aggregation.target_epsilon=3"]
+    checkpointing = Checkpointing(epochs=1)
+    bpframe.run(bpframe.compose(static), tmp_path / "run", checkpointing=checkpointing)
+    with pytest.raises(OutputError) as error:
+        loop.resume(bpframe.compose([*static, "training.epochs=3"]), tmp_path / "run")
+    assert "so it cannot be prolonged" in str(error.value)
 
 
 @pytest.mark.slow

@@ -116,8 +116,10 @@ def small(seed: int = 3) -> Any:
     return scaled(some_params(seed, sizes=(4, 5, 4, 3)), 0.15)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("symmetric", [False, True])
 def test_equilibria_are_those_of_steps_written_out(symmetric: bool) -> None:
+    """Slow: compiles a program."""
     fields = {"steps": 6, "rate": 0.3, "beta": 0.2, "symmetric": symmetric}
     rule, params = rule_of("equilibrium_propagation", **fields), small()
     step = some_step(params, rule, ())
@@ -203,8 +205,12 @@ def test_states_of_the_gaussian_energy_descend_it(symmetric: bool) -> None:
         assert_allclose(ours, theirs, 1e-11, 1e-15)
 
 
+@pytest.mark.slow
 def test_the_residual_is_the_gradient_of_the_energy() -> None:
-    """Of the Gaussian energy, by jax.grad, before each step and after the last."""
+    """Of the Gaussian energy, by jax.grad, before each step and after the last.
+
+    Slow: compiles a program.
+    """
     rule = rule_of("gaussian_equilibrium", steps=5, rate=0.3, beta=0.2)
     seen, y = forwarded(some_step(small()), 1)
     settling = rule.settling((), seen, y, KEY)
@@ -296,11 +302,13 @@ def columns(*overrides: str) -> dict[str, float]:
     return {name: float(column[-1]) for name, column in history.metrics.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rule", "phases"),
     [("predictive_coding", 1), ("gaussian_equilibrium", 2)],
 )
 def test_settling_is_told_in_steps(rule: str, phases: int) -> None:
+    """Slow: compiles a program."""
     chosen = (f"learning_rule={rule}", "learning_rule.rate=0.5", "metrics=[settling]")
     long, short = (columns(*chosen, f"learning_rule.steps={steps}") for steps in (200, 2))
     name = "settling.steps"
@@ -315,8 +323,10 @@ def test_a_rule_whose_activities_do_not_settle_is_refused() -> None:
         bpframe.compose(["metrics=[settling]"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", ["predictive_coding", "equilibrium_propagation"])
 def test_where_settling_diverges_is_told(rule: str) -> None:
+    """Slow: compiles a program."""
     chosen = (f"learning_rule={rule}", "learning_rule.rate=1", "training.batch_size=4")
     steep = ("cost=quadratic", "network.activation=relu", "network.output_activation=linear")
     sizes = ("network.hidden=[300]", "initialiser=large", "learning_rule.steps=400")
@@ -344,8 +354,12 @@ def goodness_cost(params: Any, x: Any, label: Any, right: bool, at: int) -> Any:
     return jax.nn.softplus(2.0 - goodness if right else goodness - 2.0)
 
 
+@pytest.mark.slow
 def test_layers_tell_right_labels_from_wrong_ones() -> None:
-    """Two terms, each the gradient of a cost of the layer's own, and none of the output layer's."""
+    """Two terms, each the gradient of a cost of the layer's own, and none of the output layer's.
+
+    Slow: compiles a program.
+    """
     sizes = (6, 7, 5, 3)
     params = scaled(some_params(3, sizes=sizes), 0.4)
     rule = rule_of("forward_forward")
@@ -369,7 +383,9 @@ def test_layers_tell_right_labels_from_wrong_ones() -> None:
     assert_array_equal(right.delta[-1], 0)
 
 
+@pytest.mark.slow
 def test_wrong_labels_are_drawn_evenly_and_anew() -> None:
+    """Slow: compiles a program."""
     params = some_params(3, sizes=(12, 4, 10))
     base, rule = some_step(params), rule_of("forward_forward")
     y, x = jnp.tile(jnp.eye(10)[3], (900, 1)), jnp.full((900, 12), 0.1)

@@ -36,12 +36,11 @@ class Kfac(Optimiser):
     A is the mean of a a^T, a with a 1 for the bias, and G that of delta delta^T: `sampled`, of
     deltas of one backward pass from a random root of the output's curvature, so that A kron G
     approximates the Gauss-Newton matrix; `empirical`, of the deltas of the step itself, at no cost.
-    Both are averages over the
-    steps with a weight min(1 - 1/k, decay) of the past, taken every `factors_every` steps and
-    inverted every `inverses_every`. `damping` lambda is split into d = sqrt(lambda)/pi and
-    d' = pi sqrt(lambda), pi^2 the mean eigenvalue of A over that of G. p is scaled down to
-    p . g = `norm_constraint` where it exceeds that, so that a step has a length of at most eta
-    times the root of that in the metric of the curvature.
+    Both are averages over the steps with a weight min(1 - 1/k, decay) of the past, taken every
+    `factors_every` steps and inverted every `inverses_every`. `damping` lambda is split into
+    d = sqrt(lambda)/pi and d' = pi sqrt(lambda), pi^2 the mean eigenvalue of A over that of G. p is
+    scaled down to p . g = `norm_constraint` where it exceeds that, so that a step has a length of
+    at most eta times the root of that in the metric of the curvature.
 
     In convolutions A is the mean over examples of sums over places, G the mean over examples and
     places; inside of residual and repeat each layer has factors of its own.
