@@ -14,7 +14,6 @@ Dangel, Tatzel and Hennig (2022), ViViT, for its eigenvalues.
 
 from __future__ import annotations
 
-import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -132,4 +131,4 @@ class Curvature(NamedTuple):
 def has_curvature(pair: OutputPair, n_out: int) -> bool:
     """Whether the cost tells its curvature."""
     like = jax.ShapeDtypeStruct((n_out,), jnp.float32)
-    return jax.eval_shape(functools.partial(pair.curvature_root), like, like, like) is not None
+    return jax.eval_shape(pair.curvature_root, like, like, like) is not None

@@ -6,6 +6,7 @@ docs/deltas.md says what is guaranteed, and what is not.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -140,6 +141,7 @@ class Private(Aggregation):
         }
 
 
+@functools.lru_cache(maxsize=1024)  # a run asks when it is checked, trained and summed up
 def epsilon_by_rdp(q: float, sigma: float, steps: int, delta: float) -> float:
     """Epsilon of so many Gaussian mechanisms on Poisson samples, by Renyi divergences.
 
@@ -152,6 +154,7 @@ def epsilon_by_rdp(q: float, sigma: float, steps: int, delta: float) -> float:
     return float(max(0.0, np.min(found)))
 
 
+@functools.lru_cache(maxsize=1024)
 def epsilon_by_pld(q: float, sigma: float, steps: int, delta: float) -> float:
     """The same by privacy loss distributions.
 
