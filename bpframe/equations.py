@@ -194,14 +194,7 @@ def sum_of_gradients(
     network: Network, params: tuple[LayerParams, ...], terms: tuple[Credit, ...]
 ) -> tuple[LayerParams, ...]:
     """(BP3, BP4) summed over a mini-batch: the credit has a leading axis m."""
-    sums = (
-        tuple(
-            layer.gradient(own, a, kept, delta)
-            for layer, own, a, kept, delta in zip(network.layers, params, *term, strict=True)
-        )
-        for term in terms
-    )
-    return functools.reduce(_added, sums)
+    return ExampleGradients(network.layers, params, terms).sum()
 
 
 def _added(one: Any, other: Any) -> Any:

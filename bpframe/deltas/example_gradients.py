@@ -52,6 +52,10 @@ class ExampleGradients(NamedTuple):
         """g = 1/m sum_x g_x."""
         if self.known_mean is not None:
             return self.known_mean
+        return jax.tree.map(lambda part: part / self.m, self.sum())
+
+    def sum(self) -> tuple[LayerParams, ...]:
+        """(BP3, BP4) sum_x g_x."""
         sums = (
             tuple(
                 layer.gradient(own, *seen)
@@ -59,8 +63,7 @@ class ExampleGradients(NamedTuple):
             )
             for term in self.credit
         )
-        total = functools.reduce(lambda g, h: jax.tree.map(jnp.add, g, h), sums)
-        return jax.tree.map(lambda part: part / self.m, total)
+        return functools.reduce(lambda g, h: jax.tree.map(jnp.add, g, h), sums)
 
     def squared_norms(self) -> tuple[Array, ...]:
         """|g_x|^2 over the parameters of each layer, (m,): 2m(n_in + n_out) flops if it is dense.
