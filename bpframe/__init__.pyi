@@ -25,6 +25,7 @@ from .data import Examples as Examples
 from .deltas.curvature import Curvature as Curvature
 from .deltas.curvature import has_curvature as has_curvature
 from .deltas.example_gradients import ExampleGradients as ExampleGradients
+from .deltas.hessian import hessian_trace as hessian_trace
 from .equations import Dense as Dense
 from .equations import forward as forward
 from .equations import gradient as gradient

@@ -144,6 +144,11 @@ class ElementwiseActivation(Activation):
     def prime(self, z: Array) -> Array:
         """sigma'(z), elementwise, for z of any shape; at a kink, one of the one-sided values."""
 
+    def second_derivative(self, z: Array) -> Array | None:
+        """sigma''(z), likewise; None, as here, if it is not told, which `hessian_trace` refuses."""
+        del z
+        return None
+
     def pullback(self, z: Array, v: Array) -> Array:
         """v * sigma'(z)."""
         return v * self.prime(z)
@@ -157,6 +162,8 @@ class Layer(Component, ABC):
 
     activation: Activation = dataclasses.field(kw_only=True)
 
+    is_linear: ClassVar[bool] = False
+    """Whether z^l is linear, by pieces, in a^(l-1) as well as in the parameters."""
     default_activation: ClassVar[str | None] = None
     """The activation where the config chooses none, by name; None: it has to choose one."""
     formula: ClassVar[Formula | None] = None
@@ -314,6 +321,8 @@ class OutputPair(Component, ABC):
     activation: Activation
 
     delta_formula: ClassVar[Formula | None] = None
+    is_convex: ClassVar[bool] = False
+    """Whether C is convex in z^L, and `curvature_root` that of all of d^2 C / dz^2."""
 
     @abstractmethod
     def delta(self, z: Array, a: Array, y: Array) -> Array:
@@ -327,7 +336,7 @@ class OutputPair(Component, ABC):
         """s_k, (k, n_out), with sum_k s_k s_k^T the curvature of C at z^L; None if it is not told.
 
         As here sigma_L'(z)^T d^2 C/da^2 sigma_L'(z), without the curvature of sigma_L itself, so
-        that it has no negative direction. A pair whose C is convex in z gives d^2 C / dz^2.
+        that it has no negative direction. A pair with `is_convex` gives d^2 C / dz^2.
         """
         roots = self.cost_function.curvature_root(a, y)
         if roots is None:

@@ -67,7 +67,7 @@ class Dense(Layer):
     n: int = hyperparameter(ge=1)
 
     examples = ({"n": 4},)
-
+    is_linear = True
     formula = Formula("w a + b", "w a + b")
 
     def shape(self, shape_prev: Shape) -> Shape:

@@ -101,6 +101,8 @@ class Metric(Component, ABC):
 
     needs_curvature: ClassVar[bool] = False
     """Whether it needs the curvature of the cost, which not every cost tells."""
+    needs_hessian: ClassVar[bool] = False
+    """Whether it needs that of the whole network: sigma'' too, and layers that are linear."""
     needs_pairs: ClassVar[bool] = False
     """Whether it means nothing for mini-batches of one example, such as a variance."""
 

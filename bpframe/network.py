@@ -89,6 +89,16 @@ class PerNeuronActivation(ElementwiseActivation):
             prime = jnp.where(group.mask(z.shape[-1]), group.activation.prime(z), prime)
         return prime
 
+    def second_derivative(self, z: Array) -> Array | None:
+        """sigma''(z), or f''(z) at the modified neurons; None if one of them is not told."""
+        second = self.base.second_derivative(z)
+        for group in self.modified:
+            own = group.activation.second_derivative(z)
+            if second is None or own is None:
+                return None
+            second = jnp.where(group.mask(z.shape[-1]), own, second)
+        return second
+
 
 class Network(Component):
     """A network: `shape` is that of the input, layer 1, and `layers` are the layers 2..L."""

@@ -56,9 +56,12 @@ def check(arguments: list[str]) -> None:
     parser = _parser("check", "check whether plugins keep their contracts")
     parser.add_argument("what", nargs="*", help="plugins by name, or Python files and folders")
     words, overrides = _split(arguments)
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="search other inputs")
+    parser.add_argument("--deep", action="store_true", help="search thirty times as many inputs")
     args = parser.parse_args(words)
     registry, chosen = _chosen(args.what, overrides)
-    cases = testing.cases(registry, chosen)
+    effort = testing.Effort.deep(args.seed) if args.deep else testing.Effort(args.seed)
+    cases = testing.cases(registry, chosen, effort)
     console = Screen()
     with Progress(*_COLUMNS, console=console, transient=True) as bar:
         task = bar.add_task("checking", total=len(cases))

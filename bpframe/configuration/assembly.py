@@ -14,6 +14,7 @@ from bpframe.configuration.components import component, merged, named
 from bpframe.configuration.translation import translated
 from bpframe.contracts import Cost, OutputPair
 from bpframe.deltas.curvature import has_curvature
+from bpframe.deltas.hessian import lacks_hessian
 from bpframe.equations import Unpaired
 from bpframe.errors import ConfigError, unknown
 from bpframe.learning import replaces
@@ -175,6 +176,13 @@ def _check_needs(experiment: Experiment, rule: str) -> None:
 def _check_curvature(experiment: Experiment, cost: str) -> None:
     """The cost tells its curvature to the metrics that need it."""
     for monitor in experiment.metrics:
+        if monitor.metric.needs_hessian and (
+            lacks := lacks_hessian(experiment.network, experiment.cost)
+        ):
+            raise ConfigError(
+                f"metrics: {monitor.name} needs {lacks}; leave it out, or take curvature_trace, of "
+                "the generalised Gauss-Newton matrix"
+            )
         told = not monitor.metric.needs_curvature or has_curvature(
             experiment.cost, experiment.network.n_out
         )

@@ -18,6 +18,7 @@ from bpframe.plugin_host import host
 from bpframe.plugin_host.registry import DISABLED, Plugin, Registry
 from bpframe.testing.kit import Case, cases, run
 from bpframe.testing.outcome import FAILED, PASSED, SKIPPED, Outcome
+from bpframe.testing.search import Effort
 from bpframe.testing.verdict import Verdict
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "PASSED",
     "SKIPPED",
     "Case",
+    "Effort",
     "Outcome",
     "Verdict",
     "cases",

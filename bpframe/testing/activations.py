@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from bpframe.contracts import ElementwiseActivation
-from bpframe.testing import components
+from bpframe.testing import activation_properties, components
+from bpframe.testing.activation_properties import is_elementwise
 from bpframe.testing.expect import (
     central_difference,
     expect,
@@ -27,11 +28,6 @@ DTYPES = ("float32", "float64", "bfloat16")
 WIDE = np.array([-1e4, -1e3, -90.0, -20.0, -1.0, -1e-30, 0.0, 1e-30, 1.0, 20.0, 90.0, 1e3, 1e4])
 HUGE = np.array([-1e30, -1e15, 1e15, 1e30])
 STEP, SHORT_STEP = 1e-4, 1e-6
-
-
-def is_elementwise(subject: Subject) -> bool:
-    """Whether the neurons of a layer are not coupled."""
-    return issubclass(subject.component, ElementwiseActivation)
 
 
 def layer(subject: Subject, n: int, dtype: Any = "float64", scale: float = 2.0) -> jax.Array:
@@ -132,6 +128,25 @@ def derivative_equals_differences(subject: Subject) -> None:
             given=z,
             rtol=1e-5,
             atol=1e-6,
+        )
+
+
+def second_derivative_is_the_slope(subject: Subject) -> None:
+    """sigma'', where it is told, is the limit of the differences of sigma'."""
+    for activation in subject.instances:
+        z = away_from(kinks_of(activation), GRID, 3 * STEP)
+        second = activation.second_derivative(jnp.asarray(z))
+        if second is None:
+            continue
+        expected = central_difference(lambda at, f=activation: f.prime(jnp.asarray(at)), z, STEP)
+        expect_close(
+            second,
+            expected,
+            f"sigma'' is not the limit of (sigma'(z + h) - sigma'(z - h)) / 2h, for {activation}",
+            given=z,
+            rtol=1e-5,
+            atol=1e-6,
+            method="second_derivative",
         )
 
 
@@ -272,6 +287,12 @@ CHECKS = (
     Check("shape and dtype are kept", keeps_shape_and_dtype, "__call__"),
     Check("derivative equals autodiff", derivative_equals_autodiff, "prime/pullback"),
     Check("derivative equals differences", derivative_equals_differences, "prime/pullback"),
+    Check(
+        "second derivative is the slope",
+        second_derivative_is_the_slope,
+        "second_derivative",
+        applies=is_elementwise,
+    ),
     Check("kinks are declared", kinks_are_declared, "prime", applies=is_elementwise),
     Check(
         "kinks are one-sided",
@@ -284,5 +305,6 @@ CHECKS = (
     Check("outputs sum to one", sums_to_one, "__call__", applies=lambda s: s.component.sums_to_one),
     Check("neurons are independent", neurons_are_independent, "__call__", applies=is_elementwise),
     Check("vmap equals a loop", vmap_equals_a_loop),
+    *activation_properties.CHECKS,
     *components.COMPILED,
 )

@@ -44,6 +44,7 @@ from bpframe.testing.outcome import (
     described,
     line_of,
 )
+from bpframe.testing.search import QUICK, Effort
 from bpframe.testing.subjects import Subject
 from bpframe.testing.tracing import plugin_line
 
@@ -134,7 +135,9 @@ def _run_all(cases: Sequence[Case]) -> list[Outcome]:
     return [case.run() for case in cases]
 
 
-def cases(registry: Registry, chosen: Iterable[Plugin] | None = None) -> list[Case]:
+def cases(
+    registry: Registry, chosen: Iterable[Plugin] | None = None, effort: Effort = QUICK
+) -> list[Case]:
     """The checks of some plugins, or of all that are not blocked."""
     found: list[Case] = []
     for plugin in registry.plugins if chosen is None else chosen:
@@ -146,14 +149,16 @@ def cases(registry: Registry, chosen: Iterable[Plugin] | None = None) -> list[Ca
         if plugin.status == ACTIVE:
             for kind, offers in plugin.offers.items():
                 for name, component in offers.items():
-                    found += _component_cases(registry, plugin, kind, name, component)
+                    subject = Subject(
+                        *(kind, name, component, registry, _probe(kind, component, registry)),
+                        effort,
+                    )
+                    found += _component_cases(plugin, subject)
     return found
 
 
-def _component_cases(
-    registry: Registry, plugin: Plugin, kind: str, name: Any, component: type[Any]
-) -> list[Case]:
-    subject = Subject(kind, name, component, registry, _probe(kind, component, registry))
+def _component_cases(plugin: Plugin, subject: Subject) -> list[Case]:
+    kind, name, component = subject.kind, subject.name, subject.component
     shown = " with ".join(name) if isinstance(name, tuple) else name
     every = components.MADE
     if _can_be_made(subject):

@@ -253,12 +253,15 @@ def is_exact_for_one_example(subject: Subject) -> None:
             found, gradient = run_traced(_factors, one)
             if not isinstance(found, Factors) or len(layer.shape(place.shape_prev)) > 1:
                 continue
-            whole = sum(float(jnp.sum(leaf**2)) for leaf in jax.tree.leaves(gradient))
+            w = gradient.w.reshape(len(gradient.b), -1)
+            g = jnp.concatenate([w, gradient.b[:, None]], axis=1)
             expect_trees_close(
-                jnp.trace(found[0]) * jnp.trace(found[1]),
-                jnp.asarray(whole),
-                "for one example the trace of A kron G is not |g|^2",
+                jnp.einsum("ij,kl->kilj", *found),
+                jnp.einsum("ki,lj->kilj", g, g),
+                "for one example A kron G is not g g^T, with the bias last",
                 given=place.given,
+                rtol=1e-10,
+                atol=1e-12,
             )
 
 
@@ -267,6 +270,36 @@ def _factors(place: Place) -> tuple[Any, Any]:
     """The factors of the curvature, and the gradient."""
     given = (place.params, place.a_prev, place.forward(place.a_prev)[1], place.delta)
     return place.layer.factors(*given), place.layer.gradient(*given)
+
+
+def bends_nowhere(subject: Subject) -> None:
+    """Where the class says `is_linear`, z has no curvature in a^(l-1), nor in the parameters."""
+    for layer in subject.instances:
+        for place in places(layer):
+            for name, bend in zip(("a", "params"), run_traced(_bends, place), strict=True):
+                expect_trees_close(
+                    bend,
+                    jax.tree.map(jnp.zeros_like, bend),
+                    f"z is not linear in {name}, and is_linear says that it is",
+                    given=place.given,
+                    atol=1e-9,
+                )
+
+
+@jax.jit
+def _bends(place: Place) -> tuple[Any, Any]:
+    """The second derivatives of z along some direction, in a and in the parameters."""
+
+    def second(function: Any, at: Any) -> Any:
+        along = jax.tree.map(jnp.ones_like, at)
+        slope = lambda at: jax.jvp(function, (at,), (along,))[1]  # noqa: E731
+        return jax.jvp(slope, (at,), (along,))[1]
+
+    a = place.a_prev[0]
+    return (
+        second(lambda a: place.forward(a)[0], a),
+        second(lambda params: place.forward(a, params)[0], place.params),
+    )
 
 
 def forms_no_gradient_of_one_example(subject: Subject) -> None:
@@ -335,6 +368,9 @@ CHECKS = (
     ),
     Check("factors are sound", factors_the_curvature, "factors"),
     Check("factors of one example", is_exact_for_one_example, "factors"),
+    Check(
+        "is linear as it says", bends_nowhere, "forward", applies=lambda s: s.component.is_linear
+    ),
     Check("no gradient of one example", forms_no_gradient_of_one_example, "gradient"),
     Check("evaluation is the mean over keys", evaluates_the_mean, "forward"),
     *components.COMPILED,

@@ -16,6 +16,7 @@ from bpframe.errors import BpframeError
 from bpframe.plugin_host.registry import Registry
 from bpframe.testing.outcome import CheckFailedError
 from bpframe.testing.parameters import Straight
+from bpframe.testing.search import QUICK, Effort
 
 MOST_INSTANCES = 8
 
@@ -30,6 +31,7 @@ class Subject:
         component: the class.
         registry: all components, for those that need others beside them.
         probe: computes from an instance whatever the contract says it computes.
+        effort: how long inputs are searched.
 
     """
 
@@ -38,6 +40,7 @@ class Subject:
     component: type[Any]
     registry: Registry
     probe: Callable[[Any], Any]
+    effort: Effort = QUICK
 
     @functools.cached_property
     def default(self) -> Any:

@@ -19,13 +19,15 @@ class Task:
     """A network, how it is trained, and on how many images an epoch is timed.
 
     `maps` are those of convolutions of size 5 on the 28 x 28 images, each with max-pooling of size
-    2 behind it, before the hidden layers. With `repeated` the hidden layers after the first, which
-    are all alike, are one `repeat`. `more` are further overrides, for bpframe alone.
+    2 behind it, before the hidden layers; `convolutions` are others in their place. With `repeated`
+    the hidden layers after the first, which are all alike, are one `repeat`. `more` are further
+    overrides, for bpframe alone.
     """
 
     hidden: tuple[int, ...]
     m: int
     maps: tuple[int, ...] = ()
+    convolutions: str = ""
     repeated: bool = False
     cost: str = "quadratic"
     activation: str = "sigmoid"
@@ -50,7 +52,8 @@ class Task:
 
     @property
     def _input(self) -> str:
-        convolutions = "".join(f"-conv5x{maps}-pool2" for maps in self.maps)
+        parts = [f"conv{'' if self.convolutions else 5}x{maps}-pool2" for maps in self.maps]
+        convolutions = "".join(f"-{part}" for part in parts)
         return f"28x28{convolutions}" if self.maps else "784"
 
     @property
@@ -103,6 +106,8 @@ class Task:
             "{name: max_pooling, size: 2}"
             for maps in self.maps
         ]
+        if self.convolutions:
+            convolutions = [self.convolutions]
         output = f"{{n: 10, activation: {self.output_activation}}}"
         return [f"network.layers=[{', '.join([*convolutions, *dense, output])}]"]
 

@@ -28,6 +28,10 @@ class Sigmoid(ElementwiseActivation):
         """sigma(z) sigma(-z): 1 - sigma(z) would lose its digits where z is large."""
         return jax.nn.sigmoid(z) * jax.nn.sigmoid(-z)
 
+    def second_derivative(self, z: Array) -> Array:
+        """sigma'(z) (1 - 2 sigma(z)), where 1 - 2 sigma(z) = -tanh(z/2)."""
+        return -self.prime(z) * jnp.tanh(z / 2)
+
 
 class Linear(ElementwiseActivation):
     """sigma(z) = z. Source: Nielsen (2015), chapter 2, the exercise on linear neurons."""
@@ -42,6 +46,10 @@ class Linear(ElementwiseActivation):
     def prime(self, z: Array) -> Array:
         """1."""
         return jnp.ones_like(z)
+
+    def second_derivative(self, z: Array) -> Array:
+        """0."""
+        return jnp.zeros_like(z)
 
 
 class Tanh(ElementwiseActivation):
@@ -58,6 +66,10 @@ class Tanh(ElementwiseActivation):
     def prime(self, z: Array) -> Array:
         """4 sigma(2z) sigma(-2z) = 1 - tanh(z)^2, without the cancellation."""
         return 4 * jax.nn.sigmoid(2 * z) * jax.nn.sigmoid(-2 * z)
+
+    def second_derivative(self, z: Array) -> Array:
+        """-2 tanh(z) sigma'(z)."""
+        return -2 * jnp.tanh(z) * self.prime(z)
 
 
 class Relu(ElementwiseActivation):
@@ -79,6 +91,10 @@ class Relu(ElementwiseActivation):
     def prime(self, z: Array) -> Array:
         """1 where z > 0, else 0; at the kink 0."""
         return (z > 0).astype(z.dtype)
+
+    def second_derivative(self, z: Array) -> Array:
+        """0."""
+        return jnp.zeros_like(z)
 
 
 class LeakyRelu(ElementwiseActivation):
@@ -107,6 +123,10 @@ class LeakyRelu(ElementwiseActivation):
         """1 where z > 0, else the slope; at the kink the slope."""
         return jnp.where(z > 0, jnp.ones_like(z), self.slope * jnp.ones_like(z))
 
+    def second_derivative(self, z: Array) -> Array:
+        """0."""
+        return jnp.zeros_like(z)
+
 
 class Elu(ElementwiseActivation):
     """sigma(z) = z if z > 0 else alpha (e^z - 1). Source: Clevert et al. (2016)."""
@@ -133,6 +153,10 @@ class Elu(ElementwiseActivation):
     def prime(self, z: Array) -> Array:
         """1 where z > 0, else alpha e^z."""
         return jnp.where(z > 0, jnp.ones_like(z), self.alpha * jnp.exp(jnp.minimum(z, 0)))
+
+    def second_derivative(self, z: Array) -> Array:
+        """0 where z > 0, else alpha e^z."""
+        return jnp.where(z > 0, jnp.zeros_like(z), self.alpha * jnp.exp(jnp.minimum(z, 0)))
 
 
 _SELU_ALPHA = 1.6732632423543772
@@ -166,6 +190,10 @@ class Selu(ElementwiseActivation):
         negative = _SELU_ALPHA * jnp.exp(jnp.minimum(z, 0))
         return _SELU_LAMBDA * jnp.where(z > 0, jnp.ones_like(z), negative)
 
+    def second_derivative(self, z: Array) -> Array:
+        """0 where z > 0, else lambda alpha e^z."""
+        return jnp.where(z > 0, jnp.zeros_like(z), self.prime(z))
+
 
 class Gelu(ElementwiseActivation):
     """sigma(z) = z Phi(z), Phi the normal distribution. Source: Hendrycks and Gimpel (2016)."""
@@ -183,6 +211,11 @@ class Gelu(ElementwiseActivation):
         # z e^(-z^2/2) is 0 beyond |z| = 40 in every dtype, where z^2 may overflow.
         near = jnp.clip(z, -40, 40)
         return _normal_cdf(z) + near * jnp.exp(-0.5 * near * near) / math.sqrt(2 * math.pi)
+
+    def second_derivative(self, z: Array) -> Array:
+        """(2 - z^2) phi(z)."""
+        near = jnp.clip(z, -40, 40)
+        return (2 - near * near) * jnp.exp(-0.5 * near * near) / math.sqrt(2 * math.pi)
 
 
 def _normal_cdf(z: Array) -> Array:
@@ -204,6 +237,10 @@ class Silu(ElementwiseActivation):
         """s(z) (1 + z s(-z))."""
         return jax.nn.sigmoid(z) * (1 + z * jax.nn.sigmoid(-z))
 
+    def second_derivative(self, z: Array) -> Array:
+        """s'(z) (2 - z tanh(z/2)), s' = s (1 - s)."""
+        return jax.nn.sigmoid(z) * jax.nn.sigmoid(-z) * (2 - z * jnp.tanh(z / 2))
+
 
 class Softplus(ElementwiseActivation):
     """sigma(z) = ln(1 + e^z). Source: Dugas et al. (2001)."""
@@ -219,6 +256,10 @@ class Softplus(ElementwiseActivation):
     def prime(self, z: Array) -> Array:
         """1 / (1 + e^-z)."""
         return jax.nn.sigmoid(z)
+
+    def second_derivative(self, z: Array) -> Array:
+        """s(z) s(-z), s the sigmoid."""
+        return jax.nn.sigmoid(z) * jax.nn.sigmoid(-z)
 
 
 class HardTanh(ElementwiseActivation):
@@ -240,6 +281,10 @@ class HardTanh(ElementwiseActivation):
     def prime(self, z: Array) -> Array:
         """1 where |z| < 1, else 0; at the kinks 0."""
         return (jnp.abs(z) < 1).astype(z.dtype)
+
+    def second_derivative(self, z: Array) -> Array:
+        """0."""
+        return jnp.zeros_like(z)
 
 
 class Softmax(Activation):

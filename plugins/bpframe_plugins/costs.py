@@ -149,6 +149,7 @@ class CrossEntropySigmoid(OutputPair):
     """
 
     delta_formula = Formula("a^L - y", "a^L - y")
+    is_convex = True
 
     def delta(self, z: Array, a: Array, y: Array) -> Array:
         """a - y: sigma'(z) has cancelled against the denominator of grad_a C."""
@@ -174,6 +175,7 @@ class LogLikelihoodSoftmax(OutputPair):
     """
 
     delta_formula = Formula("a^L - y", "a^L - y")
+    is_convex = True
 
     def delta(self, z: Array, a: Array, y: Array) -> Array:
         """(sum_j y_j) a - y, which is a - y for targets that sum to 1."""

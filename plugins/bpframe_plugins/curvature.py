@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from bpframe import LayerParams, Metric, Observation, hookimpl, hyperparameter
+from bpframe import LayerParams, Metric, Observation, hessian_trace, hookimpl, hyperparameter
 
 BPFRAME_API_VERSION = 2
 AllParams = tuple[LayerParams, ...]
@@ -98,6 +98,22 @@ class CurvatureDiagonal(_OfCurvature):
         return value / size
 
 
+class HessianTrace(_OfCurvature):
+    """The trace of the Hessian: of the GGN, and of what the neurons bend.
+
+    For layers that are linear but for their activations. Exactly it takes a backward pass for each
+    neuron of the network; `sampled` takes two for each layer, and is right on average.
+    Source: Dangel, Kunstner and Hennig (2020), BackPACK, DiagHessian.
+    """
+
+    needs_hessian = True
+    sampled: bool = False
+
+    def of(self, seen: Observation, key: Array) -> tuple[Array, ...]:
+        """Those of the blocks of the layers."""
+        return hessian_trace(seen.curvature, key if self.sampled else None)
+
+
 class Sharpness(Metric):
     """The `count` largest eigenvalues of the GGN of the `first` examples of a split.
 
@@ -133,5 +149,6 @@ def bpframe_metrics() -> dict[str, type[Metric]]:
     return {
         "curvature_trace": CurvatureTrace,
         "curvature_diagonal": CurvatureDiagonal,
+        "hessian_trace": HessianTrace,
         "sharpness": Sharpness,
     }

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from bpframe_plugins.activations import Linear, Sigmoid, Softmax, Tanh
+from bpframe_plugins.activations import Gelu, Linear, Sigmoid, Silu, Softmax, Tanh
 from bpframe_plugins.costs import (
     CrossEntropy,
     CrossEntropySigmoid,
@@ -24,9 +24,10 @@ from jax.flatten_util import ravel_pytree
 from oracles import assert_close
 
 import bpframe
-from bpframe import ConfigError, Curvature, Dense, Layer, Network, OutputPair
+from bpframe import ConfigError, Curvature, Dense, Layer, Network, OutputPair, hessian_trace
 from bpframe.equations import Unpaired
 from bpframe.learning import TrainingStep
+from bpframe.network import ModifiedNeurons, PerNeuronActivation
 from bpframe.plugin_host.host import load_registry
 from bpframe.training.precision import precision
 
@@ -100,6 +101,48 @@ def test_the_gauss_newton_matrix_is_that_of_autodiff(layers: str, pair: str) -> 
     assert_close(np.asarray(traces), np.array([np.trace(b) for b in found.blocks]), 1e-12)
     largest = np.linalg.eigvalsh(found.ggn)[-M * N_OUT :]
     np.testing.assert_allclose(values, largest, atol=1e-12 * largest.max())
+
+
+BENDING: dict[str, tuple[tuple[Layer, ...], OutputPair]] = {
+    "deep": ((Dense(4, activation=TANH), Dense(5, activation=Sigmoid())), PAIRS["quadratic"]),
+    "maps": (NETWORKS["maps"], PAIRS["log_likelihood"]),
+    "modified": (
+        (Dense(4, activation=PerNeuronActivation(TANH, (ModifiedNeurons((1, 2), Silu()),))),),
+        PAIRS["cross_entropy"],
+    ),
+    "unpaired": ((Dense(4, activation=Gelu()),), Unpaired(CrossEntropy(), Sigmoid())),
+}
+
+
+def hessian_traces(found: Case, pair: OutputPair, x: Any, y: Any) -> list[float]:
+    """Of the blocks of the layers, by autodiff."""
+
+    def cost(flat: Any) -> Any:
+        def one(x: Any, y: Any) -> Any:
+            trace = bpframe.forward(found.network, found.unflatten(flat), x)
+            return pair.cost(trace.z[-1], trace.a[-1], y)
+
+        return jnp.mean(jax.vmap(one)(x, y))
+
+    diagonal = np.diag(jax.hessian(cost)(ravel_pytree(found.params)[0]))
+    sizes = [sum(leaf.size for leaf in jax.tree.leaves(own)) for own in found.params]
+    return [part.sum() for part in np.split(diagonal, np.cumsum(sizes)[:-1])]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BENDING)
+def test_the_trace_of_the_hessian_is_that_of_autodiff(name: str) -> None:
+    """And, sampled, on average over keys, within 5 standard errors. Slow: compiles programs."""
+    layers, pair = BENDING[name]
+    with precision("float64"):
+        found = Case(layers, pair)
+        expected = np.array(hessian_traces(found, pair, found.found.trace.a[0], found.step.y))
+        assert_close(np.asarray(hessian_trace(found.curvature)), expected, 1e-12)
+        keys = jax.random.split(jax.random.key(5), 2000)
+        sampled = jax.vmap(lambda key: jnp.stack(hessian_trace(found.curvature, key)))(keys)
+    deviation = np.std(sampled, axis=0) / np.sqrt(len(keys))
+    assert (np.abs(np.mean(sampled, axis=0) - expected) <= 5 * deviation + 1e-12).all()
+    assert (deviation > 0).any()
 
 
 @pytest.mark.slow
@@ -326,6 +369,12 @@ def test_the_metrics_are_those_of_autodiff_over_a_split() -> None:
             ["optimiser=clip_by_global_norm", "optimiser.inner={name: kfac}", "cost=absolute"],
             "kfac needs the curvature",
         ),
+        ([NORMALISED, "cost=quadratic", "metrics=[hessian_trace]"],
+         "metrics: hessian_trace needs layers without curvature of their own, and layer 3, Layer"),
+        (["network.output_activation=softmax", "cost=quadratic", "metrics=[hessian_trace]"],
+         "metrics: hessian_trace needs sigma'' of every layer, which Softmax does not tell;"),
+        (["cost=absolute", "metrics=[hessian_trace]"],
+         "metrics: hessian_trace needs the curvature of the cost"),
         (["cost=absolute", "metrics=[sharpness]"], "metrics: sharpness needs the curvature of"),
         (["optimiser=kfac", "optimiser.damping=0"], "optimiser.damping: 0.0 is out of range"),
     ],

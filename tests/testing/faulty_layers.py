@@ -70,6 +70,20 @@ class FactorsTwiceTooLarge(Dense):
         return Factors(found.a, 2 * found.g)
 
 
+class FactorsWithBiasFirst(Dense):
+    """The bias is the first column of A, where all others have it last."""
+
+    def factors(self, params: Params, a_prev: Array, kept: None, delta: Array) -> Factors:
+        found = super().factors(params, a_prev, kept, delta)
+        return Factors(jnp.roll(found.a, 1, (0, 1)), found.g)
+
+
+class LinearByName(LayerNorm):
+    """It says that it is linear, and divides by a deviation."""
+
+    is_linear = True
+
+
 class NormsWithoutBias(Dense):
     """|delta|^2 |a|^2: the bias is forgotten."""
 
@@ -277,6 +291,8 @@ LAYERS: dict[type[Any], str] = {
     ProductsWithoutBias: "inner products",
     OverTheMeanOfWindows: "example gradients",
     FactorsWithoutBias: "factors are sound",
+    FactorsWithBiasFirst: "factors of one example",
+    LinearByName: "is linear as it says",
     FactorsTwiceTooLarge: "factors of one example",
     AlwaysFloat32: "shapes and dtypes",
     NotFlipped: "carry equals autodiff",

@@ -121,6 +121,13 @@ class TransposedJacobian(sound.NormalisedSoftplus):
         return (dv - s / jnp.sum(s) * jnp.sum(dv)) / jnp.sum(s)
 
 
+class SecondDerivativeOfAnother(sound.Logistic):
+    """sigma'' misses its sign."""
+
+    def second_derivative(self, z: Array) -> Array:
+        return self.prime(z) * jnp.tanh(z / 2)
+
+
 class DeadAbove(ElementwiseActivation):
     """sigma' is 0 for large z, where autodiff is NaN and does not tell."""
 
@@ -463,6 +470,12 @@ class AnotherCost(sound.CrossEntropyLogistic):
 
     def cost(self, z: Array, a: Array, y: Array) -> Array:
         return super().cost(z, a, y) / z.size
+
+
+class ConvexWithoutCurvature(sound.CrossEntropyLogistic):
+    """It says that its curvature is whole, and tells none."""
+
+    is_convex = True
 
 
 class OverflowingPair(sound.CrossEntropyLogistic):
@@ -1065,6 +1078,7 @@ COMPONENTS: dict[type[Any], str] = {
     PrimeOfTheOutput: "derivative equals autodiff",
     DiagonalOfTheJacobian: "derivative equals autodiff",
     TransposedJacobian: "derivative equals autodiff",
+    SecondDerivativeOfAnother: "second derivative is the slope",
     DeadAbove: "derivative equals differences",
     StraightThrough: "derivative equals differences",
     KinkNotDeclared: "kinks are declared",
@@ -1109,6 +1123,7 @@ COMPONENTS: dict[type[Any], str] = {
     SignOfDelta: "delta is dC/dz",
     AnotherCost: "equals its parts",
     CurvatureOfTheTargets: "curvature is that of C",
+    ConvexWithoutCurvature: "curvature is that of C",
     OverflowingPair: "finite when saturated",
     OneDelta: "shapes and dtypes",
     Ascent: "decreases a quadratic",

@@ -50,6 +50,7 @@ class Convolution(Layer):
         {"maps": 1, "size": 3, "stride": 2, "padding": "same"},
         {"maps": 2, "size": 4, "stride": 3, "padding": "cropped", "margin": 1},
     )
+    is_linear = True
     formula = Formula(
         "b_k + sum_(i,j,c) w_k,i,j,c a_(r+i),(s+j),c",
         r"b_k + \sum_{i,j,c} w_{k,i,j,c}\, a_{r+i,\,s+j,\,c}",

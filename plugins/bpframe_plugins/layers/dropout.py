@@ -22,6 +22,7 @@ class Dropout(Layer):
 
     rate: float = hyperparameter(default=0.5, ge=0, lt=1)
 
+    is_linear = True
     default_activation = "linear"
     formula = Formula("mask a / (1 - rate)", r"\frac{\text{mask} \odot a}{1 - \text{rate}}")
 

@@ -17,6 +17,7 @@ class _Pooling(Layer):
     size: int = hyperparameter(default=2, ge=1)
     stride: int | None = hyperparameter(default=None, ge=1)
 
+    is_linear = True
     default_activation = "linear"
 
     @property
