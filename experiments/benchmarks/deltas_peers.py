@@ -6,6 +6,7 @@ pip install torch==2.13.0 backpack-for-pytorch opacus          any of which may 
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -101,7 +102,7 @@ def norms(task: Task) -> np.ndarray:
 def clipped_gradient(task: Task) -> np.ndarray:
     """The mean of the clipped gradients before any noise: w and b of the output layer."""
     with precision(task.dtype):
-        mean = found_by_bpframe(task, Clipped(clip=CLIP))[-1].mean
+        mean = found_by_bpframe(task, Clipped(norm=CLIP))[-1].mean
     return np.concatenate([np.ravel(part) for part in mean[-1]])
 
 
@@ -198,6 +199,7 @@ def of_torch(
     """
     import torch  # pyright: ignore[reportMissingImports]  (an extra)
 
+    warnings.filterwarnings("ignore", "Full backward hook is firing")  # meant for inputs
     batches = torch_batches(task)
 
     def epoch(model: Any, gradients: Any, noise: float | None = 1.0) -> Callable[[], None]:
