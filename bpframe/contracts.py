@@ -349,6 +349,8 @@ class Initialiser(Component, ABC):
 
     is_random: ClassVar[bool] = True
     """Whether another key gives other weights."""
+    by_shape: ClassVar[bool] = False
+    """Whether the shape of w counts beside the fans, and `variance` is that of dense layers."""
     formula: ClassVar[Formula | None] = None
 
     @abstractmethod

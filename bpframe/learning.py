@@ -341,6 +341,8 @@ class Optimiser(Component, ABC):
         `step` is all that backpropagation computed on the way: most optimisers do not look.
         """
 
+    is_noisy: ClassVar[bool] = False
+    """Whether a step draws random numbers by intention, so that it may go uphill."""
     sees_examples: ClassVar[bool] = False
     """Whether `update` looks at the examples of the step, so that none may be filled up."""
 

@@ -103,6 +103,8 @@ class Metric(Component, ABC):
     """Whether it needs the curvature of the cost, which not every cost tells."""
     needs_hessian: ClassVar[bool] = False
     """Whether it needs that of the whole network: sigma'' too, and layers that are linear."""
+    of_batches: ClassVar[bool] = False
+    """Whether its value depends, by intention, on how examples are cut into mini-batches."""
     needs_pairs: ClassVar[bool] = False
     """Whether it means nothing for mini-batches of one example, such as a variance."""
 

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bpframe.learning import Aggregation
 from bpframe.testing import components
 from bpframe.testing.expect import (
     expect,
@@ -20,6 +21,7 @@ from bpframe.testing.expect import (
 )
 from bpframe.testing.outcome import Check
 from bpframe.testing.parameters import DEPTHS, WIDE_DTYPES, some_params
+from bpframe.testing.search import search, vectors
 from bpframe.testing.subjects import Subject
 from bpframe.testing.tracing import run_traced, shape_of
 
@@ -74,6 +76,66 @@ def ignores_the_order(subject: Subject) -> None:
             expect_close(forth, back[::-1], problem, given=np.array(NORMS), method="weights")
 
 
+def weighs_each_alone(subject: Subject) -> None:
+    """Where privacy is claimed, other examples do not change the weight of one."""
+
+    @jax.jit
+    def both(aggregation: Any, norms: jax.Array) -> Any:
+        whole = aggregation.weights(lambda: norms)
+        return whole, None if whole is None else aggregation.weights(lambda: norms[:1])
+
+    for aggregation in subject.instances:
+
+        def holds(values: np.ndarray, aggregation: Any = aggregation) -> None:
+            norms = np.abs(values)
+            whole, alone = run_traced(both, aggregation, jnp.asarray(norms))
+            if whole is None:
+                return
+            expect_finite(whole, f"a weight is not finite, for {aggregation}", norms, "weights")
+            expect_close(
+                whole[:1],
+                alone,
+                "other examples change the weight of one, so that nothing bounds what one of them "
+                "does, and privacy claims that",
+                given=f"|g_x|^2 = {np.array2string(norms, precision=3)}, {aggregation}",
+                rtol=1e-6,
+                atol=1e-9,
+                method="weights",
+            )
+
+        search(subject.effort, vectors(1e12, 6), holds)
+
+
+def draws_apart(subject: Subject) -> None:
+    """What is drawn for one array, or with one key, is not drawn for another one."""
+    total = some_params(1, sizes=(30, 30, 30))
+    for aggregation in subject.instances:
+        drawn = [
+            np.ravel(leaf)
+            for seed in (0, 1)
+            for leaf in jax.tree.leaves(
+                jax.tree.map(
+                    lambda g, t: np.asarray(g) * 5 - np.asarray(t),
+                    aggregation.gradient(total, 5, jax.random.key(seed)),
+                    total,
+                )
+            )
+            if leaf.size >= 900
+        ]
+        if max(float(np.std(noise)) for noise in drawn) < 1e-9:
+            continue
+        for one, other in itertools.combinations(drawn, 2):
+            correlation = abs(float(np.corrcoef(one, other)[0, 1]))
+            expect(
+                correlation < STANDARD_ERRORS / np.sqrt(one.size),
+                "two arrays, or two keys, have the same noise; split the key",
+                given="a network 30-30-30, jax.random.key(0) and jax.random.key(1)",
+                found=f"a correlation of {correlation:.3g}",
+                expected="nearly 0",
+                method="gradient",
+            )
+
+
 def uses_its_key(subject: Subject) -> None:
     """The same key gives the same gradient."""
     for aggregation in subject.instances:
@@ -108,6 +170,13 @@ CHECKS = (
     Check("shapes and dtypes", keeps_shape_and_dtype, "weights"),
     Check("weights are finite", is_finite, "weights"),
     Check("order does not matter", ignores_the_order, "weights"),
+    Check(
+        "weighs each alone",
+        weighs_each_alone,
+        "weights",
+        applies=lambda s: s.component.privacy is not Aggregation.privacy,
+    ),
+    Check("draws apart", draws_apart, "gradient"),
     Check("same key, same gradient", uses_its_key, "gradient"),
     Check("keeps the scale", keeps_the_scale, "gradient"),
     *components.COMPILED,

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bpframe.testing import components
+from bpframe.testing import components, cost_properties
 from bpframe.testing.expect import expect, expect_array, expect_close, expect_finite, expect_no_nan
 from bpframe.testing.outcome import Check
 from bpframe.testing.subjects import Subject
@@ -285,6 +285,7 @@ CHECKS = (
     ),
     Check("never NaN", is_never_nan, "prime"),
     Check("curvature is the slope", curvature_is_the_slope_of_prime, "curvature_root"),
+    *cost_properties.COST_CHECKS,
     Check("vmap equals a loop", vmap_equals_a_loop),
     *components.COMPILED,
 )

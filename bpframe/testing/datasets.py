@@ -16,6 +16,9 @@ from bpframe.testing.purity import watched
 from bpframe.testing.subjects import Subject
 
 SPLITS = ("train", "validation", "test")
+NEAR = 1e-5
+"""In standard deviations of the data: rows that differ by less are the same example."""
+NEIGHBOURS = 3
 LARGEST = 100  # below the 255 of bytes, above what standardised inputs reach
 
 
@@ -107,24 +110,69 @@ def is_deterministic(subject: Subject) -> None:
 
 
 def is_disjoint(subject: Subject) -> None:
-    """No example of one split is in another one."""
+    """No example of one split is in another one, nor nearly: in another dtype, or with noise."""
     data = load(subject)
-    rows = {split: _rows(getattr(data, split)) for split in SPLITS}
     for one, other in (("train", "validation"), ("train", "test"), ("validation", "test")):
-        common = rows[one].keys() & rows[other].keys()
-        place = rows[other][next(iter(common))] if common else None
+        rows = [_rows(getattr(data, split)) for split in (one, other)]
+        for nearness, what in ((0.0, "are"), (NEAR, "are nearly")):
+            if len(common := _common(*rows, nearness)) > (0 if not nearness else 1):
+                raise CheckFailedError(
+                    f"{len(common)} examples of the {other} set {what} in the {one} set too; if "
+                    "that is meant, set disjoint = False",
+                    given=f"row {common[0]} of the {other} set",
+                )
+
+
+def _rows(examples: Examples) -> np.ndarray:
+    """The inputs with their targets, (n, features), as numbers that training would see."""
+    x = examples.x.reshape(len(examples), -1).astype(np.float32) * np.float32(examples.scale)
+    y = examples.y.reshape(len(examples), -1).astype(np.float32)
+    return np.concatenate([x, y], axis=1)
+
+
+def _common(one: np.ndarray, other: np.ndarray, nearness: float) -> list[int]:
+    """The rows of `other` that have a row of `one` no further than that, in standard deviations.
+
+    Along a random direction what is near stays near, so that only neighbours are compared. Rows
+    that lie as close by chance, as points of few dimensions do, have more neighbours further off:
+    they are left out.
+    """
+    if one.shape[1] != other.shape[1]:
+        return []
+    both = np.concatenate([one, other])
+    direction = np.random.default_rng(0).normal(size=both.shape[1]).astype(np.float32)
+    scale = float(np.linalg.norm(both.std(axis=0))) or 1.0
+    place = both @ direction
+    order = np.argsort(place, kind="stable")
+    found: dict[float, set[int]] = {nearness: set(), 10 * nearness: set()}
+    for shift in range(1, NEIGHBOURS + 1):
+        first, second = order[:-shift], order[shift:]
+        apart = (first < len(one)) != (second < len(one))
+        close = apart & (place[second] - place[first] <= 40 * nearness * scale + 1e-6 * scale)
+        for i, j in zip(first[close], second[close], strict=True):
+            distance = float(np.linalg.norm(both[i] - both[j]))
+            for radius, rows in found.items():
+                if distance <= radius * scale:
+                    rows.add(int(max(i, j)) - len(one))
+    near, wide = found[nearness], found[10 * nearness]
+    return sorted(near) if len(wide) < 3 * len(near) else []
+
+
+def has_all_classes_in_training(subject: Subject) -> None:
+    """Every class of the other splits is in the training set, which could not learn it else."""
+    data = load(subject)
+    if data.train.y.ndim != 1:
+        return
+    known = set(np.unique(data.train.y).tolist())
+    for split in SPLITS[1:]:
+        unknown = sorted(set(np.unique(getattr(data, split).y).tolist()) - known)
         expect(
-            not common,
-            f"{len(common)} examples of the {other} set are in the {one} set too; if that is "
-            "meant, set disjoint = False",
-            given=f"row {place} of the {other} set",
+            not unknown,
+            f"classes of the {split} set are missing in the training set",
+            found=unknown,
+            expected=f"some of {sorted(known)}",
+            method="load",
         )
-
-
-def _rows(examples: Examples) -> dict[bytes, int]:
-    """The rows of a split by their content, inputs with target."""
-    pairs = zip(examples.x, examples.y, strict=True)
-    return {x.tobytes() + y.tobytes(): index for index, (x, y) in enumerate(pairs)}
 
 
 def has_no_side_effects(subject: Subject) -> None:
@@ -158,6 +206,7 @@ CHECKS = tuple(
         Check("sizes are as promised", has_the_promised_sizes),
         Check("in range", is_in_range),
         Check("targets fit the task", targets_fit_the_task),
+        Check("classes are in the training set", has_all_classes_in_training),
         Check("deterministic", is_deterministic),
         Check("splits do not overlap", is_disjoint, applies=lambda s: s.component.disjoint),
         Check("has no side effects", has_no_side_effects),

@@ -7,15 +7,21 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from hypothesis import strategies as st
+from scipy import stats
 
 from bpframe.contracts import Params
 from bpframe.testing import components
 from bpframe.testing.expect import expect, expect_array, expect_finite, expect_trees_equal
 from bpframe.testing.outcome import Check
+from bpframe.testing.search import search
 from bpframe.testing.subjects import Subject
 from bpframe.testing.tracing import run_traced, shape_of
 
 STANDARD_ERRORS = 6
+ERROR_RATE = 1e-6
+FEW = 300
+"""Weights whose variance tells nothing."""
 
 
 def probe(initialiser: Any) -> Any:
@@ -92,17 +98,83 @@ def uses_its_key(subject: Subject) -> None:
             )
 
 
+def varies_with_the_fans(subject: Subject) -> None:
+    """The variance is as stated for layers of any shape: narrow, wide, and of kernels."""
+    for initialiser in subject.instances:
+
+        def holds(sizes: tuple[int, int, int], initialiser: Any = initialiser) -> None:
+            n_in, n_out, side = sizes
+            shape = (n_out, side, side, n_in) if side > 1 else (n_out, n_in)
+            fans = n_in * side**2, n_out * side**2
+            w = np.asarray(initialiser(jax.random.key(7), shape, *fans).w, np.float64)
+            given = f"w of shape {shape}, n_in = {fans[0]}, n_out = {fans[1]}, {initialiser}"
+            expect(w.shape == shape, "w has another shape", given=given, found=w.shape)
+            expect_finite(w, "a weight is not finite", given)
+            stated = float(initialiser.variance(*fans))
+            if w.size < FEW:
+                return
+            squares = (w - w.mean()) ** 2
+            error = squares.std() / np.sqrt(w.size) + 4 * stated / np.sqrt(min(shape) * w.size)
+            expect(
+                abs(w.var() - stated) <= STANDARD_ERRORS * error + 1e-12,
+                "the weights have another variance than the one stated",
+                given=given,
+                found=f"{w.var():.6g} (standard error {error:.2g})",
+                expected=f"{stated:.6g}",
+                method="variance",
+            )
+
+        side = st.just(1) if subject.component.by_shape else st.sampled_from([1, 3])
+        few = subject.effort._replace(examples=max(4, subject.effort.examples // 3))
+        search(few, st.tuples(st.integers(1, 64), st.integers(1, 64), side), holds)
+
+
+def draws_are_independent(subject: Subject) -> None:
+    """No two rows or columns of w are copies of each other, nor are the w of two keys.
+
+    Of so many independent pairs the largest correlation stays below the bound but for one time in
+    a million. Opposite rows are no copies: there are initialisers that mirror neurons.
+    """
+    for initialiser in subject.instances:
+        one, other = (
+            np.asarray(initialiser(jax.random.key(k), (60, 160), 160, 60).w, np.float64)
+            for k in (0, 1)
+        )
+        both = np.stack([one.ravel(), other.ravel()])
+        for name, lines, given in (
+            ("rows of w", one, "w of shape (60, 160)"),
+            ("columns of w", one.T, "w of shape (60, 160)"),
+            ("w of two keys", both, "jax.random.key(0) and jax.random.key(1)"),
+        ):
+            found, pair = _largest_correlation(lines)
+            bound = _bound(len(lines) * (len(lines) - 1) // 2, lines.shape[1])
+            expect(
+                found <= bound,
+                f"two {name} go together; draw w in one piece, or split the key",
+                given=f"{given}, {initialiser}",
+                found=f"a correlation of {found:.3g} of numbers {pair[0]} and {pair[1]}",
+                expected=f"at most {bound:.3g}",
+            )
+
+
+def _largest_correlation(lines: np.ndarray) -> tuple[float, tuple[int, int]]:
+    """The largest of any two rows, and which they are."""
+    centred = lines - lines.mean(axis=1, keepdims=True)
+    sizes = np.linalg.norm(centred, axis=1, keepdims=True)
+    unit = np.divide(centred, sizes, out=np.zeros_like(centred), where=sizes > 0)
+    products = np.triu(unit @ unit.T, 1)
+    worst = np.unravel_index(np.argmax(products), products.shape)
+    return float(products[worst]), (int(worst[0]), int(worst[1]))
+
+
+def _bound(pairs: int, n: int) -> float:
+    """What the largest of so many correlations over n values exceeds once in a million times."""
+    return float(np.tanh(stats.norm.isf(ERROR_RATE / pairs) / np.sqrt(n - 3))) + 0.02
+
+
 def _expect_independent_draws(params: Params, given: str) -> None:
-    """No two neurons have the same weights, and the biases are not drawn like the weights."""
+    """The biases are not drawn like the weights."""
     w, b = (np.asarray(part, np.float64) for part in params)
-    different = len(np.unique(w, axis=0))
-    expect(
-        different > len(w) / 2,  # rows of zeros may be several in a sparse w
-        "most neurons of a layer have the same weights; draw w in one piece, or split the key",
-        given=given,
-        found=f"{different} different rows of w",
-        expected=f"{len(w)}",
-    )
     if b.std() > 0 and (beside := w.ravel()[: b.size]).std() > 0:
         correlation = float(np.corrcoef(beside, b)[0, 1])
         expect(
@@ -118,6 +190,13 @@ CHECKS = (
     *components.PURE,
     Check("shapes of a layer", gives_the_shapes_of_a_layer, "__call__"),
     Check("variance is as stated", has_the_stated_variance, "__call__"),
+    Check("variance for all shapes", varies_with_the_fans, "__call__"),
     Check("key matters", uses_its_key, "__call__"),
+    Check(
+        "draws are independent",
+        draws_are_independent,
+        "__call__",
+        applies=lambda s: s.component.is_random,
+    ),
     *components.COMPILED,
 )

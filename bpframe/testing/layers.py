@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from hypothesis import strategies as st
 
 from bpframe.contracts import (
     Factors,
@@ -23,13 +24,16 @@ from bpframe.contracts import (
 )
 from bpframe.errors import ConfigError
 from bpframe.network import shown_shape
-from bpframe.testing import components
-from bpframe.testing.expect import expect, expect_array, expect_trees_close
+from bpframe.testing import components, rounding
+from bpframe.testing.expect import expect, expect_array, expect_finite, expect_trees_close
 from bpframe.testing.outcome import Check
+from bpframe.testing.search import search
 from bpframe.testing.subjects import Subject
 from bpframe.testing.tracing import run_traced, shape_of
 
 SHAPES: tuple[Shape, ...] = ((6,), (8, 6, 2), (5, 5, 1))
+ODD: tuple[Shape, ...] = ((1,), (7,), (6, 9, 1), (7, 4, 3), (1, 1, 1), (11, 11, 2))
+"""Shapes of the layer before that are tried, too: narrow, not square, of odd sizes."""
 M = 3
 DRAWS = 4_000
 STANDARD_ERRORS = 6
@@ -76,15 +80,17 @@ class Place:
         return jax.vmap(self.layer.forward, in_axes=(None, 0, 0))(params, a_prev, keys)
 
 
-def places(layer: Layer) -> Iterator[Place]:
+def places(
+    layer: Layer, shapes: tuple[Shape, ...] = SHAPES, m: int = M, size: float = 1.0
+) -> Iterator[Place]:
     """The layer after every shape that it takes.
 
     Raises:
-        CheckFailedError: it takes none.
+        CheckFailedError: it takes none, and there are more than one.
 
     """
     found = 0
-    for shape in SHAPES:
+    for shape in shapes:
         try:
             after = layer.shape(shape)
         except ConfigError:
@@ -93,10 +99,10 @@ def places(layer: Layer) -> Iterator[Place]:
         rng = np.random.default_rng(found)
         key, draw_key = jax.random.split(jax.random.key(5))
         params = layer.init(_Normal(), key, shape)
-        a_prev, delta = (jnp.asarray(rng.normal(size=(M, *each))) for each in (shape, after))
+        a_prev, delta = (size * jnp.asarray(rng.normal(size=(m, *each))) for each in (shape, after))
         yield Place(layer, shape, params, a_prev, delta, draw_key)
     expect(
-        found,
+        found or shapes is not SHAPES,
         "stands after none of the layers that the kit knows",
         given=f"{layer} after layers of {', '.join(map(shown_shape, SHAPES))}",
         method="shape",
@@ -207,6 +213,76 @@ def _of_examples(place: Place) -> tuple[Any, Any]:
         "inner_products": inner_products(each, place.delta),
         "sum_of_squares": sum_of_squares(each),
     }
+
+
+@jax.jit
+def _all_ways(place: Place) -> tuple[Any, Any]:
+    """What goes forward and back and what is summed, beside autodiff's."""
+
+    def forward(a_prev: jax.Array, params: Any) -> Any:
+        return place.forward(a_prev, params)
+
+    z, pull, kept = jax.vjp(forward, place.a_prev, place.params, has_aux=True)
+    carried, gradient = pull(place.delta)
+    given = (place.params, place.a_prev, kept, place.delta)
+    carry = jax.vmap(place.layer.carry, in_axes=(None, 0, 0, 0))(*given)
+    return (z, carry, place.layer.gradient(*given)), (z, carried, gradient)
+
+
+def holds_for_all_sizes(subject: Subject) -> None:
+    """`carry` and `gradient` are right after layers of any shape, for one example, at any size."""
+    for layer in subject.instances:
+
+        def holds(chosen: tuple[Shape, int, float], layer: Any = layer) -> None:
+            shape, m, size = chosen
+            for place in places(layer, (shape,), m, size):
+                found, expected = run_traced(_all_ways, place)
+                for leaf in jax.tree.leaves(found[0]):
+                    expect_finite(
+                        leaf, f"z is not finite, inputs of size {size:g}", place.given, "forward"
+                    )
+                expect_trees_close(
+                    found[1:],
+                    expected[1:],
+                    "carry, or gradient, is not that of forward",
+                    given=f"{place.given}, {m} examples of size {size:g}",
+                    rtol=1e-9,
+                    atol=1e-10,
+                    method="carry",
+                )
+
+        inputs = st.tuples(
+            st.sampled_from(ODD), st.sampled_from([1, 2, 5]), st.sampled_from([1.0, 1e-6, 1e4])
+        )
+        search(
+            subject.effort._replace(examples=max(4, subject.effort.examples // 3)), inputs, holds
+        )
+
+
+def follows_float64(subject: Subject) -> None:
+    """What goes forward and back is the same in every dtype, but for rounding."""
+    for layer in subject.instances:
+        for place in places(layer, SHAPES[:2]):
+            for dtype in rounding.NARROW:
+                arrays = rounding.narrowed((place.params, place.a_prev, place.delta), dtype)
+                narrow, wide = (
+                    dataclasses.replace(place, params=p, a_prev=a, delta=d)
+                    for p, a, d in (arrays, rounding.widened(arrays))
+                )
+                (found, _), (exact, _) = (run_traced(_all_ways, each) for each in (narrow, wide))
+                for leaf, middle in zip(
+                    jax.tree.leaves(found), jax.tree.leaves(exact), strict=True
+                ):
+                    largest = float(np.abs(np.asarray(middle)).max(initial=0))
+                    rounding.expect_near(
+                        leaf,
+                        middle,
+                        rounding.eps(dtype) * largest,
+                        dtype,
+                        "z, carry or gradient is lost to rounding",
+                        given=place.given,
+                        method="forward",
+                    )
 
 
 def factors_the_curvature(subject: Subject) -> None:
@@ -366,6 +442,8 @@ CHECKS = (
         )
         for method in OF_EXAMPLES
     ),
+    Check("holds for all sizes", holds_for_all_sizes, "forward"),
+    Check("same in every dtype", follows_float64, "forward"),
     Check("factors are sound", factors_the_curvature, "factors"),
     Check("factors of one example", is_exact_for_one_example, "factors"),
     Check(

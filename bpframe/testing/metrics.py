@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,7 +19,7 @@ from bpframe.equations import Dense, Unpaired
 from bpframe.metrics import Observation
 from bpframe.network import Network
 from bpframe.plugin_host.registry import Registry
-from bpframe.testing import components
+from bpframe.testing import components, rounding
 from bpframe.testing.expect import (
     expect,
     expect_arrays,
@@ -33,6 +34,7 @@ from bpframe.testing.tracing import run_traced, shape_of
 from bpframe.testing.training import built_in
 
 SIZES = (5, 6, 3)
+CUTS = ((3, 1), (1, 1, 2))
 
 
 def observation(registry: Registry, m: int, seed: int, dtype: str = "float64") -> Observation:
@@ -146,42 +148,67 @@ def _is_column_name(name: Any) -> bool:
     return first.isidentifier() and all(part.isdigit() or part.isidentifier() for part in inside)
 
 
-def mean_is_over_examples(subject: Subject) -> None:
-    """A mean metric gives the same however the examples are cut into mini-batches."""
-    measured = jax.jit(_measured)
+def does_not_depend_on_the_cut(subject: Subject) -> None:
+    """A metric gives the same however the examples are cut into mini-batches, unless it says so."""
     for metric in subject.instances:
         one = observation(subject.registry, 4, 1)
-
-        def rows(part: slice, one: Observation = one) -> Observation:
-            def cut(tree: Any) -> Any:
-                return jax.tree.map(lambda leaf: leaf[part], tree)
-
-            return one._replace(
-                settling=cut(one.settling),
-                trace=cut(one.trace),
-                deltas=cut(one.deltas),
-                inner_deltas=cut(one.inner_deltas),
-                exact_deltas=cut(one.exact_deltas),
-                example_gradients=one.example_gradients._replace(
-                    credit=cut(one.example_gradients.credit)
-                ),
-                y=cut(one.y),
-                answer=cut(one.answer),
-                target=cut(one.target),
-                right=cut(one.right),
-                cost=cut(one.cost),
+        whole = run_traced(_measured_whole, metric, [one])
+        for cut in CUTS:
+            if min(cut) == 1 and metric.needs_pairs:
+                continue
+            ends = np.cumsum([0, *cut])
+            parts = [_rows(one, slice(a, b)) for a, b in itertools.pairwise(ends)]
+            expect_trees_close(
+                run_traced(_measured_whole, metric, parts),
+                whole,
+                "the value depends on how the examples are cut into mini-batches; if that is "
+                "meant, set of_batches = True",
+                given=f"four examples as {' and '.join(map(str, cut))}, and at once",
+                method="add/measure",
             )
 
-        expect_trees_close(
-            run_traced(measured, metric, [rows(slice(0, 3)), rows(slice(3, 4))]),
-            run_traced(measured, metric, [one]),
-            "the mean over the examples depends on how they are cut into mini-batches",
-            given="four examples as three and one, and at once",
-        )
+
+_measured_whole = jax.jit(_measured)
 
 
-def _is_mean(subject: Subject) -> bool:
-    return hasattr(subject.component, "measure")
+def _rows(one: Observation, part: slice) -> Observation:
+    """Some of the examples of a mini-batch, as one of its own."""
+
+    def cut(tree: Any) -> Any:
+        return jax.tree.map(lambda leaf: leaf[part], tree)
+
+    named = ("settling", "trace", "deltas", "inner_deltas", "exact_deltas", "y", "answer",
+             "target", "right", "cost")  # fmt: skip
+    gradients = one.example_gradients._replace(credit=cut(one.example_gradients.credit))
+    curvature = one.curvature._replace(trace=cut(one.curvature.trace), y=cut(one.curvature.y))
+    mean = gradients.mean()
+    return one._replace(
+        example_gradients=gradients,
+        curvature=curvature,
+        gradient=mean,
+        exact_gradient=mean,
+        **{name: cut(getattr(one, name)) for name in named},
+    )
+
+
+def follows_float64(subject: Subject) -> None:
+    """The columns are the same in float32, but for rounding."""
+    for metric in subject.instances:
+        wide = [observation(subject.registry, 4, seed, "float64") for seed in (1, 2)]
+        narrow = [observation(subject.registry, 4, seed, "float32") for seed in (1, 2)]
+        exact = run_traced(_measured_whole, metric, wide)
+        found = run_traced(_measured_whole, metric, narrow)
+        for leaf, middle in zip(jax.tree.leaves(found), jax.tree.leaves(exact), strict=True):
+            rounding.expect_near(
+                leaf,
+                middle,
+                1e3 * rounding.eps("float32") * np.abs(np.asarray(middle)).max(initial=0),
+                "float32",
+                "a column is lost to rounding",
+                given="eight examples, a network 5-6-3",
+                method="add/measure",
+                floor=1e3,
+            )
 
 
 METRIC_CHECKS = (
@@ -189,6 +216,12 @@ METRIC_CHECKS = (
     Check("start needs shapes alone", start_needs_shapes_alone, "start"),
     Check("total keeps its shape", total_keeps_its_shape, "add/measure"),
     Check("columns are finite arrays", columns_are_finite_arrays, "result/measure"),
-    Check("mean is over examples", mean_is_over_examples, "measure", applies=_is_mean),
+    Check(
+        "does not depend on the cut",
+        does_not_depend_on_the_cut,
+        "add/measure",
+        applies=lambda s: not s.component.of_batches,
+    ),
+    Check("same in every dtype", follows_float64, "add/measure"),
     *components.COMPILED,
 )

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bpframe.testing import components
+from bpframe.testing import components, optimiser_properties
 from bpframe.testing.expect import (
     expect,
     expect_array,
@@ -229,5 +229,6 @@ CHECKS = (
         "update",
         applies=lambda s: s.default.has_eta,
     ),
+    *optimiser_properties.CHECKS,
     *components.COMPILED,
 )

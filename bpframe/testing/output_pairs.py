@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bpframe.equations import Unpaired
-from bpframe.testing import components
+from bpframe.testing import components, cost_properties
 from bpframe.testing.costs import DTYPES, N_OUT, softmax, text
 from bpframe.testing.expect import expect, expect_array, expect_close, expect_finite
 from bpframe.testing.outcome import Check
@@ -147,5 +147,6 @@ CHECKS = (
     Check("equals its parts", equals_its_parts, "cost"),
     Check("curvature is that of C", curvature_is_that_of_the_cost, "curvature_root"),
     Check("finite when saturated", is_finite, "delta"),
+    *cost_properties.PAIR_CHECKS,
     *components.COMPILED,
 )

@@ -8,11 +8,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
 
-from bpframe.testing import components
+from bpframe.testing import components, rounding
 from bpframe.testing.expect import expect, expect_array, expect_close, expect_finite
 from bpframe.testing.outcome import Check
 from bpframe.testing.parameters import DEPTHS, WIDE_DTYPES, some_params
+from bpframe.testing.search import search, vectors
 from bpframe.testing.subjects import Subject
 from bpframe.testing.tracing import run_traced, shape_of
 
@@ -62,6 +64,86 @@ def gradient_equals_autodiff(subject: Subject) -> None:
                     )
 
 
+def gradient_holds_at_all_magnitudes(subject: Subject) -> None:
+    """The gradient is dR/dparams for parameters of all magnitudes, some of them 0, in any shape.
+
+    Autodiff is the witness; where it has another answer, at a corner, differences are asked, too.
+    """
+
+    @jax.jit
+    def both(regulariser: Any, params: Any) -> Any:
+        return regulariser.gradient(params), jax.grad(regulariser.cost)(params)
+
+    for regulariser, sizes in itertools.product(subject.instances, ((3, 2), (1, 1, 2))):
+        flat, unflatten = ravel_pytree(some_params(4, sizes=sizes))
+
+        def holds(
+            values: np.ndarray, regulariser: Any = regulariser, unflatten: Any = unflatten
+        ) -> None:
+            results = run_traced(both, regulariser, unflatten(jnp.asarray(values)))
+            found, exact = (np.asarray(ravel_pytree(tree)[0], np.float64) for tree in results)
+            given = f"parameters {np.array2string(values, precision=4)}"
+            expect_finite(found, f"the gradient is not finite, for {regulariser}", given)
+            with np.errstate(invalid="ignore"):
+                bad = ~(np.abs(found - exact) <= 1e-8 * np.abs(exact) + 1e-10)
+            for place in np.flatnonzero(bad):
+                sides = sorted(_slope(regulariser, unflatten, values, place, s) for s in (-1, 1))
+                slack = 1e-4 * (1 + max(map(abs, sides)))
+                expect(
+                    sides[0] - slack <= found[place] <= sides[1] + slack,
+                    f"gradient is not dR/dparams, for {regulariser}",
+                    given=f"{given}, number {place}",
+                    found=found[place],
+                    expected=exact[place],
+                    method="gradient",
+                )
+
+        search(subject.effort, vectors(1e6, flat.size), holds)
+
+
+def _slope(regulariser: Any, unflatten: Any, values: np.ndarray, place: int, side: int) -> float:
+    """R by differences, to one side of a parameter."""
+    step = side * 1e-5 * max(1.0, abs(values[place]))
+    moved = values.copy()
+    moved[place] += step
+    ends = (float(regulariser.cost(unflatten(jnp.asarray(each)))) for each in (values, moved))
+    start, end = ends
+    return (end - start) / step
+
+
+def follows_float64(subject: Subject) -> None:
+    """R and its gradient are the same in every dtype, but for rounding."""
+    both = jax.jit(
+        lambda regulariser, params: (regulariser.cost(params), regulariser.gradient(params))
+    )
+    flat, unflatten = ravel_pytree(some_params(4, sizes=(3, 2)))
+    for regulariser in subject.instances:
+
+        def holds(values: np.ndarray, regulariser: Any = regulariser) -> None:
+            for dtype in rounding.NARROW:
+                narrow = rounding.narrowed(unflatten(jnp.asarray(values)), dtype)
+                wide = rounding.widened(narrow)
+                step = rounding.eps(dtype)
+                exact = run_traced(both, regulariser, wide)
+                beside = [
+                    run_traced(both, regulariser, jax.tree.map(lambda p, f=factor: p * f, wide))
+                    for factor in (1 - step, 1 + step)
+                ]
+                found = run_traced(both, regulariser, narrow)
+                for leaf, middle, *others in zip(
+                    *(jax.tree.leaves(tree) for tree in (found, exact, *beside)), strict=True
+                ):
+                    middle = np.asarray(middle)
+                    change = sum(np.abs(np.asarray(other) - middle) for other in others)
+                    rounding.expect_near(
+                        leaf, middle, change, dtype, f"R is lost to rounding, for {regulariser}",
+                        given=f"parameters {np.array2string(values, precision=4)}",
+                        method="cost" if np.ndim(leaf) == 0 else "gradient",
+                    )  # fmt: skip
+
+        search(subject.effort, vectors(100, flat.size), holds)
+
+
 def is_finite(subject: Subject) -> None:
     """Finite where all parameters are zero, and where they are large."""
     for regulariser in subject.instances:
@@ -79,6 +161,8 @@ CHECKS = (
     *components.PURE,
     Check("shapes and dtypes", keeps_shape_and_dtype, "gradient"),
     Check("gradient equals autodiff", gradient_equals_autodiff, "gradient"),
+    Check("gradient holds at all magnitudes", gradient_holds_at_all_magnitudes, "gradient"),
+    Check("same in every dtype", follows_float64, "gradient"),
     Check("finite at zero and at large weights", is_finite, "gradient"),
     *components.COMPILED,
 )

@@ -15,6 +15,7 @@ from bpframe.equations import Dense, Unpaired
 from bpframe.errors import ConfigError
 from bpframe.learning import BackwardStep, Forward, TrainingStep, replaces
 from bpframe.network import Network
+from bpframe.testing import rounding
 from bpframe.testing.expect import expect, expect_finite, key_data
 from bpframe.testing.outcome import Check, CheckFailedError
 from bpframe.testing.parameters import (
@@ -26,6 +27,7 @@ from bpframe.testing.parameters import (
 )
 from bpframe.testing.subjects import Subject
 from bpframe.testing.tracing import run_traced
+from bpframe.training.precision import precision
 
 SIZES = (5, 6, 4, 3)
 SMALL = ((5, 3), (5, 1, 3), (5, 4, 3), SIZES)
@@ -193,6 +195,55 @@ def draws_apart(subject: Subject) -> None:
                 expected="jax.random.split(key, n), one for each layer",
                 method="init",
             )
+
+
+def draws_are_independent(subject: Subject) -> None:
+    """Rows and columns of what is drawn at the start are not copies of each other."""
+    params = some_params(6, sizes=(5, 40, 30, 20))
+    rule = subject.default
+    state = rule.init(jax.random.key(3), params, dense_network(params).shapes)
+    for path, leaf in jax.tree.leaves_with_path(state):
+        if not jnp.issubdtype(leaf.dtype, jnp.floating) or leaf.ndim != 2 or min(leaf.shape) < 5:
+            continue
+        matrix = np.asarray(leaf, np.float64)
+        for name, lines in (("rows", matrix), ("columns", matrix.T)):
+            equal = len(lines) - len(np.unique(lines, axis=0))
+            expect(
+                not equal or np.ptp(matrix) == 0,
+                f"{name} of what is drawn are copies of each other",
+                given=f"a network 5-40-30-20, {jax.tree_util.keystr(path)}",
+                found=f"{equal} of {len(lines)} are",
+                expected="none",
+                method="init",
+            )
+
+
+def follows_float64(subject: Subject) -> None:
+    """Deltas and gradients are the same in float32, but for rounding, where nothing is drawn."""
+    for rule in _accepted(subject):
+        if any(_draws(rule, method) for method in ("init", "carry/assign")):
+            continue
+        wide = some_params(6, sizes=SIZES)
+        narrow = rounding.narrowed(wide, "float32")
+        x = jnp.asarray(np.random.default_rng(11).uniform(-0.9, 0.9, (3, 5)), "float32")
+        exact = tried(rule, params=rounding.widened(narrow), x=rounding.widened(x)).step.found
+        with precision("float32"):
+            found = tried(rule, params=narrow, x=x).step.found
+        for what, pair in (
+            ("a delta", (found.deltas, exact.deltas)),
+            ("a gradient", (found.mean, exact.mean)),
+        ):
+            for leaf, middle in zip(*map(jax.tree.leaves, pair), strict=True):
+                largest = float(np.abs(np.asarray(middle)).max(initial=0))
+                rounding.expect_near(
+                    leaf,
+                    middle,
+                    100 * rounding.eps("float32") * largest,
+                    "float32",
+                    f"{what} is lost to rounding",
+                    given=f"a network 5-6-4-3, {rule}",
+                    method="assign/carry",
+                )
 
 
 def draws_follow_their_keys(subject: Subject) -> None:
@@ -367,6 +418,8 @@ CHECKS = (
     Check("works or refuses", works_or_refuses, "check"),
     Check("no error of a constant layer", has_no_error_of_a_constant_layer, "assign"),
     Check("layers draw apart", draws_apart, "init"),
+    Check("draws are independent", draws_are_independent, "init"),
+    Check("same in every dtype", follows_float64, "carry"),
     Check("draws follow their keys", draws_follow_their_keys, "init"),
     Check("every example counts", every_example_counts, "learn", applies=_has("learn")),
     Check("finite at zero", is_finite_at_zero, "carry"),

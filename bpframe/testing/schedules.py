@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from bpframe.schedules import EpochResult, Progress, Stopping
-from bpframe.testing import components
+from bpframe.testing import components, history_properties
 from bpframe.testing.expect import (
     expect,
     expect_array,
@@ -128,6 +128,13 @@ def patience_counts_epochs(subject: Subject) -> None:
     for instance in subject.instances:
         every, second = (_patience_ends(instance, _still(step)) for step in (1, 2))
         expect(
+            not every or every == 2 + int(instance.patience),
+            "patience is not the number of epochs after the best one",
+            given=f"a best epoch 2 and none better after it, {instance}",
+            found=f"its end after epoch {every}",
+            expected=f"its end after epoch {2 + int(instance.patience)}",
+        )
+        expect(
             second == every + every % 2,
             "patience counts results, and not epochs; compare result.epoch with an earlier one",
             given=f"results of every second epoch alone, {instance}",
@@ -177,6 +184,7 @@ SCHEDULE_CHECKS = (
     PATIENCE,
     Check("state keeps its shape", schedule_state_keeps_its_shape, "update"),
     Check("constant if it says so", constant_is_constant, "factor"),
+    *history_properties.SCHEDULE_CHECKS,
     *components.COMPILED,
 )
 
@@ -233,6 +241,7 @@ STOPPING_CHECKS = (
     Check("stop is a boolean", stop_is_a_boolean, "update"),
     Check("state keeps its shape", stopping_state_keeps_its_shape, "update"),
     Check("does not stop at once", does_not_stop_at_once, "update"),
+    *history_properties.STOPPING_CHECKS,
     PATIENCE,
     *components.COMPILED,
 )

@@ -124,6 +124,7 @@ class Sharpness(Metric):
     """
 
     needs_curvature = True
+    of_batches = True
     over: str = hyperparameter(default="train", choices=SPLITS)
     first: int | None = hyperparameter(default=50, ge=1, le=500)
     count: int = hyperparameter(default=1, ge=1)

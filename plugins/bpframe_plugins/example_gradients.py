@@ -72,6 +72,8 @@ class GradientNorms(Metric):
     Source: Goodfellow (2015), Efficient per-example gradient computations.
     """
 
+    of_batches = True
+
     def start(self, seen: Observation) -> Any:
         """Sums of zero, no examples, no mini-batches."""
         zero = jnp.zeros((), seen.y.dtype)
@@ -140,6 +142,7 @@ class _OfPairs(Metric):
     """A metric that needs two examples in a mini-batch; a last one of one example is left out."""
 
     needs_pairs = True
+    of_batches = True
 
     @abstractmethod
     def of(self, seen: Observation) -> Columns:
@@ -232,6 +235,7 @@ class NoiseScale(Metric):
 
     smoothing: float = hyperparameter(default=0.0, ge=0, lt=1)
     needs_pairs = True
+    of_batches = True
 
     def start(self, seen: Observation) -> Any:
         """Sums of zero, and no mini-batches."""

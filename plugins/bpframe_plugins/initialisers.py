@@ -134,6 +134,8 @@ class FanInUniform(Initialiser):
 class Orthogonal(_ZeroBiases):
     """w with orthonormal rows, or columns if they are fewer, b = 0. Source: Saxe et al. (2014)."""
 
+    by_shape = True
+
     formula = Formula("w^T w = I or w w^T = I, b = 0", r"w^T w = I \text{ or } w w^T = I,\ b = 0")
 
     def weights(self, key: Array, shape: Shape, n_in: int, n_out: int) -> Array:

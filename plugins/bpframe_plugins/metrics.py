@@ -122,6 +122,8 @@ class GradientNorm(Metric):
     is a portion of up to 2,000 examples.
     """
 
+    of_batches = True
+
     def start(self, seen: Observation) -> Any:
         """A sum of zero for each layer, and no mini-batches."""
         zero = jnp.zeros((), seen.y.dtype)
