@@ -13,7 +13,7 @@ from bpframe.testing import rounding
 from bpframe.testing.expect import central_difference, expect, expect_finite
 from bpframe.testing.kinks import kinks_of
 from bpframe.testing.outcome import Check, CheckFailedError
-from bpframe.testing.search import magnitudes, search, vectors
+from bpframe.testing.search import magnitudes, search_instances, vectors
 from bpframe.testing.subjects import Subject
 from bpframe.testing.tracing import run_traced
 
@@ -38,19 +38,17 @@ def slope_holds_at_all_magnitudes(subject: Subject) -> None:
         exact = jax.vjp(activation, z)[1](jnp.ones_like(z))[0]
         return activation.prime(z), exact
 
-    for activation in subject.instances:
+    def holds(z: np.ndarray, activation: Any) -> None:
         kinks = np.asarray(kinks_of(activation))
+        results = run_traced(both, activation, jnp.asarray(z))
+        found, exact = (np.asarray(part, np.float64) for part in results)
+        smooth = np.all(np.abs(z[:, None] - kinks) > 1e-3 * (1 + np.abs(kinks)), axis=1)
+        with np.errstate(invalid="ignore"):
+            differ = ~(np.abs(found - exact) <= 1e-9 * np.abs(exact) + 1e-11) & smooth
+        for place in np.flatnonzero(differ):
+            _ask_differences(activation, float(z[place]), float(found[place]), exact[place])
 
-        def holds(z: np.ndarray, activation: Any = activation, kinks: np.ndarray = kinks) -> None:
-            results = run_traced(both, activation, jnp.asarray(z))
-            found, exact = (np.asarray(part, np.float64) for part in results)
-            smooth = np.all(np.abs(z[:, None] - kinks) > 1e-3 * (1 + np.abs(kinks)), axis=1)
-            with np.errstate(invalid="ignore"):
-                differ = ~(np.abs(found - exact) <= 1e-9 * np.abs(exact) + 1e-11) & smooth
-            for place in np.flatnonzero(differ):
-                _ask_differences(activation, float(z[place]), float(found[place]), exact[place])
-
-        search(subject.effort, vectors(), holds)
+    search_instances(subject, vectors(), holds)
 
 
 def _ask_differences(activation: Any, z: float, found: float, exact: float) -> None:
@@ -78,31 +76,28 @@ def pullback_holds_for_all_sizes(subject: Subject) -> None:
         a, pull = jax.vjp(activation, z)
         return a, activation.pullback(z, v), pull(v)[0]
 
-    for activation in subject.instances:
-        for n in sizes(subject):
-            apart = 1e-2 * np.sqrt(np.arange(2, n + 2))
-            v = jnp.asarray(np.cos(np.arange(n)))
+    for n in sizes(subject):
+        apart = 1e-2 * np.sqrt(np.arange(2, n + 2))
+        v = jnp.asarray(np.cos(np.arange(n)))
 
-            def holds(
-                z: np.ndarray, activation: Any = activation, apart: Any = apart, v: Any = v
-            ) -> None:
-                z = z + apart
-                results = run_traced(both, activation, jnp.asarray(z), v)
-                a, found, exact = (np.asarray(part, np.float64) for part in results)
-                given = f"a layer of {len(z)}, z = {np.array2string(z, precision=4)}"
-                expect_finite(a, f"sigma is not finite, for {activation}", given, "__call__")
-                expect_finite(found, f"the pullback is not finite, for {activation}", given)
-                bad = np.isfinite(exact) & (np.abs(found - exact) > 1e-9 * np.abs(exact) + 1e-10)
-                worst = int(np.argmax(bad))
-                expect(
-                    not bad.any(),
-                    f"pullback is not J^T v, J the Jacobian of sigma, for {activation}",
-                    given=given,
-                    found=found[worst],
-                    expected=exact[worst],
-                )
+        def holds(z: np.ndarray, activation: Any, apart: Any = apart, v: Any = v) -> None:
+            z = z + apart
+            results = run_traced(both, activation, jnp.asarray(z), v)
+            a, found, exact = (np.asarray(part, np.float64) for part in results)
+            given = f"a layer of {len(z)}, z = {np.array2string(z, precision=4)}"
+            expect_finite(a, f"sigma is not finite, for {activation}", given, "__call__")
+            expect_finite(found, f"the pullback is not finite, for {activation}", given)
+            bad = np.isfinite(exact) & (np.abs(found - exact) > 1e-9 * np.abs(exact) + 1e-10)
+            worst = int(np.argmax(bad))
+            expect(
+                not bad.any(),
+                f"pullback is not J^T v, J the Jacobian of sigma, for {activation}",
+                given=given,
+                found=found[worst],
+                expected=exact[worst],
+            )
 
-            search(subject.effort, vectors(LARGE, n), holds)
+        search_instances(subject, vectors(LARGE, n), holds)
 
 
 def sizes(subject: Subject) -> list[int]:
@@ -118,24 +113,19 @@ def is_finite_for_all_sizes(subject: Subject) -> None:
     def both(activation: Any, z: jax.Array) -> tuple[jax.Array, jax.Array]:
         return activation(z), activation.pullback(z, jnp.ones_like(z))
 
-    for activation in subject.instances:
-        for n in sizes(subject):
+    for n in sizes(subject):
 
-            def holds(value: float, activation: Any = activation, n: int = n) -> None:
-                z = np.full(n, value)
-                for name, found in zip(
-                    ("sigma", "the pullback"),
-                    run_traced(both, activation, jnp.asarray(z)),
-                    strict=True,
-                ):
-                    expect_finite(
-                        found,
-                        f"{name} is not finite, for {activation}; if it makes no sense for so few "
-                        "neurons, set min_neurons",
-                        f"a layer of {n}, all z = {value:g}",
-                    )
+        def holds(value: float, activation: Any, n: int = n) -> None:
+            found = run_traced(both, activation, jnp.full(n, value))
+            for name, part in zip(("sigma", "the pullback"), found, strict=True):
+                expect_finite(
+                    part,
+                    f"{name} is not finite, for {activation}; if it makes no sense for so few "
+                    "neurons, set min_neurons",
+                    f"a layer of {n}, all z = {value:g}",
+                )
 
-            search(subject.effort, magnitudes(1e4), holds)
+        search_instances(subject, magnitudes(1e4), holds)
 
 
 def follows_float64(subject: Subject) -> None:
@@ -146,32 +136,31 @@ def follows_float64(subject: Subject) -> None:
         return activation(z), activation.pullback(z, jnp.ones_like(z))
 
     largest, n = (1e4, 32) if is_elementwise(subject) else (8.0, 6)
-    for activation in subject.instances:
 
-        def holds(z: np.ndarray, activation: Any = activation) -> None:
-            for dtype in rounding.NARROW:
-                narrow = jnp.asarray(z, dtype)
-                wide = jnp.asarray(narrow, jnp.float64)
-                exact = run_traced(both, activation, wide)
-                step = rounding.eps(dtype)
-                beside = [run_traced(both, activation, wide * (1 + s * step)) for s in (-1, 1)]
-                found = run_traced(both, activation, narrow)
-                for place, (what, method) in enumerate(
-                    (("sigma", "__call__"), ("sigma'", "prime/pullback"))
-                ):
-                    middle = np.asarray(exact[place])
-                    sensitivity = sum(np.abs(np.asarray(b[place]) - middle) for b in beside)
-                    rounding.expect_near(
-                        found[place],
-                        middle,
-                        sensitivity,
-                        dtype,
-                        f"{what} is lost to rounding, for {activation}",
-                        given=np.asarray(wide),
-                        method=method,
-                    )
+    def holds(z: np.ndarray, activation: Any) -> None:
+        for dtype in rounding.NARROW:
+            narrow = jnp.asarray(z, dtype)
+            wide = jnp.asarray(narrow, jnp.float64)
+            exact = run_traced(both, activation, wide)
+            step = rounding.eps(dtype)
+            beside = [run_traced(both, activation, wide * (1 + s * step)) for s in (-1, 1)]
+            found = run_traced(both, activation, narrow)
+            for place, (what, method) in enumerate(
+                (("sigma", "__call__"), ("sigma'", "prime/pullback"))
+            ):
+                middle = np.asarray(exact[place])
+                sensitivity = sum(np.abs(np.asarray(b[place]) - middle) for b in beside)
+                rounding.expect_near(
+                    found[place],
+                    middle,
+                    sensitivity,
+                    dtype,
+                    f"{what} is lost to rounding, for {activation}",
+                    given=np.asarray(wide),
+                    method=method,
+                )
 
-        search(subject.effort, vectors(largest, n), holds)
+    search_instances(subject, vectors(largest, n), holds)
 
 
 CHECKS = (

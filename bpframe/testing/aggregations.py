@@ -58,7 +58,7 @@ def keeps_shape_and_dtype(subject: Subject) -> None:
 def is_finite(subject: Subject) -> None:
     """Examples without a gradient, and very large ones, leave the weights finite."""
     for aggregation in subject.instances:
-        for norms in (NORMS, (0.0, 0.0), (1e30, 1.0)):
+        for norms in (NORMS, (0.0, 0.0), (1e30, 1.0), (0.0,), (2.0,)):
             weights = aggregation.weights(lambda norms=norms: jnp.asarray(norms, "float32"))
             if weights is not None:
                 expect_finite(weights, "a weight is not finite", np.array(norms), "weights")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from bpframe.testing import rounding
 from bpframe.testing.expect import expect_close, expect_finite
 from bpframe.testing.outcome import Check, CheckFailedError
-from bpframe.testing.search import magnitudes, search
+from bpframe.testing.search import magnitudes, search_instances
 from bpframe.testing.subjects import Subject
 from bpframe.testing.tracing import run_traced
 
@@ -63,32 +63,23 @@ def slope_holds_at_all_magnitudes(subject: Subject) -> None:
     def both(cost: Any, a: jax.Array, y: jax.Array) -> tuple[jax.Array, ...]:
         return cost.prime(a, y), jax.grad(cost)(a, y), cost(a, y)
 
-    for cost in subject.instances:
-        for n in sizes(cost):
+    for n in sizes(subject.default):
 
-            def holds(pair: tuple[np.ndarray, np.ndarray], cost: Any = cost) -> None:
-                a, y = pair
-                results = run_traced(
-                    lambda *given: both(cost, *given), jnp.asarray(a), jnp.asarray(y)
-                )
-                found, exact, value = (np.asarray(part, np.float64) for part in results)
-                given = _shown("a", a, y)
-                expect_finite(
-                    value, f"C is not finite inside its domain, for {cost}", given, "__call__"
-                )
-                expect_finite(
-                    found, f"prime is not finite inside the domain, for {cost}", given, "prime"
-                )
-                with np.errstate(invalid="ignore"):
-                    bad = ~(
-                        np.abs(found - exact) <= 1e-8 * np.abs(exact) + 1e-10 * np.abs(exact).max()
-                    )
-                for place in np.flatnonzero(bad):
-                    _ask_differences(
-                        cost, a, y, int(place), float(found[place]), float(exact[place])
-                    )
+        def holds(pair: tuple[np.ndarray, np.ndarray], cost: Any) -> None:
+            a, y = pair
+            results = run_traced(both, cost, jnp.asarray(a), jnp.asarray(y))
+            found, exact, value = (np.asarray(part, np.float64) for part in results)
+            given = _shown("a", a, y)
+            what = f"inside the domain, for {cost}"
+            expect_finite(value, f"C is not finite {what}", given, "__call__")
+            expect_finite(found, f"prime is not finite {what}", given, "prime")
+            bound = 1e-8 * np.abs(exact) + 1e-10 * np.abs(exact).max()
+            with np.errstate(invalid="ignore"):
+                bad = np.flatnonzero(~(np.abs(found - exact) <= bound))
+            for place in bad:
+                _ask_differences(cost, a, y, int(place), float(found[place]), float(exact[place]))
 
-            search(subject.effort, outputs_and_targets(cost, n), holds)
+        search_instances(subject, lambda cost, n=n: outputs_and_targets(cost, n), holds)
 
 
 def sizes(cost: Any) -> tuple[int, ...]:
@@ -126,18 +117,16 @@ def _ask_differences(
 def follows_float64(subject: Subject) -> None:
     """C and its gradient are the same in every dtype, but for rounding."""
     both = jax.jit(lambda cost, a, y: (cost(a, y), cost.prime(a, y)))
-    for cost in subject.instances:
 
-        def holds(pair: tuple[np.ndarray, np.ndarray], cost: Any = cost) -> None:
-            a, y = (np.clip(part, -1e3, 1e3) for part in pair)
-            for dtype in rounding.NARROW:
-                narrow = jnp.asarray(a, dtype), jnp.asarray(y, dtype)
-                low, high = cost.domain
-                if not all(low < float(v) < high for v in narrow[0].astype(jnp.float64)):
-                    continue
+    def holds(pair: tuple[np.ndarray, np.ndarray], cost: Any) -> None:
+        a, y = (np.clip(part, -1e3, 1e3) for part in pair)
+        low, high = cost.domain
+        for dtype in rounding.NARROW:
+            narrow = jnp.asarray(a, dtype), jnp.asarray(y, dtype)
+            if all(low < float(v) < high for v in narrow[0].astype(jnp.float64)):
                 _expect_alike(both, cost, narrow, dtype, ("C", "grad_a C"), ("__call__", "prime"))
 
-        search(subject.effort, outputs_and_targets(cost, 3), holds)
+    search_instances(subject, lambda cost: outputs_and_targets(cost, 3), holds)
 
 
 def _expect_alike(
@@ -176,23 +165,22 @@ def delta_holds_where_neurons_saturate(subject: Subject) -> None:
         exact = jax.grad(lambda z: pair.cost(z, pair.activation(z), y))(z)
         return pair.delta(z, a, y), exact, pair.cost(z, a, y)
 
-    for pair in subject.instances:
-        for n in (2, 5):
+    for n in (2, 5):
 
-            def holds(given: tuple[np.ndarray, np.ndarray], pair: Any = pair) -> None:
-                z, y = given
-                # Corners of a cost written with max and abs lie where z is 0 or two z are equal.
-                z = z + 1e-3 * np.sqrt(np.arange(2, len(z) + 2))
-                results = run_traced(both, pair, jnp.asarray(z), jnp.asarray(y))
-                found, exact, value = (np.asarray(part, np.float64) for part in results)
-                shown = _shown("z", z, y)
-                expect_finite(value, "C is not finite", shown, "cost")
-                expect_finite(found, "delta is not finite", shown, "delta")
-                known = np.isfinite(exact)
-                expect_close(found[known], exact[known], "delta is not dC/dz", given=shown,
-                             rtol=1e-8, atol=1e-11, method="delta")  # fmt: skip
+        def holds(given: tuple[np.ndarray, np.ndarray], pair: Any) -> None:
+            z, y = given
+            # Corners of a cost written with max and abs lie where z is 0 or two z are equal.
+            z = z + 1e-3 * np.sqrt(np.arange(2, len(z) + 2))
+            results = run_traced(both, pair, jnp.asarray(z), jnp.asarray(y))
+            found, exact, value = (np.asarray(part, np.float64) for part in results)
+            shown = _shown("z", z, y)
+            expect_finite(value, "C is not finite", shown, "cost")
+            expect_finite(found, "delta is not finite", shown, "delta")
+            known = np.isfinite(exact)
+            expect_close(found[known], exact[known], "delta is not dC/dz", given=shown,
+                         rtol=1e-8, atol=1e-11, method="delta")  # fmt: skip
 
-            search(subject.effort, inputs_and_targets(pair, n), holds)
+        search_instances(subject, lambda pair, n=n: inputs_and_targets(pair, n), holds)
 
 
 def pair_follows_float64(subject: Subject) -> None:
@@ -203,15 +191,13 @@ def pair_follows_float64(subject: Subject) -> None:
         a = pair.activation(z)
         return pair.delta(z, a, y), pair.cost(z, a, y)
 
-    for pair in subject.instances:
+    def holds(given: tuple[np.ndarray, np.ndarray], pair: Any) -> None:
+        z, y = given
+        for dtype in rounding.NARROW:
+            narrow = jnp.asarray(np.clip(z, -90, 90), dtype), jnp.asarray(y, dtype)
+            _expect_alike(both, pair, narrow, dtype, ("delta", "C"), ("delta", "cost"))
 
-        def holds(given: tuple[np.ndarray, np.ndarray], pair: Any = pair) -> None:
-            z, y = given
-            for dtype in rounding.NARROW:
-                narrow = jnp.asarray(np.clip(z, -90, 90), dtype), jnp.asarray(y, dtype)
-                _expect_alike(both, pair, narrow, dtype, ("delta", "C"), ("delta", "cost"))
-
-        search(subject.effort, inputs_and_targets(pair, 3), holds)
+    search_instances(subject, lambda pair: inputs_and_targets(pair, 3), holds)
 
 
 def _shown(name: str, first: np.ndarray, y: np.ndarray) -> str:

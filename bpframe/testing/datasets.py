@@ -175,6 +175,28 @@ def has_all_classes_in_training(subject: Subject) -> None:
         )
 
 
+def is_in_no_order(subject: Subject) -> None:
+    """The first training examples are of all classes, since `train_size` keeps those alone.
+
+    With so many examples sorted by class their labels change fewer times than one in ten of what
+    chance would make.
+    """
+    y = load(subject).train.y
+    if y.ndim != 1 or len(y) < 30:
+        return
+    shares = np.unique(y, return_counts=True)[1] / len(y)
+    expected = (len(y) - 1) * (1 - float(np.sum(shares**2)))
+    changes = int(np.sum(y[1:] != y[:-1]))
+    expect(
+        changes >= 0.1 * expected,
+        "training examples are ordered by class, so that train_size keeps some classes alone; "
+        "shuffle them with a seed",
+        found=f"{changes} changes of the label from one example to the next",
+        expected=f"about {expected:.0f}",
+        method="load",
+    )
+
+
 def has_no_side_effects(subject: Subject) -> None:
     """Loading prints nothing, writes nothing and changes nothing."""
     load(subject)
@@ -207,6 +229,7 @@ CHECKS = tuple(
         Check("in range", is_in_range),
         Check("targets fit the task", targets_fit_the_task),
         Check("classes are in the training set", has_all_classes_in_training),
+        Check("in no order", is_in_no_order),
         Check("deterministic", is_deterministic),
         Check("splits do not overlap", is_disjoint, applies=lambda s: s.component.disjoint),
         Check("has no side effects", has_no_side_effects),

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from hypothesis import strategies as st
 
-from bpframe.schedules import EpochResult, Progress
+from bpframe.schedules import EpochResult, Progress, Stopping
 from bpframe.testing.expect import expect, expect_finite
 from bpframe.testing.outcome import Check
 from bpframe.testing.search import search
@@ -21,7 +21,7 @@ LENGTHS = (1, 2, 3, 10, 1_000)
 """Epochs of a run."""
 STEPS = (1, 7, 500)
 """Steps of an epoch."""
-MOST = 24
+MOST, EVERY = 24, (1, 2, 5)
 
 
 @st.composite
@@ -104,6 +104,60 @@ def _shown(results: EpochResult) -> str:
     return f"training costs {cost}, accuracies {accuracy}"
 
 
+def _told(instance: Any, results: EpochResult) -> Any:
+    """What a stopping rule, or a schedule, says after each of some epochs."""
+    state = instance.init(jnp.dtype("float64"))
+    if isinstance(instance, Stopping):
+        return jax.lax.scan(instance.update, state, results)[1]
+
+    def after(state: Any, result: EpochResult) -> Any:
+        state = instance.update(state, result)
+        epoch = result.epoch.astype(result.train_cost.dtype)
+        return state, instance.factor(state, Progress(epoch, 200.0, 0.25))
+
+    return jax.lax.scan(after, state, results)[1]
+
+
+def goes_by_the_score(subject: Subject) -> None:
+    """Where there is no accuracy, as in regression, the score stands in its place."""
+    told = jax.jit(_told)
+    n = np.arange(MOST)
+    for instance in subject.instances:
+        for shape in (np.minimum(n, 3), np.maximum(5 - n, -5), 0 * n):
+            results = _results(2.0 - 0.1 * shape, 0.5 + 0.04 * shape)
+            nothing = jnp.full_like(results.train_accuracy, jnp.nan)
+            without = results._replace(validation_accuracy=nothing)
+            found, usual = (np.asarray(run_traced(told, instance, r)) for r in (without, results))
+            expect(
+                np.array_equal(found, usual),
+                "it reads validation_accuracy, which is NaN in regression; read score",
+                given=f"the same scores with accuracies and without, {instance}",
+                found=found[np.argmax(found != usual)],
+                expected=usual[np.argmax(found != usual)],
+                method="update",
+            )
+
+
+def counts_epochs_that_are_evaluated(subject: Subject) -> None:
+    """What acts on a run that stands still acts on it, too, where not every epoch is evaluated."""
+    told = jax.jit(_told)
+    still = np.full(MOST, 0.5)
+    for instance in subject.instances:
+        acts = []
+        for every in EVERY:
+            found = np.asarray(run_traced(told, instance, _results(2 * still, still, every)))
+            acts.append(bool(np.any(found != found[0])))
+        expect(
+            all(acts) or not acts[0],
+            "acts on a run that stands still, and no longer where not every epoch is evaluated; "
+            "results come with epochs 2, 4, 6, ...",
+            given=f"{MOST} results of a run that stands still, {instance}",
+            found=f"acts with every epoch, and with every {EVERY[1:]}: {acts[1:]}",
+            expected="the same sooner or later",
+            method="update",
+        )
+
+
 def does_not_stop_what_improves(subject: Subject) -> None:
     """A run that gets better in every respect in every epoch is not stopped in its first third.
 
@@ -149,11 +203,17 @@ def _stops(stopping: Any, results: EpochResult) -> Any:
     return jax.lax.scan(stopping.update, stopping.init(jnp.dtype("float64")), results)[1]
 
 
+BOTH = (
+    Check("goes by the score", goes_by_the_score, "update"),
+    Check("counts evaluated epochs", counts_epochs_that_are_evaluated, "update"),
+)
 SCHEDULE_CHECKS = (
     Check("sound at all times", factor_is_sound_at_all_times, "factor"),
     Check("sound after any history", factor_is_sound_after_any_history, "update"),
+    *BOTH,
 )
 STOPPING_CHECKS = (
     Check("does not stop what improves", does_not_stop_what_improves, "update"),
     Check("same epoch by epoch", is_the_same_for_every_history, "update"),
+    *BOTH,
 )

@@ -19,7 +19,7 @@ from bpframe.testing.subjects import Subject
 from bpframe.testing.tracing import run_traced, shape_of
 
 STANDARD_ERRORS = 6
-ERROR_RATE = 1e-6
+ERROR_RATE, KEYS, WIDE = 1e-6, 4_000, 200
 FEW = 300
 """Weights whose variance tells nothing."""
 
@@ -129,47 +129,67 @@ def varies_with_the_fans(subject: Subject) -> None:
         search(few, st.tuples(st.integers(1, 64), st.integers(1, 64), side), holds)
 
 
+def each_weight_varies(subject: Subject) -> None:
+    """Over keys every single weight has the variance that is stated, and not all of them together.
+
+    On average over a layer; the bound is one of six standard errors.
+    """
+    drawn = jax.jit(jax.vmap(lambda i, key: i(key, (4, 4), 4, 4).w, in_axes=(None, 0)))
+    keys = jax.random.split(jax.random.key(8), KEYS)
+    for initialiser in subject.instances:
+        w = np.asarray(run_traced(drawn, initialiser, keys), np.float64)
+        stated = float(initialiser.variance(4, 4))
+        squares = (w - w.mean(axis=0)) ** 2
+        error = squares.std(axis=0) / np.sqrt(KEYS) + 1e-9
+        off = (squares.mean(axis=0) - stated) / error
+        worst = np.unravel_index(np.argmax(np.abs(off)), off.shape)
+        expect(
+            abs(off[worst]) <= STANDARD_ERRORS,
+            "over keys a weight has another variance than the one stated",
+            given=f"w[{worst[0]}, {worst[1]}] of shape (4, 4) for {KEYS:,} keys, {initialiser}",
+            found=f"{squares.mean(axis=0)[worst]:.4g}, with a mean of {w.mean(axis=0)[worst]:.3g}",
+            expected=f"{stated:.4g}",
+        )
+
+
 def draws_are_independent(subject: Subject) -> None:
     """No two rows or columns of w are copies of each other, nor are the w of two keys.
 
-    Of so many independent pairs the largest correlation stays below the bound but for one time in
-    a million. Opposite rows are no copies: there are initialisers that mirror neurons.
+    Of so many independent pairs the largest correlation, in standard errors that hold for sparse
+    weights too, stays below the bound but for one time in a million. Opposite rows are no copies:
+    there are initialisers that mirror neurons.
     """
     for initialiser in subject.instances:
         one, other = (
-            np.asarray(initialiser(jax.random.key(k), (60, 160), 160, 60).w, np.float64)
+            np.asarray(initialiser(jax.random.key(k), (WIDE, WIDE), WIDE, WIDE).w, np.float64)
             for k in (0, 1)
         )
         both = np.stack([one.ravel(), other.ravel()])
+        shape = f"w of shape ({WIDE}, {WIDE})"
         for name, lines, given in (
-            ("rows of w", one, "w of shape (60, 160)"),
-            ("columns of w", one.T, "w of shape (60, 160)"),
+            ("rows of w", one, shape),
+            ("columns of w", one.T, shape),
             ("w of two keys", both, "jax.random.key(0) and jax.random.key(1)"),
         ):
             found, pair = _largest_correlation(lines)
-            bound = _bound(len(lines) * (len(lines) - 1) // 2, lines.shape[1])
+            bound = float(stats.norm.isf(ERROR_RATE / (len(lines) * (len(lines) - 1) / 2)))
             expect(
                 found <= bound,
                 f"two {name} go together; draw w in one piece, or split the key",
                 given=f"{given}, {initialiser}",
-                found=f"a correlation of {found:.3g} of numbers {pair[0]} and {pair[1]}",
-                expected=f"at most {bound:.3g}",
+                found=f"numbers {pair[0]} and {pair[1]} correlate by {found:.1f} standard errors",
+                expected=f"at most {bound:.1f}",
             )
 
 
 def _largest_correlation(lines: np.ndarray) -> tuple[float, tuple[int, int]]:
-    """The largest of any two rows, and which they are."""
+    """sum x y over the root of sum x^2 y^2, the largest of any two rows, and which they are."""
     centred = lines - lines.mean(axis=1, keepdims=True)
-    sizes = np.linalg.norm(centred, axis=1, keepdims=True)
-    unit = np.divide(centred, sizes, out=np.zeros_like(centred), where=sizes > 0)
-    products = np.triu(unit @ unit.T, 1)
-    worst = np.unravel_index(np.argmax(products), products.shape)
-    return float(products[worst]), (int(worst[0]), int(worst[1]))
-
-
-def _bound(pairs: int, n: int) -> float:
-    """What the largest of so many correlations over n values exceeds once in a million times."""
-    return float(np.tanh(stats.norm.isf(ERROR_RATE / pairs) / np.sqrt(n - 3))) + 0.02
+    squares = centred**2
+    with np.errstate(invalid="ignore", divide="ignore"):
+        errors = np.nan_to_num(np.triu(centred @ centred.T / np.sqrt(squares @ squares.T), 1))
+    worst = np.unravel_index(np.argmax(errors), errors.shape)
+    return float(errors[worst]), (int(worst[0]), int(worst[1]))
 
 
 def _expect_independent_draws(params: Params, given: str) -> None:
@@ -186,17 +206,27 @@ def _expect_independent_draws(params: Params, given: str) -> None:
         )
 
 
+def _is_random(subject: Subject) -> bool:
+    return subject.component.is_random
+
+
 CHECKS = (
     *components.PURE,
     Check("shapes of a layer", gives_the_shapes_of_a_layer, "__call__"),
     Check("variance is as stated", has_the_stated_variance, "__call__"),
     Check("variance for all shapes", varies_with_the_fans, "__call__"),
+    Check(
+        "each weight varies",
+        each_weight_varies,
+        "__call__",
+        applies=_is_random,
+    ),
     Check("key matters", uses_its_key, "__call__"),
     Check(
         "draws are independent",
         draws_are_independent,
         "__call__",
-        applies=lambda s: s.component.is_random,
+        applies=_is_random,
     ),
     *components.COMPILED,
 )

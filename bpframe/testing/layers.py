@@ -27,7 +27,7 @@ from bpframe.network import shown_shape
 from bpframe.testing import components, rounding
 from bpframe.testing.expect import expect, expect_array, expect_finite, expect_trees_close
 from bpframe.testing.outcome import Check
-from bpframe.testing.search import search
+from bpframe.testing.search import search_instances
 from bpframe.testing.subjects import Subject
 from bpframe.testing.tracing import run_traced, shape_of
 
@@ -230,33 +230,49 @@ def _all_ways(place: Place) -> tuple[Any, Any]:
 
 
 def holds_for_all_sizes(subject: Subject) -> None:
-    """`carry` and `gradient` are right after layers of any shape, for one example, at any size."""
-    for layer in subject.instances:
+    """`carry` and `gradient` are right after layers of any shape, for one example, at any size.
 
-        def holds(chosen: tuple[Shape, int, float], layer: Any = layer) -> None:
-            shape, m, size = chosen
-            for place in places(layer, (shape,), m, size):
-                found, expected = run_traced(_all_ways, place)
-                for leaf in jax.tree.leaves(found[0]):
-                    expect_finite(
-                        leaf, f"z is not finite, inputs of size {size:g}", place.given, "forward"
-                    )
+    Half of the neurons may have parameters that are 0.
+    """
+
+    def holds(chosen: tuple[Shape, int, float, bool], layer: Any) -> None:
+        shape, m, size, is_sparse = chosen
+        for place in places(layer, (shape,), m, size):
+            place = dataclasses.replace(place, params=_sparse(place.params)) if is_sparse else place
+            found, expected = run_traced(_all_ways, place)
+            given = f"{place.given}, {m} examples of size {size:g}"
+            given += ", parameters of 0 for half of the neurons" if is_sparse else ""
+            for leaf in jax.tree.leaves(found[0]):
+                expect_finite(leaf, "z is not finite", given, "forward")
+            for which, name in ((1, "carry"), (2, "gradient")):
                 expect_trees_close(
-                    found[1:],
-                    expected[1:],
-                    "carry, or gradient, is not that of forward",
-                    given=f"{place.given}, {m} examples of size {size:g}",
+                    found[which],
+                    expected[which],
+                    f"{name} is not that of forward",
+                    given=given,
                     rtol=1e-9,
                     atol=1e-10,
-                    method="carry",
+                    method=name,
                 )
 
-        inputs = st.tuples(
-            st.sampled_from(ODD), st.sampled_from([1, 2, 5]), st.sampled_from([1.0, 1e-6, 1e4])
-        )
-        search(
-            subject.effort._replace(examples=max(4, subject.effort.examples // 3)), inputs, holds
-        )
+    inputs = st.tuples(
+        st.sampled_from(ODD),
+        st.sampled_from([2, 1, 5]),
+        st.sampled_from([1.0, 1e-6, 1e4]),
+        st.booleans(),
+    )
+    few = subject.effort._replace(examples=max(4, subject.effort.examples // 3))
+    search_instances(dataclasses.replace(subject, effort=few), inputs, holds)
+
+
+def _sparse(params: Any) -> Any:
+    """The parameters of every second neuron are 0."""
+
+    def sparse(part: jax.Array) -> jax.Array:
+        is_kept = jnp.arange(len(part)) % 2
+        return part * is_kept.reshape(-1, *([1] * (part.ndim - 1)))
+
+    return jax.tree.map(sparse, params)
 
 
 def follows_float64(subject: Subject) -> None:

@@ -191,6 +191,26 @@ def _rows(one: Observation, part: slice) -> Observation:
     )
 
 
+def takes_certain_answers(subject: Subject) -> None:
+    """Outputs that are exactly 1 give what outputs next to 1 give."""
+    for metric in subject.instances:
+        seen = observation(subject.registry, 4, 1)
+        found = []
+        for most in (1.0, 1 - 1e-12):
+            best = jnp.argmax(seen.trace.a[-1], axis=1)
+            a = jnp.where(jnp.arange(3) == best[:, None], most, 0.0)
+            trace = seen.trace._replace(a=(*seen.trace.a[:-1], a))
+            found.append(run_traced(_measured_whole, metric, [seen._replace(trace=trace)]))
+        expect_trees_close(
+            *found,
+            "an output of exactly 1 counts otherwise than one next to it",
+            given="four examples whose outputs are 1 for one neuron and 0 for others",
+            rtol=1e-3,
+            atol=1e-6,
+            method="add/measure",
+        )
+
+
 def follows_float64(subject: Subject) -> None:
     """The columns are the same in float32, but for rounding."""
     for metric in subject.instances:
@@ -222,6 +242,7 @@ METRIC_CHECKS = (
         "add/measure",
         applies=lambda s: not s.component.of_batches,
     ),
+    Check("takes certain answers", takes_certain_answers, "add/measure"),
     Check("same in every dtype", follows_float64, "add/measure"),
     *components.COMPILED,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from typing import Any
 
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
+from bpframe.learning import Optimiser, TrainingStep
 from bpframe.testing import rounding
 from bpframe.testing.expect import expect, expect_finite
 from bpframe.testing.outcome import Check
@@ -20,7 +22,7 @@ from bpframe.testing.tracing import run_traced
 from bpframe.training.precision import precision
 
 SIZES = (3, 4, 2)
-STEPS, LONG = 4, 3_000
+STEPS, QUIET, LONG = 4, 60, 3_000
 TINY = 1e-12
 
 
@@ -53,30 +55,41 @@ def _parts(params: AllParams) -> list[tuple[str, jax.Array]]:
 
 
 def goes_downhill_in_each_part(subject: Subject) -> None:
-    """With a gradient in one array alone, of whatever size, the first step there goes downhill."""
+    """With a gradient in one array alone, of whatever size, the first step there goes downhill.
+
+    Where parameters decay by themselves, it is compared with the step without a gradient.
+    """
     params = some_params(1, sizes=SIZES)
+    leaves, structure = jax.tree.flatten(params)
+    zeros = [np.zeros(leaf.shape) for leaf in leaves]
+
+    def moved(optimiser: Any, parts: list[np.ndarray], index: int) -> np.ndarray:
+        gradients = jax.tree.unflatten(structure, [jnp.asarray(part)[None] for part in parts])
+        found = run_traced(_trained, optimiser, params, gradients)
+        return np.asarray(jax.tree.leaves(found)[index][0])
+
     for optimiser in subject.instances:
         for index, (part, own) in enumerate(_parts(params)):
+            still = moved(optimiser, zeros, index)
 
             def holds(
-                values: np.ndarray, optimiser: Any = optimiser, index: int = index, part: str = part
+                values: np.ndarray,
+                optimiser: Any = optimiser,
+                index: int = index,
+                part: str = part,
+                still: np.ndarray = still,
             ) -> None:
-                leaves, structure = jax.tree.flatten(params)
-                g = values[: leaves[index].size].reshape(leaves[index].shape)
-                zeros = [jnp.zeros_like(leaf) for leaf in leaves]
-                zeros[index] = jnp.asarray(g)
-                gradient = jax.tree.unflatten(structure, zeros)
-                once = jax.tree.map(lambda leaf: leaf[None], gradient)
-                moved = jax.tree.leaves(run_traced(_trained, optimiser, params, once))[index][0]
-                step = np.asarray(moved) - np.asarray(leaves[index])
-                given = f"a gradient in {part} alone, {np.array2string(g.ravel(), precision=3)}"
-                expect_finite(moved, f"a parameter is not finite, for {optimiser}", given)
-                slope = float(np.sum(np.sign(g) * step * np.abs(g) / max(np.abs(g).max(), 1e-300)))
+                g = values.reshape(still.shape)
+                found = moved(optimiser, [*zeros[:index], g, *zeros[index + 1 :]], index)
+                given = f"a gradient in {part} alone, {np.array2string(values, precision=3)}"
+                expect_finite(found, f"a parameter is not finite, for {optimiser}", given)
+                step = found - still
+                slope = float(np.sum(g / max(np.abs(g).max(), 1e-300) * step))
                 expect(
-                    slope <= 1e-12 * np.abs(step).max(initial=0),
+                    slope <= 1e-9 * np.abs(step).max(initial=0),
                     f"the first step goes uphill in {part}, for {optimiser}",
                     given=given,
-                    found=f"<gradient, step> above 0 ({slope:.3g}, of a gradient scaled to 1)",
+                    found=f"<gradient, step> = {slope:.3g}, of a gradient scaled to 1",
                     expected="at most 0; if steps are noisy by intention, set is_noisy = True",
                 )
 
@@ -120,6 +133,91 @@ def takes_zeros_as_small(subject: Subject) -> None:
             )
 
         search(subject.effort, vectors(1e3, n), holds)
+
+
+def leaves_from_zero(subject: Subject) -> None:
+    """Arrays that are 0, as biases are at the start, move where there is a gradient."""
+    params = jax.tree.map(jnp.zeros_like, some_params(1, sizes=SIZES))
+    gradients = jax.tree.map(lambda g: jnp.stack([g] * STEPS), some_params(2, sizes=SIZES))
+    for optimiser in subject.instances:
+        moved = run_traced(_trained, optimiser, params, gradients)
+        for part, array in _parts(jax.tree.map(lambda leaf: leaf[-1], moved)):
+            expect(
+                np.any(np.asarray(array) != 0),
+                f"{part} stays at 0 whatever the gradient",
+                given=f"{STEPS} steps from parameters of 0, {optimiser}",
+                found="0 everywhere",
+                expected="a step downhill",
+            )
+
+
+def has_no_news_without_a_gradient(subject: Subject) -> None:
+    """Where the first step without a gradient changes nothing, a later one does not either."""
+    params = some_params(1, sizes=SIZES)
+    nothing = jax.tree.map(lambda p: jnp.zeros((QUIET, *p.shape)), params)
+    for optimiser in subject.searched:
+        moved = run_traced(_trained, optimiser, params, nothing)
+        for (part, path), own in zip(_parts(moved), jax.tree.leaves(params), strict=True):
+            steps = np.asarray(path) - np.asarray(own)
+            if np.any(steps[0]):  # parameters that decay
+                continue
+            late = np.flatnonzero(np.abs(steps).reshape(QUIET, -1).max(axis=1) > 1e-9)
+            expect(
+                not late.size,
+                f"{part} moves without a gradient",
+                given=f"{QUIET} steps with a gradient of 0, {optimiser}",
+                found=f"a change in step {late[0] + 1 if late.size else 0}, and none before",
+                expected="no change: what is kept besides starts at the parameters",
+                method="init",
+            )
+
+
+class Marked(Optimiser):
+    """Gradient descent whose parameters for evaluation are all 7: the kit's own."""
+
+    eta: float = 0.1
+
+    def init(self, params: AllParams) -> Any:
+        """The number of steps."""
+        del params
+        return jnp.zeros((), jnp.int32)
+
+    def update(self, gradient: Any, state: Any, params: Any, step: TrainingStep) -> Any:
+        """w - eta g."""
+        del step
+        return jax.tree.map(lambda p, g: p - self.eta * g, params, gradient), state + 1
+
+    def evaluated(self, state: Any, params: AllParams) -> AllParams:
+        """7."""
+        del state
+        return jax.tree.map(lambda p: jnp.full_like(p, 7.0), params)
+
+
+def _inner(subject: Subject) -> list[str]:
+    """The fields that hold another optimiser."""
+    fields = dataclasses.fields(subject.component)
+    return [f.name for f in fields if isinstance(getattr(subject.default, f.name), Optimiser)]
+
+
+def passes_on_what_is_evaluated(subject: Subject) -> None:
+    """An optimiser around another one evaluates what that one evaluates, unless it has its own."""
+    params = some_params(1, sizes=SIZES)
+    for name in _inner(subject):
+        optimiser = dataclasses.replace(subject.default, **{name: Marked()})
+        state = optimiser.init(params)
+        moved, state = optimiser.update(
+            some_params(2, sizes=SIZES), state, params, some_step(params)
+        )
+        found = optimiser.evaluated(state, moved)
+        has_its_own = not all(map(np.array_equal, jax.tree.leaves(found), jax.tree.leaves(moved)))
+        expect(
+            has_its_own,
+            "what the optimiser in it has evaluated is lost",
+            given=f"an optimiser in `{name}` whose `evaluated` gives other parameters",
+            found="the parameters as they are trained",
+            expected=f"self.{name}.evaluated(its state, params)",
+            method="evaluated",
+        )
 
 
 def follows_float64(subject: Subject) -> None:
@@ -189,6 +287,18 @@ def stays_finite_for_long(subject: Subject) -> None:
                 )
 
 
+def draws_nothing(subject: Subject) -> bool:
+    """Whether a step draws no random numbers, which differ between dtypes."""
+    if not is_exact(subject):
+        return False
+    params = some_params(1, sizes=SIZES)
+
+    def step(optimiser: Any) -> Any:
+        return optimiser.update(params, optimiser.init(params), params, some_step(params))
+
+    return not any("random_" in str(jax.make_jaxpr(step)(each)) for each in subject.instances)
+
+
 def is_exact(subject: Subject) -> bool:
     """Whether its steps are not noisy by intention."""
     return not subject.component.is_noisy
@@ -197,6 +307,14 @@ def is_exact(subject: Subject) -> bool:
 CHECKS = (
     Check("downhill in each part", goes_downhill_in_each_part, "update", applies=is_exact),
     Check("zeros are small gradients", takes_zeros_as_small, "update", applies=is_exact),
-    Check("same in every dtype", follows_float64, "update", applies=is_exact),
+    Check("leaves from zero", leaves_from_zero, "update"),
+    Check("no news without a gradient", has_no_news_without_a_gradient, "init", applies=is_exact),
+    Check(
+        "passes on what is evaluated",
+        passes_on_what_is_evaluated,
+        "evaluated",
+        applies=lambda s: bool(_inner(s)),
+    ),
+    Check("same in every dtype", follows_float64, "update", applies=draws_nothing),
     Check("finite for long", stays_finite_for_long, "update"),
 )

@@ -10,11 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
+from bpframe.contracts import Params
 from bpframe.testing import components, rounding
 from bpframe.testing.expect import expect, expect_array, expect_close, expect_finite
 from bpframe.testing.outcome import Check
 from bpframe.testing.parameters import DEPTHS, WIDE_DTYPES, some_params
-from bpframe.testing.search import search, vectors
+from bpframe.testing.search import search_instances, vectors
 from bpframe.testing.subjects import Subject
 from bpframe.testing.tracing import run_traced, shape_of
 
@@ -74,15 +75,15 @@ def gradient_holds_at_all_magnitudes(subject: Subject) -> None:
     def both(regulariser: Any, params: Any) -> Any:
         return regulariser.gradient(params), jax.grad(regulariser.cost)(params)
 
-    for regulariser, sizes in itertools.product(subject.instances, ((3, 2), (1, 1, 2))):
-        flat, unflatten = ravel_pytree(some_params(4, sizes=sizes))
+    shapes = ((3, 2, 2, 2), (1, 3))
+    kernels = tuple(Params(jnp.ones(shape), jnp.ones(shape[0])) for shape in shapes)
+    for like in (some_params(4, sizes=(3, 2)), some_params(4, sizes=(1, 1, 2)), kernels):
+        flat, unflatten = ravel_pytree(like)
 
-        def holds(
-            values: np.ndarray, regulariser: Any = regulariser, unflatten: Any = unflatten
-        ) -> None:
+        def holds(values: np.ndarray, regulariser: Any, unflatten: Any = unflatten) -> None:
             results = run_traced(both, regulariser, unflatten(jnp.asarray(values)))
             found, exact = (np.asarray(ravel_pytree(tree)[0], np.float64) for tree in results)
-            given = f"parameters {np.array2string(values, precision=4)}"
+            given = f"parameters {np.array2string(values, precision=4, threshold=12)}"
             expect_finite(found, f"the gradient is not finite, for {regulariser}", given)
             with np.errstate(invalid="ignore"):
                 bad = ~(np.abs(found - exact) <= 1e-8 * np.abs(exact) + 1e-10)
@@ -98,7 +99,7 @@ def gradient_holds_at_all_magnitudes(subject: Subject) -> None:
                     method="gradient",
                 )
 
-        search(subject.effort, vectors(1e6, flat.size), holds)
+        search_instances(subject, vectors(1e6, flat.size), holds)
 
 
 def _slope(regulariser: Any, unflatten: Any, values: np.ndarray, place: int, side: int) -> float:
@@ -117,31 +118,30 @@ def follows_float64(subject: Subject) -> None:
         lambda regulariser, params: (regulariser.cost(params), regulariser.gradient(params))
     )
     flat, unflatten = ravel_pytree(some_params(4, sizes=(3, 2)))
-    for regulariser in subject.instances:
 
-        def holds(values: np.ndarray, regulariser: Any = regulariser) -> None:
-            for dtype in rounding.NARROW:
-                narrow = rounding.narrowed(unflatten(jnp.asarray(values)), dtype)
-                wide = rounding.widened(narrow)
-                step = rounding.eps(dtype)
-                exact = run_traced(both, regulariser, wide)
-                beside = [
-                    run_traced(both, regulariser, jax.tree.map(lambda p, f=factor: p * f, wide))
-                    for factor in (1 - step, 1 + step)
-                ]
-                found = run_traced(both, regulariser, narrow)
-                for leaf, middle, *others in zip(
-                    *(jax.tree.leaves(tree) for tree in (found, exact, *beside)), strict=True
-                ):
-                    middle = np.asarray(middle)
-                    change = sum(np.abs(np.asarray(other) - middle) for other in others)
-                    rounding.expect_near(
-                        leaf, middle, change, dtype, f"R is lost to rounding, for {regulariser}",
-                        given=f"parameters {np.array2string(values, precision=4)}",
-                        method="cost" if np.ndim(leaf) == 0 else "gradient",
-                    )  # fmt: skip
+    def holds(values: np.ndarray, regulariser: Any) -> None:
+        for dtype in rounding.NARROW:
+            narrow = rounding.narrowed(unflatten(jnp.asarray(values)), dtype)
+            wide = rounding.widened(narrow)
+            step = rounding.eps(dtype)
+            exact = run_traced(both, regulariser, wide)
+            beside = [
+                run_traced(both, regulariser, jax.tree.map(lambda p, f=factor: p * f, wide))
+                for factor in (1 - step, 1 + step)
+            ]
+            found = run_traced(both, regulariser, narrow)
+            for leaf, middle, *others in zip(
+                *(jax.tree.leaves(tree) for tree in (found, exact, *beside)), strict=True
+            ):
+                middle = np.asarray(middle)
+                change = sum(np.abs(np.asarray(other) - middle) for other in others)
+                rounding.expect_near(
+                    leaf, middle, change, dtype, f"R is lost to rounding, for {regulariser}",
+                    given=f"parameters {np.array2string(values, precision=4)}",
+                    method="cost" if np.ndim(leaf) == 0 else "gradient",
+                )  # fmt: skip
 
-        search(subject.effort, vectors(100, flat.size), holds)
+    search_instances(subject, vectors(100, flat.size), holds)
 
 
 def is_finite(subject: Subject) -> None:

@@ -65,6 +65,19 @@ def search(effort: Effort, inputs: st.SearchStrategy[Any], holds: Callable[[Any]
         raise
 
 
+def search_instances(subject: Any, inputs: Any, holds: Callable[[Any, Any], None]) -> None:
+    """Try `holds(input, instance)` for the instances of a subject.
+
+    `inputs` is a strategy, or gives one for an instance.
+    """
+    chosen = st.sampled_from(subject.searched)
+    make = inputs if callable(inputs) else lambda _: inputs
+    pairs = chosen.flatmap(lambda instance: st.tuples(make(instance), st.just(instance)))
+    effort = subject.effort
+    more = effort._replace(examples=effort.examples * min(len(subject.searched), 3))
+    search(more, pairs, lambda pair: holds(*pair))
+
+
 @functools.cache
 def magnitudes(largest: float = 1e30, smallest: float = 1e-30) -> st.SearchStrategy[float]:
     """Numbers of both signs and all magnitudes, ordinary ones first, and 0."""

@@ -67,6 +67,37 @@ class Subject:
                 ) from error
         return instances
 
+    @functools.cached_property
+    def searched(self) -> tuple[Any, ...]:
+        """The same and, where their fields allow it, ten times larger and smaller numbers."""
+        return (*self.instances, *self._scaled())
+
+    def _scaled(self) -> Iterator[Any]:
+        values = {field: getattr(self.default, field.name) for field in self._fields()}
+        for factor in (0.1, 10.0):
+            yield from self._replaced(
+                {
+                    field.name: _inside(value, lambda x, f=factor: f * x, field.metadata)
+                    for field, value in values.items()
+                    if isinstance(value, float)
+                }
+            )
+        for more in (1, 2):
+            yield from self._replaced(
+                {field.name: value + more for field, value in values.items() if type(value) is int}
+            )
+
+    def _replaced(self, fields: dict[str, Any]) -> Iterator[Any]:
+        """The default with other fields, if they go together."""
+        fields = {name: value for name, value in fields.items() if value is not None}
+        try:
+            instance = dataclasses.replace(self.default, **fields)
+            check_fields(instance, str(self.name))
+        except (BpframeError, ValueError):
+            return
+        if fields:
+            yield instance
+
     @property
     def same_structure(self) -> tuple[Any, ...]:
         """The instances that a compiled program can take turns with."""
