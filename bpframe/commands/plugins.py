@@ -51,7 +51,8 @@ def check(arguments: list[str]) -> None:
 
     The process ends with exit status 1 unless everything passed or was skipped for a reason.
     """
-    from bpframe import testing  # here, because nothing else needs it
+    from bpframe import testing  # here, because nothing else needs them
+    from bpframe.training import compilation
 
     parser = _parser("check", "check whether plugins keep their contracts")
     parser.add_argument("what", nargs="*", help="plugins by name, or Python files and folders")
@@ -62,6 +63,7 @@ def check(arguments: list[str]) -> None:
     registry, chosen = _chosen(args.what, overrides)
     effort = testing.Effort.deep(args.seed) if args.deep else testing.Effort(args.seed)
     cases = testing.cases(registry, chosen, effort)
+    compilation.use_cache()
     console = Screen()
     with Progress(*_COLUMNS, console=console, transient=True) as bar:
         task = bar.add_task("checking", total=len(cases))

@@ -82,7 +82,9 @@ def weighs_each_alone(subject: Subject) -> None:
     @jax.jit
     def both(aggregation: Any, norms: jax.Array) -> Any:
         whole = aggregation.weights(lambda: norms)
-        return whole, None if whole is None else aggregation.weights(lambda: norms[:1])
+        if whole is None:
+            return None, None
+        return whole, jax.vmap(lambda norm: aggregation.weights(lambda: norm[None])[0])(norms)
 
     for aggregation in subject.instances:
 
@@ -93,7 +95,7 @@ def weighs_each_alone(subject: Subject) -> None:
                 return
             expect_finite(whole, f"a weight is not finite, for {aggregation}", norms, "weights")
             expect_close(
-                whole[:1],
+                whole,
                 alone,
                 "other examples change the weight of one, so that nothing bounds what one of them "
                 "does, and privacy claims that",

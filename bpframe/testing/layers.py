@@ -26,7 +26,7 @@ from bpframe.errors import ConfigError
 from bpframe.network import shown_shape
 from bpframe.testing import components, rounding
 from bpframe.testing.expect import expect, expect_array, expect_finite, expect_trees_close
-from bpframe.testing.outcome import Check
+from bpframe.testing.outcome import Check, CheckFailedError
 from bpframe.testing.search import search_instances
 from bpframe.testing.subjects import Subject
 from bpframe.testing.tracing import run_traced, shape_of
@@ -94,6 +94,8 @@ def places(
         try:
             after = layer.shape(shape)
         except ConfigError:
+            continue
+        if min(after) < 1:  # it does not fit there
             continue
         found += 1
         rng = np.random.default_rng(found)
@@ -245,15 +247,19 @@ def holds_for_all_sizes(subject: Subject) -> None:
             for leaf in jax.tree.leaves(found[0]):
                 expect_finite(leaf, "z is not finite", given, "forward")
             for which, name in ((1, "carry"), (2, "gradient")):
-                expect_trees_close(
-                    found[which],
-                    expected[which],
-                    f"{name} is not that of forward",
-                    given=given,
-                    rtol=1e-9,
-                    atol=1e-10,
-                    method=name,
-                )
+                try:
+                    expect_trees_close(
+                        found[which],
+                        expected[which],
+                        f"{name} is not that of forward",
+                        given=given,
+                        rtol=1e-9,
+                        atol=1e-10,
+                        method=name,
+                    )
+                except CheckFailedError:
+                    if not _is_at_a_corner(place):
+                        raise
 
     inputs = st.tuples(
         st.sampled_from(ODD),
@@ -263,6 +269,23 @@ def holds_for_all_sizes(subject: Subject) -> None:
     )
     few = subject.effort._replace(examples=max(4, subject.effort.examples // 3))
     search_instances(dataclasses.replace(subject, effort=few), inputs, holds)
+
+
+def _is_at_a_corner(place: Place) -> bool:
+    """Whether sum delta z has two slopes there, as at a maximum's tie, and autodiff one of many."""
+    rng = np.random.default_rng(0)
+    both = (place.params, place.a_prev)
+    along = jax.tree.map(lambda p: jnp.asarray(rng.normal(size=p.shape)), both)
+    size = float(jnp.max(jnp.abs(place.a_prev)))
+
+    @jax.jit
+    def value(t: float) -> jax.Array:
+        params, a_prev = jax.tree.map(lambda p, v: p + t * v, both, (along[0], along[1] * size))
+        return jnp.sum(place.delta * place.forward(a_prev, params)[0])
+
+    step = 1e-7
+    left, right = (float(value(s * step) - value(0.0)) / (s * step) for s in (-1, 1))
+    return abs(right - left) > 1e-4 * (max(abs(left), abs(right)) + size**2)
 
 
 def _sparse(params: Any) -> Any:
@@ -279,6 +302,8 @@ def follows_float64(subject: Subject) -> None:
     """What goes forward and back is the same in every dtype, but for rounding."""
     for layer in subject.instances:
         for place in places(layer, SHAPES[:2]):
+            if "random_bits" in str(jax.make_jaxpr(place.forward)(place.a_prev)):
+                continue  # other numbers are drawn in another dtype
             for dtype in rounding.NARROW:
                 arrays = rounding.narrowed((place.params, place.a_prev, place.delta), dtype)
                 narrow, wide = (

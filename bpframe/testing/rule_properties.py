@@ -228,7 +228,8 @@ def follows_float64(subject: Subject) -> None:
         wide = some_params(6, sizes=SIZES)
         narrow = rounding.narrowed(wide, "float32")
         x = jnp.asarray(np.random.default_rng(11).uniform(-0.9, 0.9, (3, 5)), "float32")
-        for flat in ((0.0, 0.0), FAINT):
+        # What settles is a difference of activities, which has roundings of their size.
+        for flat in ((0.0, 0.0),) if replaces(rule, "assign") else ((0.0, 0.0), FAINT):
             exact = tried(rule, params=rounding.widened(narrow), x=rounding.widened(x), flat=flat)
             with precision("float32"):
                 found = tried(rule, params=narrow, x=x, flat=flat)

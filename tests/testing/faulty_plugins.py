@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import faulty_layers
 import faulty_learning
+import faulty_searched
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -1173,8 +1174,8 @@ COMPONENTS: dict[type[Any], str] = {
     CountsBecomeFloats: "total keeps its shape",
     TotalOfEachExample: "total keeps its shape",
     StartOfValues: "start needs shapes alone",
-    MeanOfMeans: "mean is over examples",
-    AgainstTheBatch: "mean is over examples",
+    MeanOfMeans: "does not depend on the cut",
+    AgainstTheBatch: "does not depend on the cut",
     ColumnWithASpace: "columns are finite arrays",
     MeanOverNone: "columns are finite arrays",
     BelowZero: "factor is a sound scalar",
@@ -1191,6 +1192,7 @@ COMPONENTS: dict[type[Any], str] = {
     AllCosts: "state keeps its shape",
     **faulty_layers.LAYERS,
     **faulty_learning.COMPONENTS,
+    **faulty_searched.SEARCHED,
 }
 """Components with one defect each, with the check that is meant to catch it."""
 

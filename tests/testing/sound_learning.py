@@ -184,8 +184,13 @@ class Noisy(Aggregation):
     """The mean, and noise on it."""
 
     def gradient(self, total: AllParams, m: int, key: Array) -> AllParams:
-        mean = super().gradient(total, m, key)
-        return jax.tree.map(lambda g: g + 0.01 * jax.random.normal(key, g.shape, g.dtype), mean)
+        mean, structure = jax.tree.flatten(super().gradient(total, m, key))
+        keys = jax.random.split(key, len(mean))
+        noisy = [
+            g + 0.01 * jax.random.normal(own, g.shape, g.dtype)
+            for g, own in zip(mean, keys, strict=True)
+        ]
+        return jax.tree.unflatten(structure, noisy)
 
 
 class NormalisedByInputs(Optimiser):

@@ -590,7 +590,7 @@ class BoldDriver(Schedule):
 
 
 class TargetReached(Stopping):
-    """Stop when validation accuracy reaches a target, however early that is."""
+    """Stop when the score, the validation accuracy, reaches a target, however early that is."""
 
     target: float = hyperparameter(default=0.8, gt=0, lt=1)
 
@@ -598,7 +598,7 @@ class TargetReached(Stopping):
         return ()
 
     def update(self, state: Any, result: EpochResult) -> tuple[Any, Array]:
-        return state, result.validation_accuracy >= self.target
+        return state, result.score >= self.target
 
 
 class Spirals(Dataset):
