@@ -114,9 +114,11 @@ def _as_in_a_run() -> Iterator[None]:
 def run(cases: Sequence[Case]) -> Iterator[Outcome]:
     """The outcomes of some checks, as they end.
 
-    Half of the time goes into compiling, which threads do at the same time, a component each, whose
-    checks share programs; and since nearly all run once and briefly, without optimisation.
+    Most of the time goes into compiling, which threads do at the same time, a component each, whose
+    checks share programs; and since nearly all run once and briefly, without optimisation. What
+    fails is tried again with it: without, XLA has been seen to multiply wrongly.
     """
+    failed: list[Case] = []
     before = jax.config.values["jax_disable_most_optimizations"]
     jax.config.update("jax_disable_most_optimizations", True)
     try:
@@ -125,14 +127,22 @@ def run(cases: Sequence[Case]) -> Iterator[Outcome]:
             groups = itertools.groupby(together, lambda case: id(case.subject))
             begun = [pool.submit(_run_all, list(group)) for _, group in groups]
             for done in as_completed(begun):
-                yield from done.result()
+                for case, outcome in done.result():
+                    if outcome.status == FAILED:
+                        failed.append(case)
+                    else:
+                        yield outcome
         yield from (case.run() for case in cases if case.check.is_alone)
+        if failed:
+            jax.config.update("jax_disable_most_optimizations", False)
+            jax.clear_caches()
+            yield from (case.run() for case in failed)
     finally:
         jax.config.update("jax_disable_most_optimizations", before)
 
 
-def _run_all(cases: Sequence[Case]) -> list[Outcome]:
-    return [case.run() for case in cases]
+def _run_all(cases: Sequence[Case]) -> list[tuple[Case, Outcome]]:
+    return [(case, case.run()) for case in cases]
 
 
 def cases(

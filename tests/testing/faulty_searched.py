@@ -364,6 +364,21 @@ class RingOfEpochs(sound.TargetReached):
         return seen, seen.all() & (result.epoch > 2)
 
 
+class OddEpochsOnly(sound.BoldDriver):
+    """Half of eta after the third epoch, which need not be among those that are evaluated."""
+
+    def update(self, state: Any, result: EpochResult) -> Any:
+        factor = jnp.where(result.epoch == 3, state["factor"] / 2, state["factor"])
+        return {"factor": factor, "cost": result.train_cost}
+
+
+class TargetOfAccuracy(sound.TargetReached):
+    """It looks at the accuracy, which regression does not have."""
+
+    def update(self, state: Any, result: EpochResult) -> tuple[Any, Array]:
+        return state, result.validation_accuracy >= 0.5
+
+
 class StopsWhatImproves(sound.TargetReached):
     """It stops when the training cost has fallen three times."""
 
@@ -420,6 +435,8 @@ SEARCHED: dict[type[Any], str] = {
     RootOfTheGain: "sound after any history",
     LowersByAccuracy: "goes by the score",
     RingOfEpochs: "counts evaluated epochs",
+    OddEpochsOnly: "counts evaluated epochs",
+    TargetOfAccuracy: "goes by the score",
     StopsWhatImproves: "does not stop what improves",
     CountsTraces: "same epoch by epoch",
 }
