@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import random
 from typing import Any
@@ -175,6 +176,45 @@ def has_all_classes_in_training(subject: Subject) -> None:
         )
 
 
+def keeps_targets_when_expanded(subject: Subject) -> None:
+    """Where `expanded` keeps an input as it is, it keeps its target."""
+    train = load(subject).train
+    for dataset in _expanding(subject):
+        expanded = dataset.expanded(train)
+        expect(
+            len(expanded) == len(train) * dataset.expansion,
+            "expanded makes another number of examples than `expansion` says",
+            given=dataset,
+            found=len(expanded),
+            expected=len(train) * dataset.expansion,
+            method="expanded",
+        )
+        known: dict[bytes, set[bytes]] = {}
+        for x, y in zip(expanded.x, expanded.y, strict=True):
+            known.setdefault(np.asarray(x).tobytes(), set()).add(np.asarray(y).tobytes())
+        pairs = [
+            (np.asarray(x).tobytes(), np.asarray(y).tobytes())
+            for x, y in zip(train.x, train.y, strict=True)
+        ]
+        wrong = [row for row, (x, y) in enumerate(pairs) if y not in known.get(x, {y})]
+        expect(
+            not wrong,
+            f"{len(wrong)} training examples have another target when they are expanded",
+            given=f"row {wrong[0] if wrong else 0} of the training set, {dataset}",
+            method="expanded",
+        )
+
+
+def _expanding(subject: Subject) -> list[Any]:
+    """The data set with every switch turned, where it then makes more examples."""
+    names = [n for n, hint in subject.component.field_types().items() if hint is bool]
+    turned = [subject.default]
+    turned += [
+        dataclasses.replace(subject.default, **{n: not getattr(subject.default, n)}) for n in names
+    ]
+    return [dataset for dataset in turned if dataset.expansion > 1]
+
+
 def is_in_no_order(subject: Subject) -> None:
     """The first training examples are of all classes, since `train_size` keeps those alone.
 
@@ -230,6 +270,7 @@ CHECKS = tuple(
         Check("targets fit the task", targets_fit_the_task),
         Check("classes are in the training set", has_all_classes_in_training),
         Check("in no order", is_in_no_order),
+        Check("targets stay when expanded", keeps_targets_when_expanded),
         Check("deterministic", is_deterministic),
         Check("splits do not overlap", is_disjoint, applies=lambda s: s.component.disjoint),
         Check("has no side effects", has_no_side_effects),

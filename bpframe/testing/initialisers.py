@@ -166,12 +166,22 @@ def draws_are_independent(subject: Subject) -> None:
         )
         both = np.stack([one.ravel(), other.ravel()])
         shape = f"w of shape ({WIDE}, {WIDE})"
+        empty = int(np.sum(~one.any(axis=0)))
+        chance = WIDE * float(np.mean(one == 0)) ** WIDE
+        expect(
+            empty <= stats.poisson.isf(ERROR_RATE, chance),
+            "inputs that no neuron sees: sparse weights of all neurons share their inputs",
+            given=f"{shape}, {initialiser}",
+            found=f"{empty} columns of zeros",
+            expected=f"none, as {np.mean(one == 0):.0%} of the weights are 0",
+        )
         for name, lines, given in (
             ("rows of w", one, shape),
             ("columns of w", one.T, shape),
+            ("rows of |w|", one, shape),
             ("w of two keys", both, "jax.random.key(0) and jax.random.key(1)"),
         ):
-            found, pair = _largest_correlation(lines)
+            found, pair = _largest_correlation(lines, sizes="|" in name)
             bound = float(stats.norm.isf(ERROR_RATE / (len(lines) * (len(lines) - 1) / 2)))
             expect(
                 found <= bound,
@@ -182,14 +192,23 @@ def draws_are_independent(subject: Subject) -> None:
             )
 
 
-def _largest_correlation(lines: np.ndarray) -> tuple[float, tuple[int, int]]:
-    """sum x y over the root of sum x^2 y^2, the largest of any two rows, and which they are."""
+def _largest_correlation(lines: np.ndarray, *, sizes: bool) -> tuple[float, tuple[int, int]]:
+    """sum x y over the root of sum x^2 y^2, the largest of any two rows, and which they are.
+
+    Of their sizes, where rows that are opposite are left out.
+    """
+    errors = _in_errors(lines)
+    if sizes:
+        errors = np.where(errors < -3, 0, _in_errors(np.abs(lines)))
+    worst = np.unravel_index(np.argmax(errors), errors.shape)
+    return float(errors[worst]), (int(worst[0]), int(worst[1]))
+
+
+def _in_errors(lines: np.ndarray) -> np.ndarray:
     centred = lines - lines.mean(axis=1, keepdims=True)
     squares = centred**2
     with np.errstate(invalid="ignore", divide="ignore"):
-        errors = np.nan_to_num(np.triu(centred @ centred.T / np.sqrt(squares @ squares.T), 1))
-    worst = np.unravel_index(np.argmax(errors), errors.shape)
-    return float(errors[worst]), (int(worst[0]), int(worst[1]))
+        return np.nan_to_num(np.triu(centred @ centred.T / np.sqrt(squares @ squares.T), 1))
 
 
 def _expect_independent_draws(params: Params, given: str) -> None:

@@ -191,6 +191,42 @@ def _rows(one: Observation, part: slice) -> Observation:
     )
 
 
+def keeps_digits_of_large_inputs(subject: Subject) -> None:
+    """Weighted inputs around 1,000 give in float32 what they give in float64, but for rounding."""
+    rng = np.random.default_rng(2)
+    step = rounding.eps("float32")
+    for metric in subject.instances:
+        narrow = observation(subject.registry, 4, 1, "float32")
+        z = tuple(part + jnp.float32(1000) for part in narrow.trace.z)
+        narrow = narrow._replace(trace=narrow.trace._replace(z=z))
+        wide = rounding.widened(narrow)
+        moved = [
+            wide._replace(
+                trace=wide.trace._replace(
+                    z=tuple(p * (1 + step * rng.choice([-1, 1], p.shape)) for p in wide.trace.z)
+                )
+            )
+            for _ in range(3)
+        ]
+        found, exact, *beside = (
+            jax.tree.leaves(run_traced(_measured_whole, metric, [each]))
+            for each in (narrow, wide, *moved)
+        )
+        for leaf, middle, *others in zip(found, exact, *beside, strict=True):
+            middle = np.asarray(middle, np.float64)
+            change = sum(np.abs(np.asarray(other) - middle) for other in others)
+            largest = float(np.abs(middle).max(initial=0))
+            rounding.expect_near(
+                leaf,
+                middle,
+                change + 100 * step * largest,
+                "float32",
+                "a column is lost to rounding where weighted inputs are large",
+                given="four examples with weighted inputs around 1,000",
+                method="add/measure",
+            )
+
+
 def takes_certain_answers(subject: Subject) -> None:
     """Outputs that are exactly 1 give what outputs next to 1 give."""
     for metric in subject.instances:
@@ -242,6 +278,7 @@ METRIC_CHECKS = (
         "add/measure",
         applies=lambda s: not s.component.of_batches,
     ),
+    Check("keeps digits of large inputs", keeps_digits_of_large_inputs, "add/measure"),
     Check("takes certain answers", takes_certain_answers, "add/measure"),
     Check("same in every dtype", follows_float64, "add/measure"),
     *components.COMPILED,

@@ -21,7 +21,7 @@ from bpframe.testing.subjects import Subject
 from bpframe.testing.tracing import run_traced
 from bpframe.training.precision import precision
 
-SIZES = (3, 4, 2)
+SIZES = (3, 3, 3)
 STEPS, QUIET, LONG = 4, 60, 3_000
 TINY = 1e-12
 
@@ -62,28 +62,38 @@ def goes_downhill_in_each_part(subject: Subject) -> None:
     params = some_params(1, sizes=SIZES)
     leaves, structure = jax.tree.flatten(params)
     zeros = [np.zeros(leaf.shape) for leaf in leaves]
+    names = [name for name, _ in _parts(params)]
 
-    def moved(optimiser: Any, parts: list[np.ndarray], index: int) -> np.ndarray:
+    def moved(optimiser: Any, parts: list[np.ndarray]) -> list[np.ndarray]:
         gradients = jax.tree.unflatten(structure, [jnp.asarray(part)[None] for part in parts])
         found = run_traced(_trained, optimiser, params, gradients)
-        return np.asarray(jax.tree.leaves(found)[index][0])
+        return [np.asarray(leaf[0]) for leaf in jax.tree.leaves(found)]
 
     for optimiser in subject.instances:
         for index, (part, own) in enumerate(_parts(params)):
-            still = moved(optimiser, zeros, index)
+            still = moved(optimiser, zeros)
 
             def holds(
                 values: np.ndarray,
                 optimiser: Any = optimiser,
                 index: int = index,
                 part: str = part,
-                still: np.ndarray = still,
+                still: list[np.ndarray] = still,
             ) -> None:
-                g = values.reshape(still.shape)
-                found = moved(optimiser, [*zeros[:index], g, *zeros[index + 1 :]], index)
+                g = values.reshape(still[index].shape)
+                after = moved(optimiser, [*zeros[:index], g, *zeros[index + 1 :]])
+                found = after[index]
                 given = f"a gradient in {part} alone, {np.array2string(values, precision=3)}"
                 expect_finite(found, f"a parameter is not finite, for {optimiser}", given)
-                step = found - still
+                step = found - still[index]
+                for other in range(len(after)):
+                    expect(
+                        other // 2 == index // 2 or np.allclose(after[other], still[other], 1e-9),
+                        f"a gradient in {part} alone moves another layer, for {optimiser}",
+                        given=given,
+                        found=f"a step of {names[other]}",
+                        expected="no step there",
+                    )
                 slope = float(np.sum(g / max(np.abs(g).max(), 1e-300) * step))
                 expect(
                     slope <= 1e-9 * np.abs(step).max(initial=0),

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from bpframe.contracts import ElementwiseActivation
+from bpframe.contracts import Activation, ElementwiseActivation
 from bpframe.equations import Dense, Unpaired
 from bpframe.errors import ConfigError
 from bpframe.learning import BackwardStep, Forward, TrainingStep, replaces
@@ -174,6 +174,48 @@ def has_no_error_of_a_constant_layer(subject: Subject) -> None:
             expected="0: multiply by sigma'(z), as layer.activation.pullback(z, v) does",
             method="assign",
         )
+
+
+class Coupled(Activation):
+    """Softmax: the neurons of a layer are coupled."""
+
+    min_neurons = 2
+
+    def __call__(self, z: Array) -> Array:
+        """e^(z_j) / sum_k e^(z_k)."""
+        return jax.nn.softmax(z)
+
+    def pullback(self, z: Array, v: Array) -> Array:
+        """a * (v - <a, v>)."""
+        a = self(z)
+        return a * (v - jnp.sum(a * v))
+
+
+def takes_coupled_neurons(subject: Subject) -> None:
+    """Behind a layer of coupled neurons errors travel on, through all of the Jacobian."""
+    params = some_params(6, sizes=SIZES)
+    hidden = (Dense(n, activation=Coupled()) for n in SIZES[1:-1])
+    network = Network(SIZES[:1], (*hidden, Dense(SIZES[-1], activation=Curved())))
+    for rule in subject.instances:
+        if _refused(rule, network):
+            continue
+
+        @jax.jit
+        def deltas(rule: Any, params: Any, network: Network = network) -> Any:
+            state = rule.init(jax.random.key(3), params, network.shapes)
+            return some_step(params, rule, state, network=network).found.deltas
+
+        for at, delta in enumerate(run_traced(deltas, rule, params)[:-1]):
+            usual = np.abs(np.asarray(tried(rule).step.found.deltas[at])).max()
+            found = np.abs(np.asarray(delta)).max()
+            expect(
+                not usual or found > 1e-9 * usual,
+                f"delta^{at + 2} is 0 where the neurons of a layer are coupled",
+                given=f"a network 5-6-4-3 with softmax in its hidden layers, {rule}",
+                found=found,
+                expected="J^T v: layer.activation.pullback(z, v)",
+                method="assign/carry",
+            )
 
 
 def draws_apart(subject: Subject) -> None:
@@ -422,6 +464,7 @@ def _has(*methods: str) -> Any:
 CHECKS = (
     Check("works or refuses", works_or_refuses, "check"),
     Check("no error of a constant layer", has_no_error_of_a_constant_layer, "assign"),
+    Check("takes coupled neurons", takes_coupled_neurons, "assign"),
     Check("layers draw apart", draws_apart, "init"),
     Check("draws are independent", draws_are_independent, "init"),
     Check("same in every dtype", follows_float64, "carry"),

@@ -19,6 +19,8 @@ from bpframe.testing.parameters import Straight
 from bpframe.testing.search import QUICK, Effort
 
 MOST_INSTANCES = 8
+SPECIAL = (0.0, 1.0, -1.0, 2.0, 0.5)
+"""Values of fields at which formulas change."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +82,14 @@ class Subject:
                     field.name: _inside(value, lambda x, f=factor: f * x, field.metadata)
                     for field, value in values.items()
                     if isinstance(value, float)
+                }
+            )
+        for special in SPECIAL:
+            yield from self._replaced(
+                {
+                    field.name: special
+                    for field, value in values.items()
+                    if isinstance(value, float) and _is_inside(special, field.metadata)
                 }
             )
         for more in (1, 2):
@@ -167,6 +177,8 @@ class Subject:
             }
             if reached:
                 yield dataclasses.replace(default, **reached)
+        if self.kind == "output_pair":
+            yield from self._of_other_parts(default)
         if self.kind in ("data", "metric"):  # other choices of these are other files, or splits
             return
         for field in self._fields():
@@ -175,6 +187,14 @@ class Subject:
             for other in [not value] if isinstance(value, bool) else others:
                 yield dataclasses.replace(default, **{field.name: other})
 
+    def _of_other_parts(self, default: Any) -> Iterator[Any]:
+        """A pair whose cost, or activation, has other numbers."""
+        for name, part in (("cost_function", self.name[0]), ("activation", self.name[1])):
+            kind = name.partition("_")[0]
+            own = Subject(kind, part, type(getattr(default, name)), self.registry, self.probe)
+            for instance in own.instances[1:3]:
+                yield dataclasses.replace(default, **{name: instance})
+
     def _fields(self) -> list[Any]:
         skipped = ("cost_function", "activation") if self.kind in ("output_pair", "layer") else ()
         return [f for f in dataclasses.fields(self.component) if f.name not in skipped]
@@ -182,6 +202,13 @@ class Subject:
     def _is_leaf(self, name: str) -> bool:
         field = next(f for f in self._fields() if f.name == name)
         return self.component.field_types()[name] is float or field.metadata.get("leaf", False)
+
+
+def _is_inside(value: float, metadata: Any) -> bool:
+    """Whether a number lies in a range that is declared."""
+    bounds = metadata.get("bounds", {})
+    kept = {"gt": value.__gt__, "ge": value.__ge__, "lt": value.__lt__, "le": value.__le__}
+    return bool(bounds) and all(kept[name](float(bound)) for name, bound in bounds.items())
 
 
 def _inside(value: Any, move: Callable[[float], float], metadata: Any) -> Any:
