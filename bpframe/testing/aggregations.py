@@ -8,6 +8,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from bpframe.learning import Aggregation
 from bpframe.testing import components
@@ -21,7 +23,7 @@ from bpframe.testing.expect import (
 )
 from bpframe.testing.outcome import Check
 from bpframe.testing.parameters import DEPTHS, WIDE_DTYPES, some_params
-from bpframe.testing.search import search, vectors
+from bpframe.testing.search import search, search_instances, vectors
 from bpframe.testing.subjects import Subject
 from bpframe.testing.tracing import run_traced, shape_of
 
@@ -67,15 +69,23 @@ def is_finite(subject: Subject) -> None:
 
 
 def ignores_the_order(subject: Subject) -> None:
-    """An example counts the same wherever it stands in the mini-batch."""
-    for aggregation in subject.instances:
-        norms = jnp.asarray(NORMS, "float64")
-        forth, back = (
-            aggregation.weights(lambda norms=norms: norms) for norms in (norms, norms[::-1])
-        )
-        if forth is not None:
-            problem = "an example has another weight at another place of the mini-batch"
-            expect_close(forth, back[::-1], problem, given=np.array(NORMS), method="weights")
+    """An example counts the same wherever it stands, and as much as one with the same norm."""
+    weigh = jax.jit(lambda aggregation, norms: aggregation.weights(lambda: norms))
+
+    def holds(norms: np.ndarray, aggregation: Any) -> None:
+        forth, back = (run_traced(weigh, aggregation, jnp.asarray(n)) for n in (norms, norms[::-1]))
+        if forth is None:
+            return
+        given = f"|g_x|^2 = {np.array2string(norms)}, {aggregation}"
+        problem = "an example has another weight at another place of the mini-batch"
+        expect_close(forth, back[::-1], problem, given=given, method="weights")
+        for norm in np.unique(norms):
+            own = np.asarray(forth)[norms == norm]
+            problem = "examples with equal norms have different weights"
+            expect_close(own, np.full_like(own, own[0]), problem, given=given, method="weights")
+
+    few = st.sampled_from([1.0, 4.0, 0.0, 0.01, 900.0])
+    search_instances(subject, arrays(np.float64, 6, elements=few, fill=st.nothing()), holds)
 
 
 def weighs_each_alone(subject: Subject) -> None:

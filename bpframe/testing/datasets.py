@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 import random
+import subprocess
+import sys
+import zlib
 from typing import Any
 
 import numpy as np
@@ -108,6 +112,55 @@ def is_deterministic(subject: Subject) -> None:
         expect(
             same, f"loading again gives another {split} set", found=other.x[0], expected=one.x[0]
         )
+
+
+_ELSEWHERE = """
+import importlib, importlib.util, sys, zlib
+module, file, name = sys.argv[1:]
+try:
+    found = importlib.import_module(module)
+except ImportError:
+    spec = importlib.util.spec_from_file_location(module, file)
+    found = importlib.util.module_from_spec(spec)
+    sys.modules[module] = found
+    spec.loader.exec_module(found)
+data = getattr(found, name)().load()
+for split in (data.train, data.validation, data.test):
+    print(zlib.crc32(split.x.tobytes()), zlib.crc32(split.y.tobytes()))
+"""
+"""What another process loads, as checksums."""
+
+
+def is_the_same_elsewhere(subject: Subject) -> None:
+    """Another process, with another seed of Python's hashes, loads the same examples."""
+    data, component = load(subject), subject.component
+    file = getattr(sys.modules.get(component.__module__), "__file__", None)
+    if file is None or "." in component.__qualname__:
+        return  # a class that no other process can import
+    command = [sys.executable, "-c", _ELSEWHERE, component.__module__, file, component.__name__]
+    path = os.pathsep.join(sys.path)
+    ended = subprocess.run(
+        command,
+        env=os.environ | {"PYTHONHASHSEED": "12345", "PYTHONPATH": path, "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    expect(
+        not ended.returncode,
+        "cannot be loaded in another process",
+        found=(ended.stderr.strip().splitlines() or [""])[-1],
+    )
+    here = [
+        f"{zlib.crc32(split.x.tobytes())} {zlib.crc32(split.y.tobytes())}"
+        for split in (data.train, data.validation, data.test)
+    ]
+    expect(
+        ended.stdout.split("\n")[:3] == here,
+        "another process loads other examples; what depends on the order of a set, or on hash(), "
+        "differs from process to process",
+        given="PYTHONHASHSEED=12345",
+    )
 
 
 def is_disjoint(subject: Subject) -> None:
@@ -269,6 +322,7 @@ CHECKS = tuple(
         Check("in range", is_in_range),
         Check("targets fit the task", targets_fit_the_task),
         Check("classes are in the training set", has_all_classes_in_training),
+        Check("same in another process", is_the_same_elsewhere),
         Check("in no order", is_in_no_order),
         Check("targets stay when expanded", keeps_targets_when_expanded),
         Check("deterministic", is_deterministic),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import jax
@@ -124,30 +125,34 @@ def has_patience(subject: Subject) -> bool:
 
 
 def patience_counts_epochs(subject: Subject) -> None:
-    """With every second epoch evaluated, patience ends at the first of them that is as late."""
-    for instance in subject.instances:
-        every, second = (_patience_ends(instance, _still(step)) for step in (1, 2))
+    """Patience is the number of epochs after the best one, evaluated or not, also in regression."""
+    for instance, score in itertools.product(subject.instances, (0.1, -1.0)):
+        told = f"a best first epoch and none better after it, scores of {score:g}, {instance}"
+        every, second = (_patience_ends(instance, _still(step, score)) for step in (1, 2))
+        expected = 1 + int(instance.patience)
         expect(
-            not every or every == 1 + int(instance.patience),
+            every == expected or expected > LONG,
             "patience is not the number of epochs after the best one",
-            given=f"a best first epoch and none better after it, {instance}",
-            found=f"its end after epoch {every}",
-            expected=f"its end after epoch {1 + int(instance.patience)}",
+            given=told,
+            found=f"its end after epoch {every}" if every else "no end",
+            expected=f"its end after epoch {expected}",
         )
+        expected += 1 + (expected + 1) % 2
         expect(
-            second == every + 1 + (every + 1) % 2,
+            second == expected or expected > LONG,
             "patience counts results, and not epochs; compare result.epoch with an earlier one",
-            given=f"results of every second epoch alone, {instance}",
-            found=f"its end after epoch {second}",
-            expected=f"its end after epoch {every + 1 + (every + 1) % 2}",
+            given=f"results of every second epoch alone, {told}",
+            found=f"its end after epoch {second}" if second else "no end",
+            expected=f"its end after epoch {expected}",
         )
 
 
-def _still(every: int) -> list[EpochResult]:
+def _still(every: int, score: float) -> list[EpochResult]:
     """What every so manieth epoch gave of a run that learnt nothing from its first epoch on."""
-    values = tuple(jnp.asarray(v) for v in (2.3, 2.3, 0.1, 0.1, 0.1, 1.0, 1.0))
+    accuracy = score if score > 0 else float("nan")  # as in regression
+    values = (2.3, abs(score) if score < 0 else 2.3, accuracy, accuracy, score, 1.0, 1.0)
     return [
-        EpochResult(jnp.asarray(epoch, jnp.int32), *values)
+        EpochResult(jnp.asarray(epoch, jnp.int32), *map(jnp.asarray, values))
         for epoch in range(every, LONG + 1, every)
     ]
 

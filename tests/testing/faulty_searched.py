@@ -15,9 +15,11 @@ from jax import Array
 from sound_plugins import AllParams
 
 from bpframe import (
+    Credit,
     Data,
     Dense,
     EpochResult,
+    Examples,
     LayerParams,
     MeanMetric,
     Observation,
@@ -264,6 +266,31 @@ class SortedByClass(sound.Spirals):
         return data._replace(train=train)
 
 
+class InTheOrderOfASet(sound.Spirals):
+    """The examples are ordered by the hashes of texts, which differ from process to process."""
+
+    def load(self) -> Data:
+        data = super().load()
+        names = {f"example {number}": number for number in range(len(data.train))}
+        order = [names[name] for name in set(names)]
+        train = dataclasses.replace(data.train, x=data.train.x[order], y=data.train.y[order])
+        return data._replace(train=train)
+
+
+class OneTargetFurther(sound.Spirals):
+    """Twice as many examples, of which the second half has the targets of the next ones."""
+
+    more: bool = False
+
+    @property
+    def expansion(self) -> int:
+        return 2 if self.more else 1
+
+    def expanded(self, train: Examples) -> Examples:
+        x = np.concatenate([train.x, -train.x])
+        return dataclasses.replace(train, x=x, y=np.roll(np.concatenate([train.y, train.y]), 1))
+
+
 class NoisyCopies(sound.Spirals):
     """The validation set is the training set with noise of 1e-7."""
 
@@ -280,6 +307,17 @@ class FeedbackInPairs(sound_learning.Direct):
     def init(self, key: Array, params: AllParams, shapes: Any) -> Any:
         state = super().init(key, params, shapes)
         return jax.tree.map(lambda b: b[:, jnp.arange(b.shape[1]) // 2 * 2], state)
+
+
+class SlopeOfOnes(sound_learning.Direct):
+    """J 1 for J^T v, which is 0 where the neurons are coupled."""
+
+    def assign(self, state: Any, forward: Any, y: Array, key: Array) -> Any:
+        trace, layers = forward.trace, forward.network.layers
+        out = forward.pair.delta(trace.z[-1], trace.a[-1], y)
+        hidden = zip(layers, trace.z, state["feedback"], strict=False)
+        deltas = (own.activation.pullback(z, jnp.ones_like(z)) * (b @ out) for own, z, b in hidden)
+        return (Credit(trace.a[:-1], trace.kept, (*deltas, out)),)
 
 
 class FlushesSmallErrors(sound_learning.AnswersBackwards):
@@ -305,6 +343,14 @@ class OneKeyForAll(sound_learning.Noisy):
     def gradient(self, total: AllParams, m: int, key: Array) -> AllParams:
         mean = jax.tree.map(lambda part: part / m, total)
         return jax.tree.map(lambda g: g + 0.01 * jax.random.normal(key, g.shape, g.dtype), mean)
+
+
+class MeanOfSquares(MeanMetric):
+    """The mean square of the weighted inputs less the square of their mean."""
+
+    def measure(self, seen: Observation) -> Array:
+        z = seen.trace.z[-1]
+        return jnp.sqrt(jnp.abs(jnp.mean(z**2, axis=1) - jnp.mean(z, axis=1) ** 2))
 
 
 class CertainIsLost(MeanMetric):
@@ -424,6 +470,10 @@ SEARCHED: dict[type[Any], str] = {
     PenaltyInBfloat16: "same in every dtype",
     ClassMissing: "classes are in the training set",
     SortedByClass: "in no order",
+    InTheOrderOfASet: "same in another process",
+    OneTargetFurther: "targets stay when expanded",
+    MeanOfSquares: "keeps digits of large inputs",
+    SlopeOfOnes: "takes coupled neurons",
     NoisyCopies: "splits do not overlap",
     FeedbackInPairs: "draws are independent",
     FlushesSmallErrors: "same in every dtype",
