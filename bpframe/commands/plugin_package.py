@@ -40,6 +40,25 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "event": "bpframe",
     }
 )
+KNOWN: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "activation": ("$Class()(jnp.array(2.0))", "1.7615942"),
+        "cost": ("$Class()(jnp.array([1.0]), jnp.array([0.0]))", "0.43378083"),
+        "optimiser": (
+            "$Class().update(jnp.array(1.0), jnp.array(0.0), jnp.array(1.0), None)[0]",
+            "0.95",
+        ),
+        "initialiser": ("$Class().variance(12, 5)", "1 / 36"),
+        "regulariser": (
+            "$Class().cost((Params(jnp.array([[3.0]]), jnp.array([1.0])),))",
+            "0.2990017",
+        ),
+        "schedule": ("$Class().factor((), Progress(jnp.array(10.0), 20.0, 0.1))", "0.60653066"),
+        "aggregation": ("$Class().weights(lambda: jnp.array([1.0]))[0]", "1 / 1.01"),
+        "output_pair": ("$Class()(jnp.array([0.5]), jnp.array([1.0]))", "1.3862944"),
+    }
+)
+"""A value that is known of what the package has, as an expression and a number."""
 LICENCES = ("MIT", "BSD-3-Clause", "Apache-2.0", "none")
 
 
@@ -140,13 +159,18 @@ def _files(package: NewPackage) -> dict[str, str]:
         "year": str(datetime.date.today().year),
     }
     names["use"] = Template(KINDS[package.kind]).substitute(names)
+    expression, names["expected"] = KNOWN.get(package.kind, ("", ""))
+    names["value"] = Template(expression).substitute(names)
+    used = [name for name in ("Params", "Progress") if f"{name}(" in expression]
+    names["imports"] = f"from bpframe import {', '.join(used)}\n" if used else ""
+    test = "package/test_of_values.py" if expression else "package/test.py"
     templates = {
         "pyproject.toml": "package/pyproject.toml",
         "README.md": "package/README.md",
         ".gitignore": "package/gitignore",
         ".github/workflows/ci.yml": "package/ci.yml",
         f"src/{package.module}/__init__.py": f"kinds/{package.kind}",
-        f"tests/test_{package.module}.py": "package/test.py",
+        f"tests/test_{package.module}.py": test,
     }
     if package.licence != "none":
         templates["LICENSE"] = f"licences/{package.licence}"

@@ -73,6 +73,8 @@ def check(arguments: list[str]) -> None:
             outcomes.append(outcome)
     report = testing.Verdict.of(outcomes)
     report.show(console)
+    for line in testing.declared(cases) if args.what else ():
+        console.print(f"declared: {line}", highlight=False, markup=False, soft_wrap=True)
     if not report.is_good:
         sys.exit(1)
 

@@ -16,6 +16,7 @@ from bpframe.configuration import schemas
 from bpframe.errors import BpframeError, PluginError
 from bpframe.plugin_host import host
 from bpframe.plugin_host.registry import DISABLED, Plugin, Registry
+from bpframe.testing.declared import declared
 from bpframe.testing.kit import Case, cases, run
 from bpframe.testing.outcome import FAILED, PASSED, SKIPPED, Outcome
 from bpframe.testing.search import Effort
@@ -33,6 +34,7 @@ __all__ = [
     "check_plugins",
     "check_registry",
     "conformance",
+    "declared",
     "run",
 ]
 

@@ -8,6 +8,7 @@ import io
 import os
 import random
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -32,8 +33,11 @@ def watched(component: type[Any], instance: Any) -> Iterator[None]:
         contextlib.redirect_stderr(printed),
     ):
         process, before = ProcessState(), _state(component, instance)
+        threads = set(threading.enumerate())
         yield
         after, changes = _state(component, instance), process.changes(ProcessState())
+    if left := [own.name for own in threading.enumerate() if own not in threads]:
+        raise CheckFailedError("leaves a thread behind", found=", ".join(left), expected="none")
     if written:
         raise CheckFailedError("writes files", found=", ".join(written), expected="no files")
     if text := printed.getvalue():

@@ -1148,7 +1148,7 @@ COMPONENTS: dict[type[Any], str] = {
     FansExchanged: "variance is as stated",
     KeyOfItsOwn: "key matters",
     KeyUsedTwice: "key matters",
-    EqualNeurons: "key matters",
+    EqualNeurons: "draws are independent",
     SeededGlobally: "has no side effects",
     HalfInTheCost: "gradient equals autodiff",
     BiasesInTheGradient: "gradient equals autodiff",

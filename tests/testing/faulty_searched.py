@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
+import time
 from typing import Any
 
 import jax
@@ -32,6 +34,14 @@ from bpframe import (
 )
 
 Updated = tuple[AllParams, Any]
+
+
+class LeavesAThread(sound.Swish):
+    """A thread that goes on."""
+
+    def __call__(self, z: Array) -> Array:
+        threading.Thread(target=time.sleep, args=(5,), daemon=True).start()
+        return super().__call__(z)
 
 
 class RightUpTo60(sound.Swish):
@@ -446,6 +456,7 @@ class CountsTraces(sound.TargetReached):
 
 
 SEARCHED: dict[type[Any], str] = {
+    LeavesAThread: "has no side effects",
     RightUpTo60: "slope holds at all magnitudes",
     ByDifferences: "same in every dtype",
     OverTheDeviation: "finite for all sizes",
