@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -263,11 +264,11 @@ def holds_for_all_sizes(subject: Subject) -> None:
 
     inputs = st.tuples(
         st.sampled_from(ODD),
-        st.sampled_from([2, 1, 5]),
+        st.sampled_from([2, 1]),
         st.sampled_from([1.0, 1e-6, 1e4]),
         st.booleans(),
     )
-    few = subject.effort._replace(examples=max(4, subject.effort.examples // 3))
+    few = subject.effort._replace(examples=max(3, subject.effort.examples // 4))
     search_instances(dataclasses.replace(subject, effort=few), inputs, holds)
 
 
@@ -300,8 +301,8 @@ def _sparse(params: Any) -> Any:
 
 def follows_float64(subject: Subject) -> None:
     """What goes forward and back is the same in every dtype, but for rounding."""
-    for layer in subject.instances:
-        for place in places(layer, SHAPES[:2]):
+    for layer in subject.instances[:2]:
+        for place in itertools.islice(places(layer), 1):
             if "random_bits" in str(jax.make_jaxpr(place.forward)(place.a_prev)):
                 continue  # other numbers are drawn in another dtype
             for dtype in rounding.NARROW:

