@@ -169,7 +169,7 @@ def is_disjoint(subject: Subject) -> None:
     for one, other in (("train", "validation"), ("train", "test"), ("validation", "test")):
         rows = [_rows(getattr(data, split)) for split in (one, other)]
         for nearness, what in ((0.0, "are"), (NEAR, "are nearly")):
-            if len(common := _common(*rows, nearness)) > (0 if not nearness else 1):
+            if len(common := _common(nearness, rows[0], rows[1])) > (0 if not nearness else 1):
                 raise CheckFailedError(
                     f"{len(common)} examples of the {other} set {what} in the {one} set too; if "
                     "that is meant, set disjoint = False",
@@ -184,7 +184,7 @@ def _rows(examples: Examples) -> np.ndarray:
     return np.concatenate([x, y], axis=1)
 
 
-def _common(one: np.ndarray, other: np.ndarray, nearness: float) -> list[int]:
+def _common(nearness: float, one: np.ndarray, other: np.ndarray) -> list[int]:
     """The rows of `other` that have a row of `one` no further than that, in standard deviations.
 
     Along a random direction what is near stays near, so that only neighbours are compared. Rows

@@ -16,8 +16,10 @@ def declared(cases: Iterable[Case]) -> list[str]:
     components = {(case.kind, case.name): case.component for case in cases if case.component}
     lines = []
     for (kind, name), component in components.items():
-        said = list(_said(component, KINDS[kind][1]))
-        if said:
+        contracts: Any = KINDS[kind][1]
+        contracts = contracts if isinstance(contracts, tuple) else (contracts,)
+        contract = next(each for each in contracts if issubclass(component, each))
+        if said := list(_said(component, contract)):
             lines.append(f"{kind} {name}: {', '.join(said)}")
     return lines
 

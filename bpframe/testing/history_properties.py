@@ -43,11 +43,13 @@ def histories(draw: Any) -> EpochResult:
     return _results(cost, accuracy, every)
 
 
-def _results(cost: np.ndarray, accuracy: np.ndarray, every: int = 1) -> EpochResult:
-    n = len(cost)
-    padded = [np.concatenate([part, np.full(MOST - n, part[-1])]) for part in (cost, accuracy)]
+def _results(costs: np.ndarray, accuracies: np.ndarray, every: int = 1) -> EpochResult:
+    n = len(costs)
+    cost, accuracy = (
+        jnp.asarray(np.concatenate([part, np.full(MOST - n, part[-1])]))
+        for part in (costs, accuracies)
+    )
     epochs = every * np.minimum(np.arange(1, MOST + 1), n)
-    cost, accuracy = map(jnp.asarray, padded)
     score, ones = jnp.where(jnp.isnan(accuracy), -1.1 * cost, accuracy), jnp.ones(MOST)
     return EpochResult(jnp.asarray(epochs, jnp.int32), cost, 1.1 * cost, accuracy, accuracy,
                        score, ones, ones)  # fmt: skip

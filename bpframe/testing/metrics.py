@@ -238,7 +238,8 @@ def takes_certain_answers(subject: Subject) -> None:
             trace = seen.trace._replace(a=(*seen.trace.a[:-1], a))
             found.append(run_traced(_measured_whole, metric, [seen._replace(trace=trace)]))
         expect_trees_close(
-            *found,
+            found[0],
+            found[1],
             "an output of exactly 1 counts otherwise than one next to it",
             given="four examples whose outputs are 1 for one neuron and 0 for others",
             rtol=1e-3,

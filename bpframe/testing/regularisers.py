@@ -90,7 +90,7 @@ def gradient_holds_at_all_magnitudes(subject: Subject) -> None:
             expect_finite(found, f"the gradient is not finite, for {regulariser}", given)
             with np.errstate(invalid="ignore"):
                 bad = ~(np.abs(found - exact) <= 1e-8 * np.abs(exact) + 1e-10)
-            for place in np.flatnonzero(bad):
+            for place in map(int, np.flatnonzero(bad)):
                 sides = sorted(_slope(regulariser, unflatten, values, place, s) for s in (-1, 1))
                 slack = 1e-4 * (1 + max(map(abs, sides)))
                 expect(

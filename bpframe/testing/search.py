@@ -52,7 +52,7 @@ def search(effort: Effort, inputs: st.SearchStrategy[Any], holds: Callable[[Any]
         deadline=None,
         phases=(Phase.generate, Phase.shrink),
         report_multiple_bugs=False,
-        suppress_health_check=list(HealthCheck),
+        suppress_health_check=tuple(HealthCheck),  # pyright: ignore[reportArgumentType]
     )
     @given(inputs)
     def tried(value: Any) -> None:
@@ -71,7 +71,7 @@ def search_instances(subject: Any, inputs: Any, holds: Callable[[Any, Any], None
     `inputs` is a strategy, or gives one for an instance.
     """
     chosen = st.sampled_from(subject.searched)
-    make = inputs if callable(inputs) else lambda _: inputs
+    make: Any = inputs if callable(inputs) else lambda _: inputs
     pairs = chosen.flatmap(lambda instance: st.tuples(make(instance), st.just(instance)))
     effort = subject.effort
     more = effort._replace(examples=effort.examples * min(len(subject.searched), 3))

@@ -19,6 +19,7 @@ from tasks import Task, images, initial_params
 
 import bpframe
 from bpframe.deltas.example_gradients import ExampleGradients, total
+from bpframe.equations import MEAN
 from bpframe.training.precision import precision
 
 WIDE = Task((1024, 1024), 128, cost="log_likelihood", activation="relu",
@@ -76,7 +77,7 @@ class Comparison(NamedTuple):
 # What bpframe has.
 
 
-def found_by_bpframe(task: Task, aggregation: bpframe.Aggregation | None = None) -> Any:
+def found_by_bpframe(task: Task, aggregation: bpframe.Aggregation = MEAN) -> Any:
     """The experiment, its parameters, and the gradient of the first mini-batch with its credit."""
     experiment = bpframe.compose(task.overrides())
     data = images()
@@ -86,8 +87,8 @@ def found_by_bpframe(task: Task, aggregation: bpframe.Aggregation | None = None)
         bpframe.Params(*map(jnp.asarray, next(pairs))) if has else () for has in of_layers
     )
     given = (params, jnp.asarray(data.x[: task.m]), jnp.asarray(data.y[: task.m]))
-    more = {} if aggregation is None else {"aggregation": aggregation}
-    found = bpframe.gradient(experiment.network, experiment.cost, *given, **more)
+    whole = (experiment.network, experiment.cost, *given)
+    found = bpframe.gradient(*whole, aggregation=aggregation)
     return experiment, params, found
 
 
@@ -273,7 +274,8 @@ def ghost(model: Any) -> Any:
         GradSampleModuleFastGradientClipping,
     )
 
-    return GradSampleModuleFastGradientClipping(model, max_grad_norm=CLIP, use_ghost_clipping=True)
+    clip: Any = CLIP
+    return GradSampleModuleFastGradientClipping(model, max_grad_norm=clip, use_ghost_clipping=True)
 
 
 def hooked(model: Any) -> Any:

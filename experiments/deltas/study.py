@@ -81,6 +81,9 @@ STUDY = Study(
     rows=rows,
     draw=draw,
     figsize=(15, 5.5),
-    quick=("data.train_size=300", "training.epochs=2", "metrics.6.first=20", "metrics.7.first=20",
-           "metrics.8.first=20"),
+    quick=("data.train_size=300", "training.epochs=2",
+           ("metrics=[{name: gradient_norms, over: train},gradient_variance,signal_to_noise,"
+           "noise_scale,gram,gradient_tests,{name: curvature_trace, over: validation, first: 20},"
+           "{name: hessian_trace, over: validation, first: 20},"
+           "{name: curvature_diagonal, over: validation, first: 20},sharpness]")),
 )  # fmt: skip

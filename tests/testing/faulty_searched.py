@@ -14,6 +14,7 @@ import sound_learning
 import sound_plugins as sound
 from bpframe_plugins.privacy import Private
 from jax import Array
+from jax.core import Tracer
 from sound_plugins import AllParams
 
 from bpframe import (
@@ -452,7 +453,7 @@ class CountsTraces(sound.TargetReached):
 
     def update(self, state: Any, result: EpochResult) -> tuple[Any, Array]:
         state, stop = super().update(state, result)
-        return state, stop | jnp.asarray(not isinstance(result.epoch, jax.core.Tracer))
+        return state, stop | jnp.asarray(not isinstance(result.epoch, Tracer))
 
 
 SEARCHED: dict[type[Any], str] = {

@@ -83,7 +83,11 @@ def _changes(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
             yield "a term left out", node.left
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         yield "a sign left out", node.operand
-    if isinstance(node, ast.Constant) and type(node.value) in (int, float):
+    if (
+        isinstance(node, ast.Constant)
+        and isinstance(node.value, int | float)
+        and not isinstance(node.value, bool)
+    ):
         yield f"{node.value} to {node.value + 1}", ast.Constant(node.value + 1)
     if isinstance(node, ast.Compare) and type(node.ops[0]) in COMPARED:
         new = copy.copy(node)
