@@ -23,6 +23,8 @@ main = test_cli.main
 ROOT = Path(__file__).parents[2]
 NAMES = sorted(path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml"))
 FEWER_SEEDS = {
+    "deltas": (1, "a picture of one run"),
+    "privacy": (3, "140 epochs of a convolutional network each"),
     "cost_functions": (0, "nothing in it is drawn"),
     "nielsen_chapter_6": (3, "its networks train for long, and the book has three runs"),
     "learning_rules": (
