@@ -111,7 +111,7 @@ def test_there_are_enough_plugins() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.share(3)
+@pytest.mark.share(10)
 @pytest.mark.parametrize("name", FAULTY)
 def test_a_defect_is_caught_by_the_check_meant_for_it(name: str) -> None:
     build, check = FAULTY[name]
@@ -136,7 +136,7 @@ def test_a_defect_is_caught_by_the_check_meant_for_it(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.share(3)
+@pytest.mark.share(10)
 @pytest.mark.parametrize("name", SOUND)
 def test_a_sound_plugin_gives_no_false_alarm(name: str) -> None:
     report = check_plugins(SOUND[name]())
