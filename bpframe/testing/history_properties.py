@@ -107,15 +107,14 @@ def _shown(results: EpochResult) -> str:
 
 
 def _told(instance: Any, results: EpochResult) -> Any:
-    """What a stopping rule, or a schedule, says after each of some epochs."""
+    """What a stopping rule, or a schedule at one time, says after each of some epochs."""
     state = instance.init(jnp.dtype("float64"))
     if isinstance(instance, Stopping):
         return jax.lax.scan(instance.update, state, results)[1]
 
     def after(state: Any, result: EpochResult) -> Any:
         state = instance.update(state, result)
-        epoch = result.epoch.astype(result.train_cost.dtype)
-        return state, instance.factor(state, Progress(epoch, 200.0, 0.25))
+        return state, instance.factor(state, Progress(jnp.asarray(5.0), 200.0, 0.25))
 
     return jax.lax.scan(after, state, results)[1]
 
