@@ -117,7 +117,7 @@ def draw(runs: Runs, figure: Figure) -> None:
         curves.band(axes, own[0].epoch, values, label=label, colour=colour)
         axes.plot(own[0].epoch[-1], published.accuracy, "o", color=colour, markerfacecolor="none")
     axes.set_ylim(85, 100)
-    curves.tidy(axes, x="epoch", y="test accuracy, % (circles: published)")
+    curves.tidy(axes, x="epoch", y="test accuracy, %, with what is published as circles")
 
 
 STUDY = Study(
