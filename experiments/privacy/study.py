@@ -17,6 +17,10 @@ from bpframe.errors import ConfigError
 ACCURACY = "accuracy.test"
 SOURCE, ACCOUNTANT = "Opacus", "dp-accounting 0.6.0"
 COMMAND = "bpframe +experiment=privacy privacy="
+FEWER = (
+    "The mean of 200 has a fifth more noise than the source's of 240; with 240 (and an epsilon of "
+    "1.02) two seeds have 94.23 and 94.42 %."
+)
 OLDER = "Opacus turns divergences into epsilon by an older formula, which gives more."
 
 
@@ -80,7 +84,7 @@ def _rows(published: Published, own: Runs, quick: bool) -> list[Row | NotRun]:
     rule = Between(5, 100) if quick else Within(published.accuracy, 0.5)
     found: list[Row | NotRun] = [
         Row(f"{published.title}: test accuracy", accuracy, rule, published.accuracy, "%",
-            source=SOURCE)
+            source=SOURCE, reason=FEWER)
     ]  # fmt: skip
     if published.sigma is None or quick:
         return found
