@@ -145,7 +145,7 @@ def follows_float64(subject: Subject) -> None:
             wide = jnp.asarray(narrow, jnp.float64)
             exact = run_traced(both, activation, wide)
             step = rounding.eps(dtype)
-            beside = [run_traced(both, activation, wide * (1 + s * step)) for s in (-1, 1)]
+            beside = [run_traced(both, activation, wide * (1 + s * step)) for s in (-8, -1, 1, 8)]
             found = run_traced(both, activation, narrow)
             for place, (what, method) in enumerate(
                 (("sigma", "__call__"), ("sigma'", "prime/pullback"))
