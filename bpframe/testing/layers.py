@@ -4,112 +4,29 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import itertools
 from collections.abc import Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from hypothesis import strategies as st
 
 from bpframe.contracts import (
     Factors,
-    Initialiser,
     Layer,
-    Params,
-    Shape,
     inner_products,
     squared_norms,
     sum_of_squares,
 )
-from bpframe.errors import ConfigError
-from bpframe.network import shown_shape
-from bpframe.testing import components, rounding
-from bpframe.testing.expect import expect, expect_array, expect_finite, expect_trees_close
-from bpframe.testing.outcome import Check, CheckFailedError
-from bpframe.testing.search import search_instances
+from bpframe.testing import components, layer_properties
+from bpframe.testing.expect import expect, expect_array, expect_trees_close
+from bpframe.testing.outcome import Check
+from bpframe.testing.places import Place, places
 from bpframe.testing.subjects import Subject
 from bpframe.testing.tracing import run_traced, shape_of
 
-SHAPES: tuple[Shape, ...] = ((6,), (8, 6, 2), (5, 5, 1))
-ODD: tuple[Shape, ...] = ((1,), (7,), (6, 9, 1), (7, 4, 3), (1, 1, 1), (11, 11, 2))
-"""Shapes of the layer before that are tried, too: narrow, not square, of odd sizes."""
-M = 3
 DRAWS = 4_000
 STANDARD_ERRORS = 6
-
-
-class _Normal(Initialiser):
-    """w and b ~ N(0, 1), in the default float dtype."""
-
-    def __call__(self, key: jax.Array, shape: Shape, n_in: int, n_out: int) -> Params:
-        """Standard normal numbers."""
-        del n_in, n_out
-        w_key, b_key = jax.random.split(key)
-        return Params(jax.random.normal(w_key, shape), jax.random.normal(b_key, shape[:1]))
-
-    def variance(self, n_in: int, n_out: int) -> float:
-        """1."""
-        del n_in, n_out
-        return 1.0
-
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class Place:
-    """A layer at a place where it can stand, with m examples before it and errors behind it."""
-
-    layer: Layer
-    shape_prev: Shape = dataclasses.field(metadata={"static": True})
-    params: Any
-    a_prev: jax.Array
-    delta: jax.Array
-    key: jax.Array
-
-    @property
-    def given(self) -> str:
-        """What a message says of it."""
-        return f"{self.layer} after a layer of {shown_shape(self.shape_prev)}"
-
-    def forward(self, a_prev: jax.Array, params: Any = None) -> tuple[jax.Array, Any]:
-        """z and what is kept, for one example or, with a leading axis, for m of them."""
-        params = self.params if params is None else params
-        if a_prev.ndim == len(self.shape_prev):
-            return self.layer.forward(params, a_prev, self.key)
-        keys = jax.random.split(self.key, len(a_prev))
-        return jax.vmap(self.layer.forward, in_axes=(None, 0, 0))(params, a_prev, keys)
-
-
-def places(
-    layer: Layer, shapes: tuple[Shape, ...] = SHAPES, m: int = M, size: float = 1.0
-) -> Iterator[Place]:
-    """The layer after every shape that it takes.
-
-    Raises:
-        CheckFailedError: it takes none, and there are more than one.
-
-    """
-    found = 0
-    for shape in shapes:
-        try:
-            after = layer.shape(shape)
-        except ConfigError:
-            continue
-        if min(after) < 1:  # it does not fit there
-            continue
-        found += 1
-        rng = np.random.default_rng(found)
-        key, draw_key = jax.random.split(jax.random.key(5))
-        params = layer.init(_Normal(), key, shape)
-        a_prev, delta = (size * jnp.asarray(rng.normal(size=(m, *each))) for each in (shape, after))
-        yield Place(layer, shape, params, a_prev, delta, draw_key)
-    expect(
-        found or shapes is not SHAPES,
-        "stands after none of the layers that the kit knows",
-        given=f"{layer} after layers of {', '.join(map(shown_shape, SHAPES))}",
-        method="shape",
-    )
 
 
 def probe(layer: Any) -> Any:
@@ -216,115 +133,6 @@ def _of_examples(place: Place) -> tuple[Any, Any]:
         "inner_products": inner_products(each, place.delta),
         "sum_of_squares": sum_of_squares(each),
     }
-
-
-@jax.jit
-def _all_ways(place: Place) -> tuple[Any, Any]:
-    """What goes forward and back and what is summed, beside autodiff's."""
-
-    def forward(a_prev: jax.Array, params: Any) -> Any:
-        return place.forward(a_prev, params)
-
-    z, pull, kept = jax.vjp(forward, place.a_prev, place.params, has_aux=True)
-    carried, gradient = pull(place.delta)
-    given = (place.params, place.a_prev, kept, place.delta)
-    carry = jax.vmap(place.layer.carry, in_axes=(None, 0, 0, 0))(*given)
-    return (z, carry, place.layer.gradient(*given)), (z, carried, gradient)
-
-
-def holds_for_all_sizes(subject: Subject) -> None:
-    """`carry` and `gradient` are right after layers of any shape, for one example, at any size.
-
-    Half of the neurons may have parameters that are 0.
-    """
-
-    def holds(chosen: tuple[Shape, int, float, bool], layer: Any) -> None:
-        shape, m, size, is_sparse = chosen
-        for place in places(layer, (shape,), m, size):
-            place = dataclasses.replace(place, params=_sparse(place.params)) if is_sparse else place
-            found, expected = run_traced(_all_ways, place)
-            given = f"{place.given}, {m} examples of size {size:g}"
-            given += ", parameters of 0 for half of the neurons" if is_sparse else ""
-            for leaf in jax.tree.leaves(found[0]):
-                expect_finite(leaf, "z is not finite", given, "forward")
-            for which, name in ((1, "carry"), (2, "gradient")):
-                try:
-                    expect_trees_close(
-                        found[which],
-                        expected[which],
-                        f"{name} is not that of forward",
-                        given=given,
-                        rtol=1e-9,
-                        atol=1e-10,
-                        method=name,
-                    )
-                except CheckFailedError:
-                    if not _is_at_a_corner(place):
-                        raise
-
-    inputs = st.tuples(
-        st.sampled_from(ODD),
-        st.sampled_from([2, 1]),
-        st.sampled_from([1.0, 1e-6, 1e4]),
-        st.booleans(),
-    )
-    few = subject.effort._replace(examples=max(3, subject.effort.examples // 4))
-    search_instances(dataclasses.replace(subject, effort=few), inputs, holds)
-
-
-def _is_at_a_corner(place: Place) -> bool:
-    """Whether sum delta z has two slopes there, as at a maximum's tie, and autodiff one of many."""
-    rng = np.random.default_rng(0)
-    both = (place.params, place.a_prev)
-    along = jax.tree.map(lambda p: jnp.asarray(rng.normal(size=p.shape)), both)
-    size = float(jnp.max(jnp.abs(place.a_prev)))
-
-    @jax.jit
-    def value(t: float) -> jax.Array:
-        params, a_prev = jax.tree.map(lambda p, v: p + t * v, both, (along[0], along[1] * size))
-        return jnp.sum(place.delta * place.forward(a_prev, params)[0])
-
-    step = 1e-7
-    left, right = (float(value(s * step) - value(0.0)) / (s * step) for s in (-1, 1))
-    return abs(right - left) > 1e-4 * (max(abs(left), abs(right)) + size**2)
-
-
-def _sparse(params: Any) -> Any:
-    """The parameters of every second neuron are 0."""
-
-    def sparse(part: jax.Array) -> jax.Array:
-        is_kept = jnp.arange(len(part)) % 2
-        return part * is_kept.reshape(-1, *([1] * (part.ndim - 1)))
-
-    return jax.tree.map(sparse, params)
-
-
-def follows_float64(subject: Subject) -> None:
-    """What goes forward and back is the same in every dtype, but for rounding."""
-    for layer in subject.instances[:2]:
-        for place in itertools.islice(places(layer), 1):
-            if "random_bits" in str(jax.make_jaxpr(place.forward)(place.a_prev)):
-                continue  # other numbers are drawn in another dtype
-            for dtype in rounding.NARROW:
-                arrays = rounding.narrowed((place.params, place.a_prev, place.delta), dtype)
-                narrow, wide = (
-                    dataclasses.replace(place, params=p, a_prev=a, delta=d)
-                    for p, a, d in (arrays, rounding.widened(arrays))
-                )
-                (found, _), (exact, _) = (run_traced(_all_ways, each) for each in (narrow, wide))
-                for leaf, middle in zip(
-                    jax.tree.leaves(found), jax.tree.leaves(exact), strict=True
-                ):
-                    largest = float(np.abs(np.asarray(middle)).max(initial=0))
-                    rounding.expect_near(
-                        leaf,
-                        middle,
-                        rounding.eps(dtype) * largest,
-                        dtype,
-                        "z, carry or gradient is lost to rounding",
-                        given=place.given,
-                        method="forward",
-                    )
 
 
 def factors_the_curvature(subject: Subject) -> None:
@@ -484,8 +292,7 @@ CHECKS = (
         )
         for method in OF_EXAMPLES
     ),
-    Check("holds for all sizes", holds_for_all_sizes, "forward"),
-    Check("same in every dtype", follows_float64, "forward"),
+    *layer_properties.CHECKS,
     Check("factors are sound", factors_the_curvature, "factors"),
     Check("factors of one example", is_exact_for_one_example, "factors"),
     Check(

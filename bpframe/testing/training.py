@@ -16,8 +16,8 @@ from bpframe.metrics import Monitor
 from bpframe.network import Network
 from bpframe.plugin_host.registry import Registry
 from bpframe.testing.expect import expect
-from bpframe.testing.layers import places
 from bpframe.testing.outcome import Check, CheckFailedError, CheckSkippedError
+from bpframe.testing.places import places
 from bpframe.testing.subjects import Subject
 from bpframe.testing.tracing import run_traced
 from bpframe.training import devices, initial_state, steering
