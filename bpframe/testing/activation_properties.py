@@ -140,27 +140,13 @@ def follows_float64(subject: Subject) -> None:
     def holds(z: np.ndarray, activation: Any) -> None:
         if activation not in subject.instances:  # ten times a frequency loses a digit more
             return
+        what = (("sigma", "__call__"), ("sigma'", "prime/pullback"))
         for dtype in rounding.NARROW:
             narrow = jnp.asarray(z, dtype)
-            wide = jnp.asarray(narrow, jnp.float64)
-            exact = run_traced(both, activation, wide)
-            step = rounding.eps(dtype)
-            beside = [run_traced(both, activation, wide * (1 + s * step)) for s in (-8, -1, 1, 8)]
-            found = run_traced(both, activation, narrow)
-            for place, (what, method) in enumerate(
-                (("sigma", "__call__"), ("sigma'", "prime/pullback"))
-            ):
-                middle = np.asarray(exact[place])
-                sensitivity = sum(np.abs(np.asarray(b[place]) - middle) for b in beside)
-                rounding.expect_near(
-                    found[place],
-                    middle,
-                    sensitivity,
-                    dtype,
-                    f"{what} is lost to rounding, for {activation}",
-                    given=np.asarray(wide),
-                    method=method,
-                )
+            given = np.asarray(narrow, np.float64)
+            rounding.expect_follows(
+                both, activation, (narrow,), dtype, what, given=given, shifts=(-8, -1, 1, 8)
+            )
 
     search_instances(subject, vectors(largest, n), holds)
 

@@ -124,28 +124,19 @@ def follows_float64(subject: Subject) -> None:
         for dtype in rounding.NARROW:
             narrow = jnp.asarray(a, dtype), jnp.asarray(y, dtype)
             if all(low < float(v) < high for v in narrow[0].astype(jnp.float64)):
-                _expect_alike(both, cost, narrow, dtype, ("C", "grad_a C"), ("__call__", "prime"))
+                _expect_follows(
+                    both, cost, narrow, dtype, (("C", "__call__"), ("grad_a C", "prime")), "a"
+                )
 
     search_instances(subject, lambda cost: outputs_and_targets(cost, 3), holds)
 
 
-def _expect_alike(
-    program: Any, part: Any, narrow: tuple[Any, ...], dtype: str, what: Any, methods: Any
+def _expect_follows(
+    program: Any, part: Any, narrow: tuple[Any, Any], dtype: str, what: Any, name: str
 ) -> None:
-    """The results in a narrow dtype are those in float64, to what rounding the input does."""
-    wide = rounding.widened(narrow)
-    step = rounding.eps(dtype)
-    exact = [np.asarray(r) for r in run_traced(program, part, *wide)]
-    beside = [run_traced(program, part, wide[0] * (1 + sign * step), *wide[1:]) for sign in (-1, 1)]
-    found = run_traced(program, part, *narrow)
-    for place, (name, method) in enumerate(zip(what, methods, strict=True)):
-        change = sum(np.abs(np.asarray(b[place]) - exact[place]) for b in beside)
-        change = np.where(np.isfinite(change), change, np.inf)
-        rounding.expect_near(
-            found[place], exact[place], change + step * np.abs(exact[place]).max(initial=0), dtype,
-            f"{name} is lost to rounding, for {part}",
-            given=_shown("the first", np.asarray(wide[0]), np.asarray(wide[-1])), method=method,
-        )  # fmt: skip
+    wide = (np.asarray(array, np.float64) for array in narrow)
+    given = _shown(name, *wide)
+    rounding.expect_follows(program, part, narrow, dtype, what, given=given, share=1)
 
 
 @st.composite
@@ -195,7 +186,7 @@ def pair_follows_float64(subject: Subject) -> None:
         z, y = given
         for dtype in rounding.NARROW:
             narrow = jnp.asarray(np.clip(z, -90, 90), dtype), jnp.asarray(y, dtype)
-            _expect_alike(both, pair, narrow, dtype, ("delta", "C"), ("delta", "cost"))
+            _expect_follows(both, pair, narrow, dtype, (("delta", "delta"), ("C", "cost")), "z")
 
     search_instances(subject, lambda pair: inputs_and_targets(pair, 3), holds)
 

@@ -130,28 +130,13 @@ def follows_float64(subject: Subject) -> None:
         lambda regulariser, params: (regulariser.cost(params), regulariser.gradient(params))
     )
     flat, unflatten = ravel_pytree(some_params(4, sizes=(3, 2)))
+    what = (("R", "cost"), ("the gradient", "gradient"), ("the gradient", "gradient"))
 
     def holds(values: np.ndarray, regulariser: Any) -> None:
         for dtype in rounding.NARROW:
             narrow = rounding.narrowed(unflatten(jnp.asarray(values)), dtype)
-            wide = rounding.widened(narrow)
-            step = rounding.eps(dtype)
-            exact = run_traced(both, regulariser, wide)
-            beside = [
-                run_traced(both, regulariser, jax.tree.map(lambda p, f=factor: p * f, wide))
-                for factor in (1 - step, 1 + step)
-            ]
-            found = run_traced(both, regulariser, narrow)
-            for leaf, middle, *others in zip(
-                *(jax.tree.leaves(tree) for tree in (found, exact, *beside)), strict=True
-            ):
-                middle = np.asarray(middle)
-                change = sum(np.abs(np.asarray(other) - middle) for other in others)
-                rounding.expect_near(
-                    leaf, middle, change, dtype, f"R is lost to rounding, for {regulariser}",
-                    given=f"parameters {np.array2string(values, precision=4)}",
-                    method="cost" if np.ndim(leaf) == 0 else "gradient",
-                )  # fmt: skip
+            given = f"parameters {np.array2string(values, precision=4)}"
+            rounding.expect_follows(both, regulariser, (narrow,), dtype, what, given=given)
 
     search_instances(subject, vectors(100, flat.size), holds)
 

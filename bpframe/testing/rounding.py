@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bpframe.testing.outcome import CheckFailedError
+from bpframe.testing.tracing import run_traced
 
 NARROW = ("float32", "bfloat16")
 ROUNDINGS = 16
@@ -77,3 +79,54 @@ def expect_near(
         "as in float64",
         method=method,
     )
+
+
+def expect_follows(
+    program: Any,
+    part: Any,
+    narrow: tuple[Any, ...],
+    dtype: str,
+    what: Sequence[tuple[str, str]],
+    *,
+    given: Any,
+    shifts: Sequence[int] = (-1, 1),
+    share: float = 0.0,
+) -> None:
+    """What a program gives of a component in a narrow dtype is what it gives in float64.
+
+    Args:
+        program: compiled, of the component and the inputs.
+        part: the component.
+        narrow: the inputs, the first of which is moved to see what rounding it does.
+        dtype: theirs.
+        what: of each leaf of the result, what it is and the method to look at.
+        given: as messages show the input.
+        shifts: by so many roundings it is moved.
+        share: of the largest value that may be lost, in roundings.
+
+    """
+    first, *others = widened(narrow)
+    step = eps(dtype)
+    exact = _leaves(program, part, first, others)
+    moved = [
+        _leaves(program, part, jax.tree.map(lambda p, s=s: p * (1 + s * step), first), others)
+        for s in shifts
+    ]
+    found = _leaves(program, part, narrow[0], narrow[1:])
+    for place, (name, method) in enumerate(what):
+        change = sum(np.abs(leaves[place] - exact[place]) for leaves in moved)
+        change = np.where(np.isfinite(change), change, np.inf)
+        expect_near(
+            found[place],
+            exact[place],
+            change + share * step * np.abs(exact[place]).max(initial=0),
+            dtype,
+            f"{name} is lost to rounding, for {part}",
+            given=given,
+            method=method,
+        )
+
+
+def _leaves(program: Any, part: Any, first: Any, others: Any) -> list[np.ndarray]:
+    found = jax.tree.leaves(run_traced(program, part, first, *others))
+    return [np.asarray(leaf, np.float64) for leaf in found]
