@@ -40,6 +40,7 @@ from bpframe.testing.parameters import (
 )
 from bpframe.testing.subjects import Subject
 from bpframe.testing.tracing import shape_of
+from bpframe.testing.tried_rules import tried
 from bpframe.training.precision import cast_floats
 
 
@@ -172,7 +173,7 @@ def keeps_its_state_in_shape(subject: Subject) -> None:
 
 def is_what_it_says(subject: Subject) -> None:
     """With is_gradient the deltas give the exact gradient, without it they do not."""
-    exact = rule_properties.tried(EXACT).step.found.mean
+    exact = tried(EXACT).step.found.mean
     says = subject.component.is_gradient
     mine = [name for name in vars(subject.component) if not name.startswith("_")]
     methods = [name for name in vars(LearningRule) if callable(getattr(LearningRule, name))]
@@ -183,7 +184,7 @@ def is_what_it_says(subject: Subject) -> None:
         expected=f"one of {', '.join(name for name in methods if not name.startswith('_'))}",
     )
     for rule in subject.instances:
-        found = rule_properties.tried(rule).step.found.mean
+        found = tried(rule).step.found.mean
         for number, (ours, theirs) in enumerate(zip(found, exact, strict=True), start=2):
             if says:
                 problem = f"is_gradient is True, and dC/dw of layer {number} is another"

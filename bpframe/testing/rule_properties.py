@@ -3,134 +3,45 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from bpframe.contracts import Activation, ElementwiseActivation
-from bpframe.equations import Dense, Unpaired
-from bpframe.errors import ConfigError
-from bpframe.learning import BackwardStep, Forward, TrainingStep, replaces
+from bpframe.contracts import Activation
+from bpframe.equations import Dense
+from bpframe.learning import replaces
 from bpframe.network import Network
-from bpframe.testing import rounding
-from bpframe.testing.expect import expect, expect_finite, key_data
+from bpframe.testing import feedback_properties, rounding
+from bpframe.testing.expect import expect, expect_finite
+from bpframe.testing.feedback_properties import has
 from bpframe.testing.outcome import Check, CheckFailedError
 from bpframe.testing.parameters import (
     Curved,
-    SquaredError,
     dense_network,
     some_params,
     some_step,
 )
 from bpframe.testing.subjects import Subject
 from bpframe.testing.tracing import run_traced
+from bpframe.testing.tried_rules import (
+    SIZES,
+    Keys,
+    accepted,
+    draws,
+    equal,
+    numbers,
+    refused,
+    shown_sizes,
+    tried,
+)
 from bpframe.training.precision import precision
 
-SIZES = (5, 6, 4, 3)
 SMALL = ((5, 3), (5, 1, 3), (5, 4, 3), SIZES)
-STEPS, ETA = 200, 0.3
 FAINT = (0.0, 1 - 2.0**-23)
 """A layer so flat that its errors are smaller than the roundings of float32."""
-
-
-class Flattened(ElementwiseActivation):
-    """a = 0.3 share + (1 - share) z / sqrt(1 + z^2): constant where share is 1."""
-
-    share: float = 0.0
-
-    def __call__(self, z: Array) -> Array:
-        """0.3 share + (1 - share) z / sqrt(1 + z^2)."""
-        return 0.3 * self.share + (1 - self.share) * Curved()(z)
-
-    def prime(self, z: Array) -> Array:
-        """(1 - share) (1 + z^2)^(-3/2)."""
-        return (1 - self.share) * Curved().prime(z)
-
-
-class Tried(NamedTuple):
-    """What a rule gives in a network 5-6-4-3.
-
-    Attributes:
-        state: of the rule, at the start.
-        step: of training, with the deltas.
-        learned: the state after it, where the parameters go to 0.9 of what they are.
-        answer: to the first example, or None.
-
-    """
-
-    state: Any
-    step: TrainingStep
-    learned: Any
-    answer: Any
-
-
-class Keys(NamedTuple):
-    """What `init`, the credit and `learn` may draw with, by their seeds."""
-
-    init: Any = 3
-    credit: Any = 12
-    learn: Any = 12
-
-
-PLAIN = Keys()
-
-
-def tried(
-    rule: Any,
-    *,
-    params: Any = None,
-    x: Any = None,
-    flat: tuple[float, float] = (0.0, 0.0),
-    keys: Keys = PLAIN,
-) -> Tried:
-    """Try a rule; rules of one structure share one compiled program."""
-    params = some_params(6, sizes=SIZES) if params is None else params
-    x = jnp.asarray(np.random.default_rng(11).uniform(-0.9, 0.9, (3, 5))) if x is None else x
-    return run_traced(_tried, rule, params, x, flat, keys)
-
-
-@jax.jit
-def _tried(rule: Any, params: Any, x: Any, flat: tuple[float, float], seeds: Keys) -> Tried:
-    hidden = (
-        Dense(n, activation=Flattened(share)) for n, share in zip(SIZES[1:], flat, strict=False)
-    )
-    network = Network(SIZES[:1], (*hidden, Dense(SIZES[-1], activation=Curved())))
-    keys = Keys(*(jax.random.key(seed) for seed in seeds))
-    state = rule.init(keys.init, params, network.shapes)
-    step = some_step(params, rule, state, network=network, x=x, key=keys.credit)
-    updated = jax.tree.map(lambda p: 0.9 * p, params)
-    learned = rule.learn(state, step._replace(key=keys.learn), params, updated)
-    first = jax.tree.map(lambda part: part[0], step.found.trace)
-    answer = rule.answer(state, Forward(network, step.pair, params, first))
-    return Tried(state, step, learned, answer)
-
-
-def _accepted(subject: Subject) -> list[Any]:
-    """The instances that take the kit's network."""
-    network = dense_network(some_params(6, sizes=SIZES))
-    return [rule for rule in subject.instances if not _refused(rule, network)]
-
-
-def _refused(rule: Any, network: Network) -> bool:
-    try:
-        rule.check(network, Unpaired(SquaredError(), Curved()))
-    except ConfigError:
-        return True
-    except Exception as error:
-        raise CheckFailedError(
-            f"check raises {type(error).__name__}: {error}",
-            given=f"a network {_sizes(network)}",
-            expected="a bpframe.ConfigError of one line, or nothing",
-            method="check",
-        ) from error
-    return False
-
-
-def _sizes(network: Network) -> str:
-    return "-".join(str(shape[0]) for shape in network.shapes)
 
 
 def works_or_refuses(subject: Subject) -> None:
@@ -138,7 +49,7 @@ def works_or_refuses(subject: Subject) -> None:
     for rule, sizes in itertools.product(subject.instances, SMALL):
         params = some_params(6, sizes=sizes)
         network = dense_network(params)
-        if _refused(rule, network):
+        if refused(rule, network):
             continue
 
         def trained(params: Any, rule: Any = rule, network: Network = network) -> Any:
@@ -153,7 +64,7 @@ def works_or_refuses(subject: Subject) -> None:
             text = (str(error).splitlines() or [""])[0]
             raise CheckFailedError(
                 f"check lets a network pass that cannot be trained: {type(error).__name__}: {text}",
-                given=f"a network {_sizes(network)}, {rule}",
+                given=f"a network {shown_sizes(network)}, {rule}",
                 expected="a rule that works, or a ConfigError from check",
                 method="check",
             ) from error
@@ -161,7 +72,7 @@ def works_or_refuses(subject: Subject) -> None:
 
 def has_no_error_of_a_constant_layer(subject: Subject) -> None:
     """Where a^l does not depend on z^l, delta^l is 0."""
-    for rule, at in itertools.product(_accepted(subject), (0, 1)):
+    for rule, at in itertools.product(accepted(subject), (0, 1)):
         flat = (1.0, 0.0) if at == 0 else (0.0, 1.0)
         both = (tried(rule, flat=flat), tried(rule))
         delta, usual = (np.asarray(each.step.found.deltas[at]) for each in both)
@@ -197,7 +108,7 @@ def takes_coupled_neurons(subject: Subject) -> None:
     hidden = (Dense(n, activation=Coupled()) for n in SIZES[1:-1])
     network = Network(SIZES[:1], (*hidden, Dense(SIZES[-1], activation=Curved())))
     for rule in subject.instances:
-        if _refused(rule, network):
+        if refused(rule, network):
             continue
 
         @jax.jit
@@ -264,8 +175,8 @@ def draws_are_independent(subject: Subject) -> None:
 
 def follows_float64(subject: Subject) -> None:
     """Deltas and gradients are the same in float32, but for rounding, where nothing is drawn."""
-    for rule in _accepted(subject):
-        if any(_draws(rule, method) for method in ("init", "carry/assign")):
+    for rule in accepted(subject):
+        if any(draws(rule, method) for method in ("init", "carry/assign")):
             continue
         wide = some_params(6, sizes=SIZES)
         narrow = rounding.narrowed(wide, "float32")
@@ -296,7 +207,7 @@ def follows_float64(subject: Subject) -> None:
 def draws_follow_their_keys(subject: Subject) -> None:
     """What draws random numbers draws others with another key."""
     rule = subject.default
-    if rule not in _accepted(subject):
+    if rule not in accepted(subject):
         return
     seeds = range(4)
     for method, given in (
@@ -304,10 +215,10 @@ def draws_follow_their_keys(subject: Subject) -> None:
         ("carry/assign", [tried(rule, keys=Keys(credit=s)).step.found.deltas for s in seeds]),
         ("learn", [tried(rule, keys=Keys(learn=seed)).learned for seed in seeds]),
     ):
-        first, *others = map(_numbers, given)
-        if all(_equal(first, other) for other in others):
+        first, *others = map(numbers, given)
+        if all(equal(first, other) for other in others):
             expect(
-                not _draws(rule, method),
+                not draws(rule, method),
                 "draws random numbers that are the same for every key",
                 given="jax.random.key(0) to jax.random.key(3)",
                 expected="numbers drawn with the key that it is given",
@@ -315,36 +226,14 @@ def draws_follow_their_keys(subject: Subject) -> None:
             )
 
 
-def _draws(rule: Any, method: str) -> bool:
-    """Whether random numbers are drawn in a method."""
-    params = some_params(6, sizes=SIZES)
-    key, shapes = jax.random.key(0), dense_network(params).shapes
-    state, step, *_ = tried(rule)
-    programs = {
-        "init": lambda: rule.init(key, params, shapes),
-        "carry/assign": lambda: some_step(params, rule, state),
-        "learn": lambda: rule.learn(state, step, params, params),
-    }
-    return "random_bits" in str(jax.make_jaxpr(programs[method])())
-
-
-def _equal(one: list[np.ndarray], other: list[np.ndarray]) -> bool:
-    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
-
-
-def _numbers(tree: Any) -> list[np.ndarray]:
-    """The leaves, keys as numbers."""
-    return [np.asarray(key_data(leaf)) for leaf in jax.tree.leaves(tree)]
-
-
 def every_example_counts(subject: Subject) -> None:
     """If the state learns from one example of a mini-batch, it learns from any."""
-    for rule in _accepted(subject):
+    for rule in accepted(subject):
         usual = tried(rule)
         x = usual.step.found.trace.a[0]
-        before = _numbers(usual.learned)
+        before = numbers(usual.learned)
         changed = (x.at[number].multiply(-0.7) for number in range(len(x)))
-        counts = [not _equal(before, _numbers(tried(rule, x=x).learned)) for x in changed]
+        counts = [not equal(before, numbers(tried(rule, x=x).learned)) for x in changed]
         expect(
             len(set(counts)) == 1,
             "the state learns from some examples of a mini-batch alone",
@@ -358,7 +247,7 @@ def every_example_counts(subject: Subject) -> None:
 def is_finite_at_zero(subject: Subject) -> None:
     """Inputs and parameters of 0 give finite errors, answers and states."""
     params = jax.tree.map(jnp.zeros_like, some_params(6, sizes=SIZES))
-    for rule in _accepted(subject):
+    for rule in accepted(subject):
         found = tried(rule, params=params, x=jnp.zeros((3, SIZES[0])))
         for method, what, tree in (
             ("carry/assign", "a delta", found.step.found.deltas),
@@ -372,95 +261,6 @@ def is_finite_at_zero(subject: Subject) -> None:
                     )
 
 
-def tells_its_feedback(subject: Subject) -> None:
-    """`feedback` gives what carry multiplies the error by, up to a factor."""
-    for rule in _accepted(subject):
-        state, step, *_ = tried(rule)
-        told = rule.feedback(state, step.params)
-        for at, pair in enumerate(told or ()):
-            found = None if pair is None else _carried(rule, state[at], step, at)
-            if pair is None or found is None:
-                continue
-            stated = np.asarray(pair[1]).reshape(-1)
-            expect(
-                stated.shape == found.shape,
-                f"feedback of layer {at + 3} has another size than its weights",
-                found=stated.shape,
-                expected=found.shape,
-                method="feedback",
-            )
-            cosine = stated @ found / np.linalg.norm(stated) / np.linalg.norm(found)
-            expect(
-                cosine > 1 - 1e-9,
-                f"feedback of layer {at + 3} is not what carry multiplies the error by",
-                given="a network 5-6-4-3",
-                found=f"a cosine of {cosine:.3f}",
-                expected="1: flat, shaped like w, which is (n_out, n_in)",
-                method="feedback",
-            )
-
-
-def _carried(rule: Any, entry: Any, step: TrainingStep, at: int) -> np.ndarray | None:
-    """What carry brings of each error of layer at + 3, flat like w; None if of none, or random."""
-    after, trace = at + 1, jax.tree.map(lambda part: part[0], step.found.trace)
-    key = jax.random.key(0)
-
-    def carry(delta: Array) -> Array:
-        seen = BackwardStep(
-            *(step.network.layers[after], step.params[after], trace.a[after], trace.kept[after]),
-            *(delta, jnp.zeros(SIZES[-1]), jnp.zeros(SIZES[-1]), key, key),
-        )
-        return rule.carry(entry, seen)
-
-    errors = jnp.eye(SIZES[after + 1])
-    found = np.asarray(jax.jit(jax.vmap(carry))(errors)).reshape(-1)
-    draws = "random_bits" in str(jax.make_jaxpr(carry)(errors[0]))
-    return None if draws or not found.any() else found
-
-
-def learned_feedback_comes_nearer(subject: Subject) -> None:
-    """Feedback weights that learn turn towards the weights, and not away from them."""
-    for rule in _accepted(subject):
-        state, step, *_ = tried(rule)
-        if rule.feedback(state, step.params) is None:
-            continue
-
-        @jax.jit
-        def trained(params: Any, state: Any, rule: Any = rule) -> Any:
-            def one(number: Array, carried: Any) -> Any:
-                params, state = carried
-                step = some_step(params, rule, state, key=jax.random.key(number))
-                new = jax.tree.map(lambda p, g: p - ETA * g, params, step.found.mean)
-                return new, rule.learn(state, step, params, new)
-
-            return jax.lax.fori_loop(0, STEPS, one, (params, state))
-
-        params = jax.tree.map(lambda p: 0.3 * p, step.params)
-        before, after = _cosine(rule, state, params), _cosine(rule, *trained(params, state)[::-1])
-        expect(
-            after > before - 1e-6,
-            "feedback weights that learn turn away from the weights",
-            given=f"{STEPS} steps of gradient descent, a network 5-6-4-3, {rule}",
-            found=f"a mean cosine of {before:.3f} before and of {after:.3f} after",
-            expected="a larger one after",
-            method="learn",
-        )
-
-
-def _cosine(rule: Any, state: Any, params: Any) -> float:
-    """The mean over layers, between weights and what stands for them."""
-    pairs = [pair for pair in rule.feedback(state, params) if pair is not None]
-    cosines = [w @ b / (jnp.linalg.norm(w) * jnp.linalg.norm(b)) for w, b in pairs]
-    return float(np.mean(cosines))
-
-
-def _has(*methods: str) -> Any:
-    def applies(subject: Subject) -> bool:
-        return all(replaces(subject.default, method) for method in methods)
-
-    return applies
-
-
 CHECKS = (
     Check("works or refuses", works_or_refuses, "check"),
     Check("no error of a constant layer", has_no_error_of_a_constant_layer, "assign"),
@@ -469,10 +269,12 @@ CHECKS = (
     Check("draws are independent", draws_are_independent, "init"),
     Check("same in every dtype", follows_float64, "carry"),
     Check("draws follow their keys", draws_follow_their_keys, "init"),
-    Check("every example counts", every_example_counts, "learn", applies=_has("learn")),
+    Check(
+        "every example counts",
+        every_example_counts,
+        "learn",
+        applies=has("learn"),
+    ),
     Check("finite at zero", is_finite_at_zero, "carry"),
-    Check("feedback is that of the error", tells_its_feedback, "feedback",
-          applies=lambda s: _has("feedback")(s) and not _has("assign")(s)),
-    Check("learned feedback comes nearer", learned_feedback_comes_nearer, "learn",
-          applies=_has("feedback", "learn")),
-)  # fmt: skip
+    *feedback_properties.CHECKS,
+)
