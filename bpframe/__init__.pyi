@@ -68,6 +68,13 @@ from .schedules import EpochResult as EpochResult
 from .schedules import Progress as Progress
 from .schedules import Schedule as Schedule
 from .schedules import Stopping as Stopping
+from .tables.examples import Columns as Columns
+from .tables.examples import data_of_arrays as data_of_arrays
+from .tables.examples import data_of_table as data_of_table
+from .tables.files import read_csv as read_csv
+from .tables.files import read_parquet as read_parquet
+from .tables.splits import Shares as Shares
+from .tables.table import Table as Table
 from .tasks import Classification as Classification
 from .tasks import MultiLabel as MultiLabel
 from .tasks import Regression as Regression

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
 from bpframe.errors import ExamplesError
 from bpframe.tasks import Task, implied
+
+
+Feature: TypeAlias = str | tuple[str, str]
+"""What an entry of a row is called: see `Examples.features`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +29,8 @@ class Examples:
             channel of an image.
         task: what an answer is; None: worked out from the training targets (`tasks.implied`).
         mean: what is subtracted from `x` before it is scaled, like `scale`; None: nothing.
+        features: what the entries of a row are called, in their order: a column, or a column with
+            the value for which it is 1 and else 0; empty where they have no names.
 
     Raises:
         ExamplesError: the arrays do not fit each other.
@@ -37,6 +43,7 @@ class Examples:
     scale: float | np.ndarray = 1.0
     task: Task | None = None
     mean: np.ndarray | None = None
+    features: tuple[Feature, ...] = ()
 
     def __post_init__(self) -> None:
         if self.x.ndim < 2 or self.y.ndim not in (1, 2) or len(self.x) != len(self.y):

@@ -6,8 +6,9 @@ follows from the training targets (`implied`).
 
 from __future__ import annotations
 
+import dataclasses
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -21,7 +22,14 @@ class Task(Component, ABC):
     """What an answer is, and whether it is right; written for one example.
 
     The class is static structure, so that a program holds what its task needs and no more.
+
+    Attributes:
+        names: what classes, or outputs that are none, are called, in their order; empty where they
+            have no names but their numbers.
+
     """
+
+    names: tuple[Any, ...] = ()
 
     has_accuracy: ClassVar[bool] = True
     """Whether an answer is right or wrong, so that there is a share of right answers."""
@@ -69,7 +77,7 @@ class Classification(Task):
         """
         found = implied(y)
         if isinstance(found, Classification):
-            return found
+            return dataclasses.replace(self, middle=found.middle)
         if y.shape[1] == 1:
             raise ExamplesError(_not_two("classification with one output", y))
         ordered = np.sort(y, axis=1)
@@ -108,7 +116,9 @@ class MultiLabel(Task):
         low, high = y.min(), y.max()
         if not np.isin(y, (low, high)).all():
             raise ExamplesError(_not_two("multi_label", y))
-        return MultiLabel(0.5 if {low, high} <= {0, 1} else float(low + high) / 2)
+        return dataclasses.replace(
+            self, middle=0.5 if {low, high} <= {0, 1} else float(low + high) / 2
+        )
 
     def answer(self, outputs: Array, boundary: float | None = None) -> Array:
         """1 for yes and 0 for no, (n_out,)."""
@@ -146,7 +156,7 @@ def implied(y: np.ndarray) -> Task:
     if y.shape[1] == 1:
         low, high = y.min(), y.max()
         two = np.isin(y, (low, high)).all()
-        return Classification(float(low + high) / 2) if two else Regression()
+        return Classification(middle=float(low + high) / 2) if two else Regression()
     ordered = np.sort(y, axis=1)
     low, high = ordered[0, 0], ordered[0, -1]
     one_of_many = (ordered[:, :-1] == low).all() and (ordered[:, -1] == high).all() and high > low
