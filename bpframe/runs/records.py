@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from bpframe.contracts import LayerParams
+from bpframe.runs.data_info import DataInfo
 from bpframe.tasks import Classification, Task
 from bpframe.training.experiment import Experiment
 
@@ -142,6 +143,8 @@ class Summary:
             in no file, where that is nothing.
         has_accuracy: whether answers are right or wrong; in regression they are not, and both
             accuracies are None and stand in no file.
+        data: what is to be known of the data to answer for new examples: the shape and the names
+            of inputs, their mean and scale, the classes.
 
     """
 
@@ -163,10 +166,12 @@ class Summary:
     changed: str | None = None
     privacy: Mapping[str, Any] | None = None
     has_accuracy: bool = True
+    data: DataInfo | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
-        fields = dataclasses.asdict(self)
+        fields = dataclasses.asdict(dataclasses.replace(self, data=None))
+        fields["data"] = self.data and self.data.as_dict()
         if not fields.pop("has_accuracy"):
             del fields["test_accuracy"], fields["best_validation_accuracy"]
         if self.privacy is None:
@@ -201,6 +206,7 @@ class RunInfo:
         output_dir: the run folder; None if nothing is written.
         n_train: the number of training examples.
         task: what an answer is.
+        data: what is to be known of the data to answer for new examples.
 
     """
 
@@ -208,3 +214,4 @@ class RunInfo:
     output_dir: Path | None
     n_train: int
     task: Task = dataclasses.field(default_factory=Classification)
+    data: DataInfo | None = None

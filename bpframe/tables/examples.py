@@ -10,7 +10,7 @@ import numpy as np
 from bpframe.data import Data, Examples, Feature
 from bpframe.errors import ConfigError, DataError, unknown
 from bpframe.tables import targets
-from bpframe.tables.splits import Shares, divided
+from bpframe.tables.splits import SHARES, Shares, divided
 from bpframe.tables.table import Table
 from bpframe.tasks import Task
 
@@ -41,7 +41,7 @@ class Columns(NamedTuple):
 def data_of_table(
     table: Table, columns: Columns, shares: Shares, more: Mapping[str, Table] | None = None
 ) -> Data:
-    """The examples of a table, divided by a column, by `shares`, or with sets of their own in `more`.
+    """The examples of a table, divided by a column, by `shares`, or with other sets in `more`.
 
     Raises:
         ConfigError: a column is not there, or is chosen for two things.
@@ -63,12 +63,12 @@ def data_of_table(
 
 
 def data_of_arrays(
-    sets: Mapping[str, tuple[Any, Any]], task: str | None = None, shares: Shares = Shares()
+    sets: Mapping[str, tuple[Any, Any]], task: str | None = None, shares: Shares = SHARES
 ) -> Data:
-    """The examples of arrays (x, y) by the names of sets; those that are missing are drawn from train.
+    """The examples of arrays (x, y) by the names of sets; missing sets are drawn from train.
 
-    x is (n, n_in), images (n, rows, columns) or (n, rows, columns, channels), bytes becoming 0 to 1.
-    y is as in `targets.of`.
+    x is (n, n_in), or images (n, rows, columns) or (n, rows, columns, channels); bytes become 0 to
+    1. y is as in `targets.of`.
 
     Raises:
         ConfigError: the shares leave no room.
@@ -81,7 +81,8 @@ def data_of_arrays(
     for name, n in lengths.items():
         if len(ys[name]) != n:
             raise DataError(
-                f"data: the {name} set has {n} inputs and {len(ys[name])} targets; give one for each"
+                f"data: the {name} set has {n} inputs and {len(ys[name])} targets; "
+                "give one for each"
             )
     shapes = {x.shape[1:] for x in xs.values()} | {y.shape[1:] for y in ys.values()}
     if len({x.shape[1:] for x in xs.values()}) > 1 or len({y.shape[1:] for y in ys.values()}) > 1:

@@ -36,6 +36,9 @@ class Shares(NamedTuple):
             )
 
 
+SHARES = Shares()
+
+
 def divided(y: np.ndarray, shares: Shares) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The rows of the training, validation and test set, in random order.
 

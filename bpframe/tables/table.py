@@ -7,13 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from bpframe.data import Data, Examples, Feature
+from bpframe.data import Feature
 from bpframe.errors import ConfigError, DataError, unknown
-from bpframe.tables import splits, targets
-from bpframe.tables.splits import Shares
+from bpframe.tables import targets
 from bpframe.tasks import Task
-
-SPLITS = ("train", "validation", "test")
 
 
 class Table:
@@ -64,8 +61,8 @@ class Table:
                     )
                 if table.columns[name].dtype != column.dtype:
                     raise DataError(
-                        f"{table.source}: column {name!r} holds text here or in {first.source}, and "
-                        "numbers in the other; make them alike"
+                        f"{table.source}: column {name!r} holds text here or in {first.source}, "
+                        "and numbers in the other; make them alike"
                     )
         columns = {
             name: np.concatenate([table.columns[name] for table in tables])
@@ -215,6 +212,6 @@ def _column(values: Any, name: str, source: str) -> np.ndarray:
 def _is_missing(value: Any) -> bool:
     """None, NaN, NaT, or pandas' NA, which is equal to nothing."""
     try:
-        return value is None or not bool(value == value)  # noqa: PLR0124
+        return value is None or not bool(value == value)
     except TypeError:
         return True

@@ -90,7 +90,7 @@ def _are_classes(y: np.ndarray, name: str) -> bool:
 
 
 def _labels(y: np.ndarray, name: str) -> tuple[np.ndarray, Task]:
-    """Labels from 0 with the names of the classes, which they have unless they are their numbers."""
+    """Labels from 0 with the names of the classes, unless they are their numbers."""
     if y.dtype.kind == "f":
         whole = _numbers(y, name)
         if (whole % 1).any():
@@ -100,7 +100,7 @@ def _labels(y: np.ndarray, name: str) -> tuple[np.ndarray, Task]:
     elif y.dtype.kind not in "biuUO":
         raise DataError(f"{name}: has dtype {y.dtype}; expected numbers or text")
     if y.dtype.kind == "O":
-        empty = np.array([value is None or value != value for value in y])  # noqa: PLR0124
+        empty = np.array([value is None or value != value for value in y])
         if empty.any():
             row = int(empty.argmax())
             raise DataError(f"{name}: row {row} is empty; fill it in, or leave the row out")

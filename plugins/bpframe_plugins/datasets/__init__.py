@@ -1,4 +1,4 @@
-"""Data sets: MNIST and Fashion-MNIST from files, digits and XOR built in, written inline, or one's own files."""
+"""Data sets: MNIST and Fashion-MNIST, digits and XOR built in, one's own files, or inline."""
 
 from __future__ import annotations
 

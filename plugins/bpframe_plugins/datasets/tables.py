@@ -91,7 +91,7 @@ def _stamp(path: str) -> tuple[int, int]:
 def _read(dataset: _OwnFile, *stamps: tuple[int, int]) -> Data:
     """The examples of a data set, read once as long as its files stay as they are."""
     del stamps
-    return dataset._fresh()  # noqa: SLF001
+    return dataset._fresh()
 
 
 class _TableFile(_OwnFile):
@@ -218,6 +218,6 @@ class Npz(_OwnFile):
         if "train" not in sets:
             raise DataError(
                 f"{self.path}: holds {', '.join(arrays) or 'nothing'}; expected {self.x} and "
-                f"{self.y}, or {self.x}_train and {self.y}_train; set data.x and data.y to the names"
+                f"{self.y}, or {self.x}_train and {self.y}_train; set data.x and data.y"
             )
         return data_of_arrays(sets, self.task, self._shares())

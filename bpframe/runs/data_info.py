@@ -1,0 +1,81 @@
+"""What a run has to know of its data to answer for new examples, once the data are gone."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from bpframe.component import hyperparameters
+from bpframe.contracts import Shape
+from bpframe.data import Data, Examples, Feature
+from bpframe.tasks import Classification, MultiLabel, Regression, Task
+
+_TASKS = {task.__name__: task for task in (Classification, MultiLabel, Regression)}
+
+
+@dataclasses.dataclass(frozen=True)
+class DataInfo:
+    """The data of a run without their examples.
+
+    Attributes:
+        shape: of an input.
+        n_out: the output neurons.
+        n_train: the training examples.
+        task: what an answer is; None if a plugin's own.
+        features: what the entries of a row are called.
+        mean: what is subtracted from an input, one number for each feature or channel, or 0.
+        scale: what the difference is multiplied with, likewise, or 1.
+
+    """
+
+    shape: Shape
+    n_out: int
+    n_train: int
+    task: Task | None
+    features: tuple[Feature, ...] = ()
+    mean: Any = 0.0
+    scale: Any = 1.0
+
+    @classmethod
+    def of(cls, data: Data) -> DataInfo:
+        """What is to be known of data as they are trained on."""
+        train = data.train
+        mean = 0.0 if train.mean is None else np.asarray(train.mean, float)
+        scale: Any = np.asarray(train.scale, float)
+        if train.standardised_by is not None:
+            mean, deviation = train.standardised_by
+            scale = scale / deviation
+        return cls(
+            *(train.shape, train.n_out, len(train), data.task, train.features),
+            *(np.asarray(mean).tolist(), np.asarray(scale).tolist()),
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON; `read` is the way back."""
+        task = self.task if type(self.task) in _TASKS.values() else None
+        described = None
+        if task is not None:
+            fields = {
+                name: value.item() if hasattr(value, "item") else value
+                for name, value in hyperparameters(task)
+            }
+            described = {"name": type(task).__name__, **fields}
+        return {**vars(self), "task": described}
+
+    @classmethod
+    def read(cls, found: Mapping[str, Any]) -> DataInfo:
+        """What `as_dict` has written."""
+        task = None
+        if found["task"] is not None:
+            fields = {**found["task"], "names": tuple(found["task"]["names"])}
+            task = _TASKS[fields.pop("name")](**fields)
+        features = tuple(f if isinstance(f, str) else tuple(f) for f in found["features"])
+        return cls(**{**found, "shape": tuple(found["shape"]), "task": task, "features": features})
+
+    def examples(self, x: np.ndarray, y: np.ndarray, task: Task) -> Examples:
+        """Inputs as the data set has them, made like those that were trained on."""
+        scaled = (np.asarray(x, np.float64) - self.mean) * self.scale
+        return Examples(scaled, y, self.n_out, task=task, features=self.features)
