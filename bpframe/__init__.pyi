@@ -1,5 +1,9 @@
-from .api import compose as compose
-from .api import run as run
+from .api.experiments import compose as compose
+from .api.experiments import resume as resume
+from .api.experiments import run as run
+from .api.saved import Evaluation as Evaluation
+from .api.saved import Run as Run
+from .api.saved import load as load
 from .component import Component as Component
 from .component import hyperparameter as hyperparameter
 from .contracts import Activation as Activation

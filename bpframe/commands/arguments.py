@@ -7,8 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-from bpframe.commands import trust
-from bpframe.configuration import hydra_internals, schemas
+from bpframe.configuration import hydra_internals, schemas, trust
 from bpframe.configuration.plugin_settings import plugin_settings
 from bpframe.errors import ConfigError
 from bpframe.plugin_host import host

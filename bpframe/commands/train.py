@@ -20,7 +20,7 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from bpframe.commands import arguments, outliers, plugins, run, sweeps, trust
+from bpframe.commands import arguments, outliers, plugins, run, sweeps
 from bpframe.commands import resume as resuming
 from bpframe.commands.explanation import explain as explained
 from bpframe.commands.resume import Resumed
@@ -29,7 +29,9 @@ from bpframe.configuration import (
     composition,
     hydra_internals,
     job_logging,
+    saved_runs,
     schemas,
+    trust,
 )
 from bpframe.configuration.translation import translated
 from bpframe.errors import ConfigError, OutputError, printable
@@ -109,7 +111,9 @@ def resume(words: list[str]) -> None:
         args.config_path = Path(command.config_path) if command.config_path else None
         _multirun(args, arguments.registry(args, found.trusting), resumed=found)
         return
-    cfg, registry, experiment = resuming.composed(found)
+    cfg, registry, experiment = saved_runs.composed(
+        found.folder, found.overrides, trusting=found.trusting
+    )
     run.enter(cfg, found.folder)
     HydraConfig.instance().set_config(cfg)
     with folder.writing(found.folder):

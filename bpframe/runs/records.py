@@ -54,6 +54,13 @@ class EpochRecord:
                 del fields[name]
         return {**fields, **metrics}
 
+    @classmethod
+    def read(cls, line: Mapping[str, Any]) -> EpochRecord:
+        """What `as_dict` has written."""
+        own = {field.name for field in dataclasses.fields(cls)} - {"metrics"}
+        fields = {name: line.get(name) for name in own}
+        return cls(**fields, metrics={k: v for k, v in line.items() if k not in own})
+
 
 @dataclasses.dataclass(frozen=True)
 class History:
@@ -79,6 +86,17 @@ class History:
             if np.isnan(columns[name][-1]):
                 del columns[name]
         return {name: finite(column[-1].tolist()) for name, column in columns.items()}
+
+    def to_frame(self) -> Any:
+        """A pandas frame with a row an epoch, and a column for each number of a metric."""
+        import pandas as pd  # here, since few need it
+
+        columns: dict[str, Any] = {k: v for k, v in vars(self).items() if k != "metrics"}
+        for name, column in self.metrics.items():
+            parts = column.reshape(len(column), -1)
+            names = [name] if column.ndim == 1 else [f"{name}_{at}" for at in range(parts.shape[1])]
+            columns |= dict(zip(names, parts.T, strict=True))
+        return pd.DataFrame(columns).set_index("epoch")
 
     @classmethod
     def of(cls, records: list[EpochRecord]) -> History:
