@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from omegaconf import OmegaConf
 
 from bpframe import equations
 from bpframe.api.given import GivenData
@@ -123,6 +124,20 @@ class Run:
         with self._entered():
             return loading.loaded(self.experiment.data)
 
+    @functools.cached_property
+    def settings(self) -> dict[str, Any]:
+        """Its configuration, as plain values."""
+        own = OmegaConf.masked_copy(self._cfg, [key for key in self._cfg if key != "hydra"])
+        values = OmegaConf.to_container(own, resolve=True)
+        assert isinstance(values, dict)
+        return {str(key): value for key, value in values.items()}
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """The columns of a table that it was trained on, in their order; empty for arrays."""
+        names = [f if isinstance(f, str) else f[0] for f in self._info.features]
+        return tuple(dict.fromkeys(names))
+
     @property
     def task(self) -> Task:
         """What an answer is."""
@@ -179,10 +194,46 @@ class Run:
                 "evaluate: x and y belong together; give both, or none for the test set"
             )
         examples = self.data.test if x is None else self._examples(x, y)[0]
+        return self._evaluated(examples, best)
+
+    def _evaluated(self, examples: Examples, best: bool) -> Evaluation:
         self.experiment.cost.cost_function.check_targets(examples.y, "y")
         found = answers.totals(self._ready, self._chosen(best), examples, self._info.n_train)
         accuracy = None if found.correct is None else int(found.correct) / len(examples)
         return Evaluation(float(found.cost), accuracy)
+
+    @plainly
+    def over(
+        self, overrides: Sequence[str] = (), *, best: bool = False
+    ) -> dict[str, tuple[int, Evaluation]]:
+        """How good it is over all splits: of its own data, or of others that `overrides` choose.
+
+        Args:
+            overrides: settings of the data, such as "data=mnist" or "data.path=new.csv".
+            best: whether to answer with `best_params`.
+
+        Returns:
+            The number of examples and the evaluation, by the name of the split.
+
+        Raises:
+            DataError: the data do not fit the network.
+
+        """
+        data = self.data
+        if overrides:
+            with self._entered():
+                found = saved_runs.composed(
+                    *(self.folder, overrides),
+                    trusting=self._trust,
+                    sizes=self._info,
+                    plugins=[GivenData()],
+                )
+                other = loading.read(found.experiment.data)
+            data = Data(*(self._info.adapted(examples, self.task) for examples in other))
+        return {
+            split: (len(examples), self._evaluated(examples, best))
+            for split, examples in data._asdict().items()
+        }
 
     @plainly
     def forward(self, x: Any, *, best: bool = False) -> Trace:

@@ -20,7 +20,7 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from bpframe.commands import arguments, outliers, plugins, run, sweeps
+from bpframe.commands import arguments, outliers, plugins, run, saved, sweeps
 from bpframe.commands import resume as resuming
 from bpframe.commands.explanation import explain as explained
 from bpframe.commands.resume import Resumed
@@ -138,6 +138,9 @@ SUBCOMMANDS: Mapping[str, Callable[[list[str]], None]] = MappingProxyType(
         "resume": resume,
         "report": sweeps.report,
         "outliers": outliers.show,
+        "predict": saved.predict,
+        "evaluate": saved.evaluate,
+        "rerun": lambda words: saved.rerun(words, train),
     }
 )
 

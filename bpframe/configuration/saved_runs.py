@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -89,15 +90,7 @@ def composed(
         OutputError: it cannot be read.
 
     """
-    with tempfile.TemporaryDirectory(prefix="bpframe-") as place:
-        text = primary(folder / ".hydra" / "config.yaml")
-        if not plugins and {"override data": GIVEN} in yaml.safe_load(text)["defaults"]:
-            raise ConfigError(
-                f"{folder}: its data were given in Python, and no file has them; go on there, with "
-                "bpframe.resume(folder, data=...) or bpframe.load(folder)"
-            )
-        enter(folder)
-        (Path(place) / f"{PRIMARY}.yaml").write_text(text, encoding="utf-8")
+    with as_primary(folder, given=bool(plugins)) as place:
         settings = plugin_settings(overrides, name=PRIMARY, config_dir=place)
         trusting(trust.code_of(settings.paths, (), overrides))
         registry = schemas.store(
@@ -107,3 +100,32 @@ def composed(
         with composition.initialised(None, place), registry.explaining():
             cfg = composition.compose_config(overrides, name=PRIMARY)
             return Composed(cfg, registry, assembly.assemble(cfg, registry, sizes))
+
+
+@contextlib.contextmanager
+def as_primary(folder: Path, *, given: bool = False) -> Iterator[str]:
+    """A folder with the configuration of a run as the primary config `saved.yaml`.
+
+    The working directory is that in which the run began, where paths in it start. `given` says
+    whether someone offers the data that were given in Python.
+
+    Raises:
+        ConfigError: it is no configuration of a run, or its data are in no file.
+        OutputError: it cannot be read.
+
+    """
+    text = primary(folder / ".hydra" / "config.yaml")
+    if not given and {"override data": GIVEN} in yaml.safe_load(text)["defaults"]:
+        raise ConfigError(
+            f"{folder}: its data were given in Python, and no file has them; go on there, with "
+            "bpframe.resume(folder, data=...) or bpframe.load(folder)"
+        )
+    enter(folder)
+    with tempfile.TemporaryDirectory(prefix="bpframe-") as place:
+        (Path(place) / f"{PRIMARY}.yaml").write_text(text, encoding="utf-8")
+        yield place
+
+
+def plugin_paths(place: str, overrides: Sequence[str]) -> tuple[str, ...]:
+    """The files of plugins that the configuration in `place` names."""
+    return plugin_settings(overrides, name=PRIMARY, config_dir=place).paths

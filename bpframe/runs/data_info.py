@@ -11,6 +11,7 @@ import numpy as np
 from bpframe.component import hyperparameters
 from bpframe.contracts import Shape
 from bpframe.data import Data, Examples, Feature
+from bpframe.errors import DataError
 from bpframe.tasks import Classification, MultiLabel, Regression, Task
 
 _TASKS = {task.__name__: task for task in (Classification, MultiLabel, Regression)}
@@ -79,3 +80,47 @@ class DataInfo:
         """Inputs as the data set has them, made like those that were trained on."""
         scaled = (np.asarray(x, np.float64) - self.mean) * self.scale
         return Examples(scaled, y, self.n_out, task=task, features=self.features)
+
+    def adapted(self, examples: Examples, task: Task) -> Examples:
+        """Examples of another data set, as it loads them, made like those that were trained on.
+
+        Columns and classes are found by their names where they have any.
+
+        Raises:
+            DataError: they are of other sizes, or have a column or a class that is not known.
+
+        """
+        x = examples.x
+        if self.features and examples.features:
+            x = self._columns(x, examples.features)
+        if x.shape[1:] != self.shape:
+            raise DataError(f"data: have inputs of shape {x.shape[1:]}; this run has {self.shape}")
+        if self.mean == 0.0 and examples.mean is None:  # each data set has units of its own
+            scaled = np.asarray(x, np.float64) * examples.scale
+        else:
+            scaled = (np.asarray(x, np.float64) - self.mean) * self.scale
+        y = _renamed(examples, task) if examples.y.ndim == 1 else examples.y
+        return Examples(scaled, y, self.n_out, task=task, features=self.features)
+
+    def _columns(self, x: np.ndarray, features: tuple[Feature, ...]) -> np.ndarray:
+        places = {feature: at for at, feature in enumerate(features)}
+        known = set(self.features)
+        if new := [f for f in features if isinstance(f, tuple) and f not in known]:
+            raise DataError(f"data: column {new[0][0]!r} holds {new[0][1]!r}, not trained on")
+        if lost := [f for f in self.features if isinstance(f, str) and f not in places]:
+            raise DataError(f"data: have no column {lost[0]!r}, which this run was trained on")
+        none = np.zeros(len(x))
+        return np.stack([x[:, places[f]] if f in places else none for f in self.features], axis=1)
+
+
+def _renamed(examples: Examples, task: Task) -> np.ndarray:
+    """Labels (n,) as numbers of the classes of a task."""
+    own = examples.task.names if examples.task is not None else ()
+    if own == task.names:
+        return examples.y
+    places = {name: at for at, name in enumerate(task.names or range(examples.n_out))}
+    names = own or tuple(range(examples.n_out))
+    if new := [name for name in names if name not in places]:
+        shown = ", ".join(map(str, list(places)[:10]))
+        raise DataError(f"data: have the class {new[0]!r}; those of this run are {shown}")
+    return np.array([places[name] for name in names])[examples.y]
