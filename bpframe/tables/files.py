@@ -75,7 +75,8 @@ def read_parquet(path: str | Path) -> Table:
 
     source = str(path)
     try:
-        frame = pd.read_parquet(path, engine="pyarrow")
+        with open(path, "rb") as file:
+            frame = pd.read_parquet(file, engine="pyarrow")
     except ImportError as error:
         raise DataError(
             f"{source}: Parquet needs pyarrow; pip install 'bpframe[parquet]', or give a CSV file"

@@ -100,10 +100,9 @@ class Table:
                 filled = column[~_gaps(column)]
                 found += [(name, value) for value in sorted(set(map(_shown, filled)))]
             elif column.dtype.kind == "O":
-                row = int(np.argmax(~_gaps(column)))
                 raise DataError(
-                    f"{self.source}: column {name!r} holds text, such as {column[row]!r} in row "
-                    f"{row + 1}; set data.one_hot=[{name}], or leave it out of data.features"
+                    f"{self.source}: column {name!r} holds {_some_text(column)}; set data.one_hot="
+                    f"[{name}], or leave it out of data.features"
                 )
             else:
                 found.append(name)
@@ -154,8 +153,8 @@ class Table:
         column = self._filled(name, "data")
         if column.dtype.kind == "O":
             raise DataError(
-                f"{self.source}: column {name!r} holds text, such as {column[0]!r}, where numbers "
-                "are needed"
+                f"{self.source}: column {name!r} holds {_some_text(column)}, where numbers are "
+                "needed"
             )
         if not np.isfinite(column).all():
             row = int(np.argmax(~np.isfinite(column)))
@@ -184,6 +183,16 @@ class Table:
 def _gaps(column: np.ndarray) -> np.ndarray:
     """Which cells are empty."""
     return np.equal(column, None) if column.dtype.kind == "O" else np.isnan(column)
+
+
+def _some_text(column: np.ndarray) -> str:
+    """The first cell of a column that is no number, and its row: one may make a column text."""
+    for row, value in enumerate(column, start=1):
+        try:
+            float(value or 0)
+        except ValueError:
+            return f"text, {value!r} in row {row}"
+    return f"text, such as {column[0]!r}"
 
 
 def _shown(value: Any) -> str:
