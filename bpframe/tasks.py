@@ -126,9 +126,33 @@ class MultiLabel(Task):
 
 
 class Regression(Task):
-    """Numbers: no answer is right or wrong, and runs are compared by the validation cost."""
+    """Numbers: no answer is right or wrong, and runs are compared by the validation cost.
+
+    Attributes:
+        mean: of each output over the training set, where targets were standardised; else empty.
+        deviation: likewise.
+
+    """
+
+    mean: tuple[float, ...] = ()
+    deviation: tuple[float, ...] = ()
 
     has_accuracy = False
+
+    @classmethod
+    def standardising(cls, y: np.ndarray, names: tuple[Any, ...] = ()) -> Regression:
+        """The task whose `encoded` gives these targets, (n, n_out), mean 0 and deviation 1."""
+        deviation = y.std(axis=0)
+        deviation = np.where(deviation > 0, deviation, 1.0)
+        return cls(names, tuple(y.mean(axis=0).tolist()), tuple(deviation.tolist()))
+
+    def encoded(self, y: np.ndarray) -> np.ndarray:
+        """Targets (n, n_out) as the network is to meet them."""
+        return (y - np.array(self.mean)) / np.array(self.deviation) if self.mean else y
+
+    def decoded(self, y: np.ndarray) -> np.ndarray:
+        """The targets of which `encoded` has made these."""
+        return y * np.array(self.deviation) + np.array(self.mean) if self.mean else y
 
     def fitted(self, y: np.ndarray) -> Task:
         """The task itself; see `Task.fitted`."""
@@ -140,9 +164,14 @@ class Regression(Task):
         return self
 
     def answer(self, outputs: Array, boundary: float | None = None) -> Array:
-        """The outputs."""
+        """The outputs, in the units that targets had before they were standardised."""
         del boundary
-        return outputs
+        if not self.mean:
+            return outputs
+        mean, deviation = (
+            jnp.stack([jnp.asarray(v) for v in s]) for s in (self.mean, self.deviation)
+        )
+        return outputs * deviation.astype(outputs.dtype) + mean.astype(outputs.dtype)
 
 
 def implied(y: np.ndarray) -> Task:

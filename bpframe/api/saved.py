@@ -27,7 +27,7 @@ from bpframe.runs.folder import BEST, METRICS, PARAMS, check_file, read_summary
 from bpframe.runs.records import EpochRecord, History, Summary, Timing
 from bpframe.runs.saved import read_params
 from bpframe.tables.table import Table
-from bpframe.tasks import Task
+from bpframe.tasks import Regression, Task
 from bpframe.training import answers, loading
 from bpframe.training.experiment import Experiment
 from bpframe.training.precision import precision, wide_dtype
@@ -161,12 +161,11 @@ class Run:
         """
         examples, is_one = self._examples(x, None)
         task = self.task
-        outputs, said = answers.outputs_and_answers(self._ready, self._chosen(best), examples)
+        _, said = answers.outputs_and_answers(self._ready, self._chosen(best), examples)
         if task.has_classes:
             found = np.asarray(task.names)[said] if task.names else said
         else:
-            found = said if task.has_accuracy else outputs
-            found = found[:, 0] if found.shape[1] == 1 else found
+            found = said[:, 0] if said.shape[1] == 1 else said
         return found[0] if is_one else found
 
     @plainly
@@ -347,10 +346,9 @@ def _targets(y: Any, m: int, run: Run) -> np.ndarray:
         array = array[None]
     if len(array) != m:
         raise DataError(f"y: has {len(array)} targets for {m} examples; give one for each")
-    if array.ndim == 2 and array.shape[1] == n_out and array.dtype.kind in "biuf":
-        return array.astype(float)
-    if array.ndim == 1 and n_out == 1 and array.dtype.kind in "biuf":
-        return array.astype(float)[:, None]
+    if array.dtype.kind in "biuf" and array.shape in ((m, n_out), (m,) if n_out == 1 else ()):
+        given = array.astype(float).reshape(m, n_out)
+        return task.encoded(given) if isinstance(task, Regression) else given
     if array.ndim != 1 or not task.has_classes:
         raise DataError(f"y: has shape {array.shape}; expected ({m}, {n_out})")
     names = list(task.names or range(n_out))

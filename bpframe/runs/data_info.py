@@ -71,7 +71,7 @@ class DataInfo:
         """What `as_dict` has written."""
         task = None
         if found["task"] is not None:
-            fields = {**found["task"], "names": tuple(found["task"]["names"])}
+            fields = {k: tuple(v) if isinstance(v, list) else v for k, v in found["task"].items()}
             task = _TASKS[fields.pop("name")](**fields)
         features = tuple(f if isinstance(f, str) else tuple(f) for f in found["features"])
         return cls(**{**found, "shape": tuple(found["shape"]), "task": task, "features": features})
@@ -100,6 +100,9 @@ class DataInfo:
         else:
             scaled = (np.asarray(x, np.float64) - self.mean) * self.scale
         y = _renamed(examples, task) if examples.y.ndim == 1 else examples.y
+        if isinstance(task, Regression):
+            own = examples.task if isinstance(examples.task, Regression) else Regression()
+            y = task.encoded(own.decoded(y))
         return Examples(scaled, y, self.n_out, task=task, features=self.features)
 
     def _columns(self, x: np.ndarray, features: tuple[Feature, ...]) -> np.ndarray:

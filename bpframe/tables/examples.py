@@ -12,7 +12,7 @@ from bpframe.errors import ConfigError, DataError, unknown
 from bpframe.tables import targets
 from bpframe.tables.splits import SHARES, Shares, divided
 from bpframe.tables.table import Table
-from bpframe.tasks import Task
+from bpframe.tasks import Regression, Task
 
 SPLITS = Data._fields
 
@@ -27,6 +27,8 @@ class Columns(NamedTuple):
         task: what an answer is, one of `targets.TASKS`; None: as the targets tell.
         split: the column that says of each row train, validation or test; None: by chance.
         drop_missing: whether rows with an empty cell are left out, instead of being refused.
+        standardise_targets: whether the targets of a regression get mean 0 and deviation 1 over the
+            training set; answers have their units all the same.
 
     """
 
@@ -36,6 +38,7 @@ class Columns(NamedTuple):
     task: str | None = None
     split: str | None = None
     drop_missing: bool = False
+    standardise_targets: bool = False
 
 
 def data_of_table(
@@ -59,7 +62,13 @@ def data_of_table(
     rows = dict(zip(("train", *more), np.split(np.arange(len(every)), ends[:-1]), strict=True))
     if columns.split is not None:
         rows = _by_column(every, columns.split)
-    return _data(x, y, task, rows, shares, features)
+    rows = _complete(y, rows, shares)
+    if isinstance(task, Regression):
+        task = Regression(names=columns.target)
+        if columns.standardise_targets:
+            task = Regression.standardising(y[rows["train"]], columns.target)
+            y = task.encoded(y)
+    return _data(x, y, task, rows, features)
 
 
 def data_of_arrays(
@@ -91,7 +100,7 @@ def data_of_arrays(
     y, found = targets.of(np.concatenate(list(ys.values())), task)
     ends = np.cumsum(list(lengths.values()))[:-1]
     rows = dict(zip(lengths, np.split(np.arange(len(x)), ends), strict=True))
-    return _data(x, y, found, rows, shares, ())
+    return _data(x, y, found, _complete(y, rows, shares), ())
 
 
 def _data(
@@ -99,10 +108,8 @@ def _data(
     y: np.ndarray,
     task: Task,
     rows: Mapping[str, np.ndarray],
-    shares: Shares,
     features: tuple[Feature, ...],
 ) -> Data:
-    rows = _complete(y, rows, shares)
     n_out = int(y.max()) + 1 if y.ndim == 1 else y.shape[1]
     if y.ndim == 1:
         new = np.setdiff1d(np.arange(n_out), y[rows["train"]])

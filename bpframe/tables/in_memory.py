@@ -37,6 +37,7 @@ class InMemory(Dataset):
     one_hot: tuple[str, ...] = ()
     split: str | None = None
     drop_missing: bool = False
+    standardise_targets: bool = True
 
     source: ClassVar[Any] = None
 
@@ -107,7 +108,7 @@ def _made(dataset: InMemory) -> Data:
         target = (dataset.target,) if isinstance(dataset.target, str) else dataset.target
         columns = Columns(
             *(tuple(map(str, target)), dataset.features, dataset.one_hot),
-            *(dataset.task, dataset.split, dataset.drop_missing),
+            *(dataset.task, dataset.split, dataset.drop_missing, dataset.standardise_targets),
         )
         return data_of_table(source, columns, shares)
     return data_of_arrays({"train": tuple(source)}, dataset.task, shares)

@@ -97,8 +97,8 @@ def _read(dataset: _OwnFile, *stamps: tuple[int, int]) -> Data:
 class _TableFile(_OwnFile):
     """Rows of a table.
 
-    A target of text, or of a few whole numbers, has classes; other numbers are quantities, with
-    mean 0 and deviation 1 for no one but the inputs. The splits have the classes in equal shares.
+    A target of text, or of a few whole numbers, has classes; other numbers are quantities. All
+    splits have the classes in the same shares.
 
     Attributes:
         path: the file.
@@ -114,6 +114,7 @@ class _TableFile(_OwnFile):
         test_path: a file with the test set.
         drop_missing: leave rows with an empty cell out, instead of refusing them.
         standardise: inputs of mean 0 and deviation 1 over the training set.
+        standardise_targets: the same for the targets of a regression; answers keep their units.
 
     """
 
@@ -125,6 +126,7 @@ class _TableFile(_OwnFile):
     test_path: str | None = None
     drop_missing: bool = False
     standardise: bool = True
+    standardise_targets: bool = True
 
     @abstractmethod
     def _table(self, path: str) -> Table:
@@ -142,6 +144,7 @@ class _TableFile(_OwnFile):
         columns = Columns(
             tuple(map(str, target)),
             *(self.features, self.one_hot, self.task, self.split, self.drop_missing),
+            self.standardise_targets,
         )
         more = {name: self._table(path) for name, path in self._more().items()}
         return data_of_table(self._table(self.path), columns, self._shares(), more)
