@@ -29,7 +29,7 @@ class Task(Component, ABC):
 
     """
 
-    names: tuple[Any, ...] = ()
+    names: tuple[Any, ...] = dataclasses.field(default=(), kw_only=True)
 
     has_accuracy: ClassVar[bool] = True
     """Whether an answer is right or wrong, so that there is a share of right answers."""
@@ -144,7 +144,7 @@ class Regression(Task):
         """The task whose `encoded` gives these targets, (n, n_out), mean 0 and deviation 1."""
         deviation = y.std(axis=0)
         deviation = np.where(deviation > 0, deviation, 1.0)
-        return cls(names, tuple(y.mean(axis=0).tolist()), tuple(deviation.tolist()))
+        return cls(tuple(y.mean(axis=0).tolist()), tuple(deviation.tolist()), names=names)
 
     def encoded(self, y: np.ndarray) -> np.ndarray:
         """Targets (n, n_out) as the network is to meet them."""
