@@ -4,6 +4,8 @@ from .api.experiments import run as run
 from .api.saved import Evaluation as Evaluation
 from .api.saved import Run as Run
 from .api.saved import load as load
+from .api.sweeps import Sweep as Sweep
+from .api.sweeps import sweep as sweep
 from .component import Component as Component
 from .component import hyperparameter as hyperparameter
 from .contracts import Activation as Activation
