@@ -10,6 +10,7 @@ from typing import Any
 
 from bpframe.api.given import GivenData
 from bpframe.api.plain import plainly
+from bpframe.api.showing import shown
 from bpframe.configuration import assembly, composition, disassembly, saved_runs, schemas, trust
 from bpframe.configuration.plugin_settings import plugin_settings
 from bpframe.data import Data
@@ -88,6 +89,7 @@ def run(
     plugins: Iterable[object] = (),
     checkpointing: Checkpointing = DEFAULT,
     plots: bool = True,
+    progress: bool | None = None,
 ) -> RunResult:
     """Train, and evaluate on the test set at the end.
 
@@ -99,6 +101,7 @@ def run(
         plugins: modules or objects with event hooks, besides the installed plugins.
         checkpointing: when checkpoints are written into `output_dir`, as the node `checkpoint`.
         plots: whether to draw the learning curves into `output_dir`.
+        progress: whether to show how it goes; unset, in a notebook alone.
 
     Raises:
         ConfigError: the experiment does not fit its data.
@@ -126,16 +129,17 @@ def run(
         except ConfigError as error:
             text = f"{output_dir}: is written without a configuration, so that bpframe resume "
             warnings.warn(f"{text}cannot go on with it: {error}", OutputWarning, stacklevel=2)
-    return loop.run(
-        experiment,
-        output_dir,
-        data=data,
-        on_epoch=on_epoch,
-        events=PluginEvents(registry),
-        plots=plots,
-        checkpointing=checkpointing,
-        config=config,
-    )
+    with shown(progress, experiment.training.epochs, on_epoch) as told:
+        return loop.run(
+            experiment,
+            output_dir,
+            data=data,
+            on_epoch=told,
+            events=PluginEvents(registry),
+            plots=plots,
+            checkpointing=checkpointing,
+            config=config,
+        )
 
 
 @plainly
@@ -148,6 +152,7 @@ def resume(
     on_epoch: OnEpoch | None = None,
     plugins: Iterable[object] = (),
     accept_changes: bool = False,
+    progress: bool | None = None,
 ) -> RunResult:
     """Go on with a run from its last checkpoint, as `bpframe resume` does.
 
@@ -159,6 +164,7 @@ def resume(
         on_epoch: called with the record of each epoch.
         plugins: modules or objects with hooks, besides the installed plugins.
         accept_changes: whether code, data and versions may be others than before.
+        progress: whether to show how it goes; unset, in a notebook alone.
 
     Raises:
         BpframeError: see `run`.
@@ -170,11 +176,12 @@ def resume(
     more = [*plugins, *([GivenData(in_memory(data, target))] if data is not None else [])]
     with contextlib.chdir(Path.cwd()):
         found = saved_runs.composed(folder, overrides, trusting=trust.note, plugins=more)
-        return loop.resume(
-            found.experiment,
-            folder,
-            on_epoch=on_epoch,
-            events=PluginEvents(found.registry),
-            checkpointing=Checkpointing(**found.cfg.checkpoint),
-            accept_changes=accept_changes,
-        )
+        with shown(progress, found.experiment.training.epochs, on_epoch) as told:
+            return loop.resume(
+                found.experiment,
+                folder,
+                on_epoch=told,
+                events=PluginEvents(found.registry),
+                checkpointing=Checkpointing(**found.cfg.checkpoint),
+                accept_changes=accept_changes,
+            )

@@ -22,6 +22,7 @@ from bpframe.contracts import LayerParams, Trace
 from bpframe.data import Data, Examples
 from bpframe.errors import DataError, OutputError
 from bpframe.learning import BatchGradient
+from bpframe.runs import html
 from bpframe.runs.data_info import DataInfo
 from bpframe.runs.folder import BEST, METRICS, PARAMS, check_file, read_summary
 from bpframe.runs.records import EpochRecord, History, Summary, Timing
@@ -271,9 +272,15 @@ class Run:
                 self._wide(targets),
             )
 
+    def curves(self) -> Any:
+        """Cost and accuracy over the epochs, as a figure of matplotlib."""
+        return self.history.curves()
+
     def __repr__(self) -> str:
-        sizes = "-".join(map(str, self.summary.sizes))
-        return f"Run({str(self.folder)!r}, {sizes}, {self.summary.status})"
+        return f"Run({str(self.folder)!r}: {self.summary.line})"
+
+    def _repr_html_(self) -> str:
+        return html.table(self.summary.shown(), caption=repr(self)) + html.params_table(self.params)
 
     @functools.cached_property
     def _info(self) -> DataInfo:

@@ -10,6 +10,9 @@ from typing import Any
 
 from rich.console import Console
 
+from bpframe.runs.bookkeeping import OnEpoch
+from bpframe.runs.console import progress as live
+from bpframe.runs.records import EpochRecord
 from bpframe.runs.screen import Screen
 
 
@@ -26,6 +29,27 @@ def screen(progress: bool | None) -> Iterator[Console]:
         yield Screen(file=_InPlace(), force_terminal=False, force_jupyter=False, width=100)
     else:
         yield Screen()
+
+
+@contextlib.contextmanager
+def shown(
+    progress: bool | None,
+    epochs: int,
+    on_epoch: OnEpoch | None,
+) -> Iterator[OnEpoch | None]:
+    """What to call with the record of each epoch: `on_epoch`, and what shows it; see `screen`."""
+    with screen(progress) as console:
+        if console.quiet:
+            yield on_epoch
+            return
+        with live(console, epochs) as show:
+
+            def both(record: EpochRecord) -> None:
+                show(record)
+                if on_epoch:
+                    on_epoch(record)
+
+            yield both
 
 
 def in_notebook() -> bool:

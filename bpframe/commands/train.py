@@ -113,9 +113,9 @@ def resume(words: list[str]) -> None:
     data = loading.load(experiment)
     task = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
     resuming.note(found, OmegaConf.to_yaml(task))
-    ended = read_summary(found.folder) or {"status": None}
-    if ended["status"] != "completed" and checkpoint.latest(found.folder) is None:
-        epochs = last_epoch(found.folder)
+    read_summary(found.folder)  # a damaged one is told of first
+    epochs = last_epoch(found.folder)
+    if checkpoint.latest(found.folder) is None and epochs < experiment.training.epochs:
         print(f"{found.folder}: has no checkpoint; its {epochs} epochs are trained again")
     go_on = functools.partial(loop.resume, accept_changes=found.accepts_changes)
     run.show(go_on, cfg, experiment, data, registry, found.folder, plots=cfg.plots is not False)

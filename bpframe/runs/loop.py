@@ -95,13 +95,14 @@ def resume(
     found, path = _checked(experiment, data, checkpointing), Path(output_dir)
     start = checkpoint.latest(path)
     ended = read_summary(path)
-    if ended and ended["status"] == "completed":
-        if start is None:
-            raise OutputError(f"{path}: is complete, and has no checkpoint to be prolonged from")
-        if ended["stopped"] or start.epoch == experiment.training.epochs:
-            stopped = f", stopped {ended['stopped']}" if ended["stopped"] else ""
-            longer = "" if stopped else "; set training.epochs to more to prolong it"
-            raise OutputError(f"{path}: is complete after epoch {start.epoch}{stopped}{longer}")
+    if (
+        ended
+        and ended["status"] == "completed"
+        and (ended["stopped"] or ended["epochs"] >= experiment.training.epochs)
+    ):
+        stopped = f", stopped {ended['stopped']}" if ended["stopped"] else ""
+        longer = "" if stopped else "; set training.epochs to more to prolong it"
+        raise OutputError(f"{path}: is complete after epoch {ended['epochs']}{stopped}{longer}")
     if start is not None:
         fitted = experiment.fitted(len(found.train))
         is_other = start.experiment != checkpoint.told(fitted)

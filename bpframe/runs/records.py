@@ -87,6 +87,12 @@ class History:
                 del columns[name]
         return {name: finite(column[-1].tolist()) for name, column in columns.items()}
 
+    def curves(self) -> Any:
+        """Cost and accuracy over the epochs, as a figure of matplotlib."""
+        from bpframe.runs.curves import curves
+
+        return curves(self)
+
     def to_frame(self) -> Any:
         """A pandas frame with a row an epoch, and a column for each number of a metric."""
         import pandas as pd  # here, since few need it
@@ -186,6 +192,19 @@ class Summary:
     has_accuracy: bool = True
     data: DataInfo | None = None
 
+    @property
+    def line(self) -> str:
+        """What was trained, and how it ended."""
+        sizes = "-".join(map(str, self.sizes))
+        error = f": {self.error}" if self.error else ""
+        return f"{sizes}, {self.epochs} epochs, seed {self.seed}, {self.status}{error}"
+
+    def shown(self) -> list[tuple[str, Any]]:
+        """The figures that people ask for first, by their names."""
+        names = ("test_accuracy", "test_cost", "best_validation_accuracy", "best_validation_cost")
+        figures = [(name, getattr(self, name)) for name in (*names, "best_epoch")]
+        return [(name.replace("_", " "), value) for name, value in figures if value is not None]
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
         fields = dataclasses.asdict(dataclasses.replace(self, data=None))
@@ -213,6 +232,18 @@ class RunResult:
     params: tuple[LayerParams, ...]
     best_params: tuple[LayerParams, ...]
     summary: Summary
+
+    def curves(self) -> Any:
+        """Cost and accuracy over the epochs, as a figure of matplotlib."""
+        return self.history.curves()
+
+    def __repr__(self) -> str:
+        return f"RunResult({self.summary.line})"
+
+    def _repr_html_(self) -> str:
+        from bpframe.runs.html import params_table, table
+
+        return table(self.summary.shown(), caption=self.summary.line) + params_table(self.params)
 
 
 @dataclasses.dataclass(frozen=True)
