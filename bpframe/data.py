@@ -27,7 +27,7 @@ class Examples:
         mean: what is subtracted from `x` before it is scaled, like `scale`; None: nothing.
 
     Raises:
-        ExamplesError: the arrays do not fit each other.
+        DataError: the arrays do not fit each other.
 
     """
 
