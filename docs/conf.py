@@ -24,13 +24,14 @@ exclude_patterns = [
 root_doc = "docs/index"
 
 extensions = [
-    "myst_parser",
+    "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "docstrings",
     "mathml",
 ]
-source_suffix = {".md": "markdown"}
+source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb"}
+nb_execution_mode = "off"  # a notebook is shown as it was executed
 myst_heading_anchors = 4
 myst_fence_as_directive = ["math"]  # ```math is what plain git hosts render as well
 highlight_language = "none"  # a block that names no language has none
