@@ -1,9 +1,9 @@
 """The examples of a page, in the order in which they stand there.
 
 A block that is announced as "`NAME`:" in the line before it is a file of that name. Other blocks
-are run, each in the folder where the ones before have left their files: sh as it stands, python as
-a program, console as a command whose output has every part that is quoted, with ... between them.
-Blocks of other languages are no examples.
+are run, each in the folder where the ones before have left their files: sh as it stands, console as
+a command whose output has every part that is quoted, with ... between them, and python as a
+program, of which blocks that follow each other are the parts. Other languages are no examples.
 """
 
 from __future__ import annotations
@@ -39,12 +39,15 @@ class Example(NamedTuple):
 def examples(page: Path) -> list[Example]:
     """The blocks of a page that are files, or that are run."""
     text = page.read_text(encoding="utf-8")
-    found = []
+    found: list[Example] = []
     for block in _BLOCK.finditer(text):
         name = _NAMED.search(text[: block.start()].rstrip())
         file = name and name[1]
-        if file or block[1] in _RUN:
-            found.append(Example(block[1], block[2], file))
+        example = Example(block[1], block[2], file)
+        if found and example[0::2] == found[-1][0::2] == ("python", None):
+            found[-1] = found[-1]._replace(code=f"{found[-1].code}\n{example.code}")
+        elif file or example.language in _RUN:
+            found.append(example)
     return found
 
 
