@@ -34,6 +34,7 @@ source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb"}
 nb_execution_mode = "off"  # a notebook is shown as it was executed
 myst_heading_anchors = 4
 myst_fence_as_directive = ["math"]  # ```math is what plain git hosts render as well
+smartquotes = False  # sigma' is no quotation
 highlight_language = "none"  # a block that names no language has none
 
 autodoc_default_options = {

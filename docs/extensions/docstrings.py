@@ -1,7 +1,7 @@
 """Docstrings, which are plain text with `names` and formulas, as reStructuredText.
 
-A public name becomes a link, any other `code` stays code, and signs of formulas (a star, a bar, an
-underscore at the end of a word) mean nothing but themselves.
+The name of a public class becomes a link, any other `code` stays code, and signs of formulas (a
+star, a bar, an underscore at the end of a word) mean nothing but themselves.
 """
 
 import inspect
@@ -15,7 +15,7 @@ from sphinx.util.typing import ExtensionMetadata
 import bpframe
 
 _CODE = re.compile(r"`([^`]+)`")
-_NAME = re.compile(r"(?:bpframe\.)?(\w+)(?:\.\w+)*(?:\(\))?")
+_NAME = re.compile(r"(?:bpframe\.)?([A-Z]\w+)(?:\.\w+)*")
 _SIGNS = re.compile(r"[\\*|]|_(?!\w)")
 
 
@@ -30,12 +30,14 @@ def as_rest(text: str) -> str:
 def _code(text: str) -> str:
     text = " ".join(text.split())
     name = _NAME.fullmatch(text)
-    if name and name[1] in bpframe.__all__:
+    if name and name[1] in dir(bpframe):
         return f":py:obj:`{text} <bpframe.{name[1]}>`"
     return f"``{text}``"
 
 
-def _of_docstring(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+def _of_docstring(
+    app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]
+) -> None:
     lines[:] = as_rest("\n".join(lines)).split("\n")
     if what in ("attribute", "property"):
         # Of these napoleon takes what stands before a colon in the first line for a type.
@@ -60,7 +62,7 @@ def _as_written(
     before, arrow, after = stringify_signature(found.replace(parameters=parameters)).partition(
         " -> "
     )
-    return before, after if arrow else None
+    return before, after if arrow and what != "class" else None
 
 
 def _written(parameter: inspect.Parameter) -> inspect.Parameter:

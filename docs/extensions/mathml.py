@@ -1,11 +1,10 @@
 """Equations as MathML, which browsers draw by themselves: no script, no font, no network."""
 
-from docutils.nodes import math, math_block
+from docutils.nodes import SkipNode, math, math_block
 from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.application import Sphinx
 from sphinx.util.typing import ExtensionMetadata
 from sphinx.writers.html5 import HTML5Translator
-from docutils.nodes import SkipNode
 
 
 def inline(translator: HTML5Translator, node: math) -> None:

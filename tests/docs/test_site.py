@@ -1,6 +1,7 @@
 """The site as it was built into $BPFRAME_SITE, and how its docstrings become pages.
 
-    sphinx-build -W --keep-going -n -c docs . FOLDER && BPFRAME_SITE=FOLDER pytest tests/docs/test_site.py
+sphinx-build -W --keep-going -n -c docs . FOLDER
+BPFRAME_SITE=FOLDER pytest -m "slow or not slow" tests/docs/test_site.py
 """
 
 from __future__ import annotations
@@ -99,6 +100,7 @@ def as_rest(monkeypatch: pytest.MonkeyPatch) -> Iterator:
     [
         ("see `Params`", "see :py:obj:`Params <bpframe.Params>`"),
         ("`Cost.domain`", ":py:obj:`Cost.domain <bpframe.Cost>`"),
+        ("`gradient`", "``gradient``"),
         ("`no * such`", "``no * such``"),
         ("over\n`two\n lines`", "over\n``two lines``"),
         ("|g_x|^2 * w_", r"\|g_x\|^2 \* w\_"),
