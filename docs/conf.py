@@ -33,8 +33,9 @@ extensions = [
 source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb"}
 nb_execution_mode = "off"  # a notebook is shown as it was executed
 myst_heading_anchors = 4
+myst_enable_extensions = ["dollarmath"]  # as notebooks have equations
 myst_fence_as_directive = ["math"]  # ```math is what plain git hosts render as well
-smartquotes = False  # sigma' is no quotation
+smartquotes = False  # the stroke of sigma' is no quotation mark, and --help no dash
 highlight_language = "none"  # a block that names no language has none
 
 autodoc_default_options = {
@@ -45,6 +46,7 @@ autodoc_default_options = {
 autodoc_typehints_format = "short"
 autodoc_class_signature = "mixed"
 napoleon_numpy_docstring = False
+napoleon_attr_annotations = False  # types stand in the signature
 napoleon_use_ivar = True  # the fields of a class stand in its docstring alone
 
 # Types of other libraries have no page here, and theirs are not fetched: a build needs no network.

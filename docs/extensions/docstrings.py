@@ -8,6 +8,7 @@ import inspect
 import re
 from typing import Any
 
+from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.inspect import stringify_signature
 from sphinx.util.typing import ExtensionMetadata
@@ -62,18 +63,30 @@ def _as_written(
     before, arrow, after = stringify_signature(found.replace(parameters=parameters)).partition(
         " -> "
     )
-    return before, after if arrow and what != "class" else None
+    return before, after if arrow and what in ("function", "method") else None
+
+
+class _Omitted:
+    def __repr__(self) -> str:
+        return "..."
 
 
 def _written(parameter: inspect.Parameter) -> inspect.Parameter:
     """One with its annotation as a text, and with ... for a default that is no text of Python."""
     annotation, default = parameter.annotation, parameter.default
     if default is not inspect.Parameter.empty and repr(default).startswith("<"):
-        default = ...
+        default = _Omitted()
     return parameter.replace(
         annotation=getattr(annotation, "__forward_arg__", annotation),  # of a NamedTuple
         default=default,
     )
+
+
+def _with_dashes(app: Sphinx, doctree: nodes.document) -> None:
+    """Between a parameter and its description, where Sphinx puts two hyphens."""
+    for text in list(doctree.findall(nodes.Text)):
+        if text == " -- ":
+            text.parent.replace(text, nodes.Text(" – "))
 
 
 def setup(app: Sphinx) -> ExtensionMetadata:
@@ -81,4 +94,5 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     app.connect("autodoc-process-docstring", _of_docstring, priority=400)
     app.connect("autodoc-process-signature", _as_written)
     app.connect("autodoc-skip-member", _without_fields)
+    app.connect("doctree-read", _with_dashes)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
