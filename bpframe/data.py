@@ -34,7 +34,7 @@ class Examples:
             if it was not.
 
     Raises:
-        ExamplesError: the arrays do not fit each other.
+        DataError: the arrays do not fit each other.
 
     """
 

@@ -40,7 +40,7 @@ class Task(Component, ABC):
         """The task for these targets, class labels (n,) or rows (n, n_out).
 
         Raises:
-            ExamplesError: they are no targets of such a task; the message says what is wrong.
+            DataError: they are no targets of such a task; the message says what is wrong.
 
         """
         del y
