@@ -24,18 +24,21 @@ from bpframe import (
 
 BPFRAME_API_VERSION = 2
 
+_PARAMS = "params.safetensors"
+
 
 class FromFile(InitialCondition):
-    """The weights and biases of a file, such as the params.safetensors of a run.
+    """The weights and biases of a run, or of a file.
 
     The file holds layer_2.w (n_2, n_1), layer_2.b (n_2,), layer_3.w, ... as the book numbers them.
 
     Attributes:
-        path: the file, relative to the working directory.
+        path: the file, or the folder of a run, which stands for its params.safetensors; relative to
+            the working directory.
 
     """
 
-    path: str = "params.safetensors"
+    path: str = _PARAMS
 
     formula = Formula("w, b as in the file", r"w, b \text{ as in the file}")
 
@@ -48,10 +51,12 @@ class FromFile(InitialCondition):
         """
         del seed
         path = Path(self.path).expanduser()
+        if path.is_dir():
+            path /= _PARAMS
         if not path.exists():
             raise DataError(
-                f"initialiser.path: {path.absolute()} is missing; set it to the "
-                "params.safetensors of a run"
+                f"initialiser.path: {path.absolute()} is missing; set it to the folder of a run "
+                f"that has ended, or to its {_PARAMS}"
             )
         try:
             return jax.tree.map(_exact, read_params(path, like))

@@ -71,6 +71,25 @@ def test_float64_keeps_every_digit(tmp_path: Path) -> None:
     assert params[1].b.tolist() == arrays["layer_3.b"].tolist()
 
 
+def test_a_folder_stands_for_its_last_parameters(tmp_path: Path) -> None:
+    good = {"layer_2.w": (4, 3), "layer_2.b": (4,), "layer_3.w": (2, 4), "layer_3.b": (2,)}
+    for value, name in enumerate(("params", "best")):
+        arrays = {key: np.full(shape, value, np.float32) for key, shape in good.items()}
+        save_file(arrays, tmp_path / f"{name}.safetensors")
+    exact = initial_state.exact(composed("initialiser=file", f"initialiser.path={tmp_path}"))
+    assert exact is not None
+    assert all((np.asarray(array) == 0).all() for layer in exact for array in layer)
+
+
+def test_a_folder_without_parameters_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as raised:
+        loading.load(composed("initialiser=file", f"initialiser.path={tmp_path}"))
+    assert str(raised.value) == (
+        f"initialiser.path: {tmp_path / 'params.safetensors'} is missing; set it to the folder of "
+        "a run that has ended, or to its params.safetensors"
+    )
+
+
 def _broken(tmp_path: Path, name: str) -> Path:
     path = tmp_path / f"{name}.safetensors"
     good = {"layer_2.w": (4, 3), "layer_2.b": (4,), "layer_3.w": (2, 4), "layer_3.b": (2,)}
@@ -93,7 +112,7 @@ def _broken(tmp_path: Path, name: str) -> Path:
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("missing", "is missing; set it to the params.safetensors of a run"),
+        ("missing", "is missing; set it to the folder of a run that has ended"),
         ("text", "cannot be read"),
         (
             "short",
