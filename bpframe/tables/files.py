@@ -7,6 +7,7 @@ other names; both are refused here.
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,11 +26,11 @@ def read_csv(
     header: bool = True,
     missing: Sequence[str] = MISSING,
 ) -> Table:
-    """The table in a text file in UTF-8: columns of numbers, and others of text.
+    r"""The table in a text file in UTF-8: columns of numbers, and others of text.
 
     Args:
         path: the file; if its name ends in .gz, it is decompressed.
-        delimiter: what separates the cells of a row.
+        delimiter: what separates the cells of a row; a tab may be written out, as \t.
         header: whether the first row has the names; else they are column_1, column_2, ...
         missing: what an empty cell holds.
 
@@ -40,6 +41,7 @@ def read_csv(
     import pandas as pd  # here, since it takes a while and few runs need it
 
     source = str(path)
+    delimiter = "\t" if delimiter == r"\t" else delimiter
     if len(delimiter) != 1:
         raise DataError(f"data.delimiter: {delimiter!r} is not one character, such as ',' or ';'")
     try:
@@ -101,6 +103,12 @@ def _checked(source: str, delimiter: str, *, header: bool) -> list[str]:
         first = next(rows, None)
         if not first:
             raise DataError(f"{source}: is empty")
+        other = next((c for c in ";\t|," if len(first) == 1 and c in first[0]), None)
+        if other is not None:
+            raise DataError(
+                f"{source}: has one column alone, {first[0]!r}; if {other!r} separates its cells, "
+                f"set 'data.delimiter={json.dumps(other)}'"
+            )
         names = first if header else [f"column_{at}" for at in range(1, len(first) + 1)]
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
@@ -111,10 +119,6 @@ def _checked(source: str, delimiter: str, *, header: bool) -> list[str]:
                     f"{source}: line {rows.line_num} has {len(row)} cells, and the first row "
                     f"{len(names)}; mend the line, or set data.delimiter"
                 )
-    if len(names) == 1:
-        raise DataError(
-            f"{source}: has one column alone, {names[0]!r}; is data.delimiter={delimiter!r} right?"
-        )
     return names
 
 

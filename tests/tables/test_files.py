@@ -30,10 +30,22 @@ def csv(folder: Path, text: str | bytes, name: str = "t.csv") -> Path:
         ("a,b\n1,\n,y\n", {"a": [1, np.nan], "b": [None, "y"]}),
         ("a,b\nNA,x\n2,None\n", {"a": [np.nan, 2], "b": ["x", "None"]}),
         ("a,b\n1,x", {"a": [1], "b": ["x"]}),
+        ("a\n1\n2\n", {"a": [1, 2]}),
         ("a,b\n\n1,x\n\n", {"a": [1], "b": ["x"]}),
         ("a,b\nTrue,é\nFalse,\u202e\n", {"a": [1, 0], "b": ["é", "\u202e"]}),
     ],
-    ids=["plain", "mark-and-crlf", "quoted", "numbers", "empty", "NA", "no-end", "blank", "bool"],
+    ids=[
+        "plain",
+        "mark-and-crlf",
+        "quoted",
+        "numbers",
+        "empty",
+        "NA",
+        "no-end",
+        "one",
+        "blank",
+        "bool",
+    ],
 )
 def test_a_table_is_read(text: str | bytes, expected: dict[str, list], tmp_path: Path) -> None:
     table = read_csv(csv(tmp_path, text))
@@ -41,6 +53,13 @@ def test_a_table_is_read(text: str | bytes, expected: dict[str, list], tmp_path:
     for name, values in expected.items():
         kind = object if isinstance(values[-1], str) else float
         np.testing.assert_array_equal(table.columns[name], np.array(values, kind))
+
+
+def test_a_tab_may_be_written_out(tmp_path: Path) -> None:
+    path = csv(tmp_path, "a\tb\n1\tx,y\n")  # its second line has a comma
+    assert read_csv(path, delimiter=r"\t").columns["b"].tolist() == ["x,y"]
+    with pytest.raises(DataError, match=r"if '\\t' separates .* set 'data\.delimiter=\"\\t\"'$"):
+        read_csv(path)
 
 
 def test_delimiter_names_and_missing_values_are_settings(tmp_path: Path) -> None:
@@ -66,7 +85,7 @@ def test_a_compressed_table_and_thousands_of_columns(tmp_path: Path) -> None:
         ("a,b,a\n1,2,3\n", "two columns 'a'"),
         ("", "is empty"),
         ("a,b\n", "holds no rows"),
-        ("a;b\n1;2\n", "data.delimiter"),
+        ("a;b\n1;2\n", """if ';' separates its cells, set 'data.delimiter=";"'"""),
         (b"a,b\n1,\xff\n", "is not UTF-8"),
         (b"a,b\n1,2\n\x00", "line 3"),
     ],
