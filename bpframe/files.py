@@ -51,6 +51,12 @@ def write_whole(path: Path, content: bytes, *, durable: bool = True) -> None:
             os.close(folder)
 
 
+def shown(path: Path) -> str:
+    """A path as people read it: from the working directory, if it lies in it."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
 def is_partial(path: Path, name: str = "") -> bool:
     """Whether a path is what a killed `write_whole` left, of the file `name` if one is given."""
     return path.name.startswith(f".{name}") and path.name.endswith(_END)

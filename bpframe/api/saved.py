@@ -21,6 +21,7 @@ from bpframe.configuration import saved_runs, trust
 from bpframe.contracts import LayerParams, Trace
 from bpframe.data import Data, Examples
 from bpframe.errors import DataError, OutputError
+from bpframe.files import shown
 from bpframe.learning import BatchGradient
 from bpframe.runs import html
 from bpframe.runs.data_info import DataInfo
@@ -277,7 +278,7 @@ class Run:
         return self.history.curves()
 
     def __repr__(self) -> str:
-        return f"Run({str(self.folder)!r}: {self.summary.line})"
+        return f"Run({shown(self.folder)!r}: {self.summary.line})"
 
     def _repr_html_(self) -> str:
         return html.table(self.summary.shown(), caption=repr(self)) + html.params_table(self.params)
@@ -362,8 +363,8 @@ def _targets(y: Any, m: int, run: Run) -> np.ndarray:
     known = {str(name): at for at, name in enumerate(names)}
     new = [value for value in array.tolist() if str(value) not in known]
     if new:
-        shown = ", ".join(map(str, names[:10]))
-        raise DataError(f"y: {new[0]!r} is no class of this run; its classes: {shown}")
+        known_too = ", ".join(map(str, names[:10]))
+        raise DataError(f"y: {new[0]!r} is no class of this run; its classes: {known_too}")
     return np.array([known[str(value)] for value in array.tolist()], np.int64)
 
 

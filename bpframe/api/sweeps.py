@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import html
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from bpframe.api.showing import screen
 from bpframe.configuration import composition, schemas
 from bpframe.configuration.plugin_settings import plugin_settings
 from bpframe.errors import BpframeError, ConfigError, OutputError
+from bpframe.files import shown
 from bpframe.plugin_host import host
 from bpframe.sweeps.errors import FailedJobsError
 from bpframe.sweeps.multirun import multirun
@@ -142,10 +144,14 @@ class Sweep:
         return [row for row in self.rows if row.status != COMPLETED]
 
     def to_frame(self) -> Any:
-        """A pandas frame with a row a run: settings, status, and scalars."""
+        """A pandas frame with a row a run: settings, status, and scalars; lists are text."""
         import pandas as pd  # here, since few need it
 
-        rows = [{**row.settings, "status": row.status, **row.metrics} for row in self.rows]
+        rows = [
+            {k: _hashable(v) for k, v in row.settings.items()}
+            | {"status": row.status, **row.metrics}
+            for row in self.rows
+        ]
         index = pd.Index([row.num for row in self.rows], name="run")
         return pd.DataFrame(rows, index=index)
 
@@ -171,12 +177,17 @@ class Sweep:
         try:
             best, name = self.best_row, self.objective.name
         except BpframeError:
-            return f"Sweep({str(self.folder)!r}, {done})"
+            return f"Sweep({shown(self.folder)!r}, {done})"
         reached = f"best: run {best.num}, {name} {self.objective.of(best):.4g}"
-        return f"Sweep({str(self.folder)!r}, {done}; {reached})"
+        return f"Sweep({shown(self.folder)!r}, {done}; {reached})"
 
     def _repr_html_(self) -> str:
         return f"<p>{html.escape(repr(self))}</p>{self.to_frame()._repr_html_()}"
+
+
+def _hashable(value: Any) -> Any:
+    """A setting by which rows can be grouped."""
+    return json.dumps(value) if isinstance(value, list | dict) else value
 
 
 class Runs(Sequence[Run]):

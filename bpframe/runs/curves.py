@@ -25,12 +25,10 @@ def curves(history: History) -> Any:
     Where there is no accuracy, as in regression, there is the cost alone.
     """
     # Imported here: matplotlib takes longer to import than a small network to train.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    from bpframe.runs.figure import ShownFigure
 
     has_accuracy = not np.isnan(history.validation_accuracy).any()
-    figure = Figure(figsize=(9 if has_accuracy else 4.5, 3.6), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = ShownFigure(figsize=(9 if has_accuracy else 4.5, 3.6), dpi=120, layout="constrained")
     cost, *others = figure.subplots(1, 2 if has_accuracy else 1, squeeze=False)[0]
     marker = "o" if len(history.epoch) < 2 else ""
     for axes, name, scale in zip((cost, *others), ("cost", "accuracy"), (1, 100), strict=False):
