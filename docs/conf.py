@@ -54,6 +54,7 @@ nitpick_ignore_regex = [
     ("py:.*", r"(jax|jaxlib|numpy|np|pathlib|collections|typing|types|dataclasses|pluggy)\b.*"),
     ("py:.*", r"(Array|Path|Any|Callable|Mapping|Sequence|Iterable|ABC)"),
     ("py:class", "OnEpoch"),  # a function of an EpochRecord, as `run` says
+    ("py:class", "Direction"),  # "maximise" or "minimise"
 ]
 
 html_theme = "furo"
