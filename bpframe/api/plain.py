@@ -9,8 +9,7 @@ from typing import ParamSpec, TypeVar
 
 from bpframe.errors import BpframeError
 
-P = ParamSpec("P")
-R = TypeVar("R")
+P, R = ParamSpec("P"), TypeVar("R")
 
 
 def plainly(function: Callable[P, R]) -> Callable[P, R]:

@@ -62,9 +62,9 @@ def follow(page: Path, folder: Path) -> list[str]:
         elif example.language == "console":
             _quoted_as_printed(example.code, folder)
         elif example.language == "python":
-            printed.append(_run([sys.executable, "-c", example.code], folder))
+            printed.append(run_example([sys.executable, "-c", example.code], folder))
         else:
-            printed.append(_run(["bash", "-euo", "pipefail", "-c", example.code], folder))
+            printed.append(run_example(["bash", "-euo", "pipefail", "-c", example.code], folder))
     return printed
 
 
@@ -72,12 +72,13 @@ def _quoted_as_printed(code: str, folder: Path) -> None:
     """A block without a command quotes what the one before it has printed."""
     command, *quoted = code.splitlines()
     if command.startswith("$ "):
-        printed = _run(["bash", "-c", f"{command[2:]} 2>&1 || true"], folder)
+        printed = run_example(["bash", "-c", f"{command[2:]} 2>&1 || true"], folder)
         for part in "\n".join(quoted).split("..."):
             assert part.strip("\n") in printed, f"{command}\n{part}\n{printed}"
 
 
-def _run(command: list[str], folder: Path) -> str:
+def run_example(command: list[str], folder: Path) -> str:
+    """What a command prints in a folder, where it finds `bpframe`; it has to succeed."""
     path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
     done = subprocess.run(
         command,

@@ -6,7 +6,10 @@ import shlex
 from pathlib import Path
 
 import jax
+import numpy as np
+import pandas as pd
 import pytest
+from examples import run_example
 
 import bpframe
 from bpframe.commands.explanation import explain
@@ -45,12 +48,32 @@ def test_plugin_in_ten_lines_runs(tmp_path, monkeypatch, capsys):
     assert float(capsys.readouterr().out.rstrip("%\n")) > 90
 
 
+@pytest.mark.slow
+@pytest.mark.share(1)
 @pytest.mark.usefixtures("as_users_have_it")
-def test_deltas_can_be_looked_at(capsys):
+def test_deltas_can_be_looked_at(tmp_path, monkeypatch, capsys):
+    """Slow: trains a run and a sweep of six."""
+    monkeypatch.chdir(tmp_path)
     exec(PYTHON[2], {})
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(" (")[0] for line in lines[:3]] == ["2", "3", "4"]
     assert lines[3] == "(30, 64)"
+    assert float(lines[4].rpartition(" ")[2]) > 0.9
+    assert lines[-1].startswith(str(tmp_path / "sweeps" / "eta"))
+
+
+@pytest.mark.slow
+@pytest.mark.share(1)
+def test_own_data_on_the_first_screen(tmp_path):
+    """Slow: runs whole commands."""
+    frame = pd.DataFrame({"bill": np.linspace(1, 2, 40), "species": ["gentoo", "adelie"] * 20})
+    frame.to_csv(tmp_path / "penguins.csv", index=False)
+    frame.head(3).to_csv(tmp_path / "new.csv", index=False)
+    commands = README.split("```sh\n")[2].split("```")[0].replace("bpframe ", "python -m bpframe ")
+    assert README.index("bpframe predict") < 1200
+    printed = run_example(["bash", "-euo", "pipefail", "-c", commands], tmp_path)
+    answers = printed[printed.index("answer,adelie,gentoo") :].splitlines()
+    assert len(answers) == 1 + 3
 
 
 @pytest.mark.parametrize("block", CONSOLE)
