@@ -112,8 +112,7 @@ def run(
         PluginError: one of `plugins` breaks its contract.
 
     """
-    in_memory_too = isinstance(experiment.data, InMemory)
-    if in_memory_too:
+    if isinstance(experiment.data, InMemory):
         plugins = [*plugins, GivenData(type(experiment.data))]
     registry = host.load_registry(plugins, paths=disassembly.files_of(experiment))
     config: dict[str, str] = {}
@@ -124,7 +123,7 @@ def run(
                 registry,
                 checkpointing,
                 plots=plots,
-                has_own_data=in_memory_too or data is not None,
+                has_own_data=data is not None or isinstance(experiment.data, InMemory),
             )
         except ConfigError as error:
             text = f"{output_dir}: is written without a configuration, so that bpframe resume "

@@ -80,6 +80,8 @@ def sweep(
         try:
             folder = multirun(command, registry, _alone, console=console)
         except FailedJobsError as error:
+            if error.folder is None:
+                raise
             folder = error.folder
     return Sweep(folder)
 

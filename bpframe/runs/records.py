@@ -58,7 +58,7 @@ class EpochRecord:
     def read(cls, line: Mapping[str, Any]) -> EpochRecord:
         """What `as_dict` has written."""
         own = {field.name for field in dataclasses.fields(cls)} - {"metrics"}
-        fields = {name: line.get(name) for name in own}
+        fields: dict[str, Any] = {name: line.get(name) for name in own}
         return cls(**fields, metrics={k: v for k, v in line.items() if k not in own})
 
 
