@@ -45,9 +45,8 @@ class FailedJobsError(BpframeError):
         counts = ", ".join(
             f"{statuses.count(status)} {status}" for status in dict.fromkeys(statuses)
         )
-        super().__init__(
-            f"{_counted(len(statuses), n_jobs)} did not complete ({counts}); see {folder / TABLE}"
-        )
+        where = "" if folder is None else f"; see {folder / TABLE}"
+        super().__init__(f"{_counted(len(statuses), n_jobs)} did not complete ({counts}){where}")
 
 
 def _counted(n: int, of: int) -> str:
