@@ -12,7 +12,6 @@ from rich.table import Column, Table
 
 from bpframe.runs.records import EpochRecord, RunResult
 
-
 MOST_CLASSES = 12
 """Classes of which a confusion matrix has room on a screen."""
 
