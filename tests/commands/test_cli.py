@@ -267,7 +267,7 @@ def test_help_lists_groups_names_and_config(main: Main, tmp_path: Path, flag: st
     for text in (
         "bpframe explain",
         "optimiser: adagrad, adam, adamw, clip_by_global_norm, diagonal_ggn, kfac, layer_rates",
-        "data: digits, fashion_mnist, inline, mnist, whitened, xor",
+        "data: csv, digits, fashion_mnist, inline, mnist, npz, parquet, whitened, xor",
         "batch_size: 10",
         "train 64-30-10 on the digits",
     ):
