@@ -25,7 +25,7 @@ from bpframe.sweeps.session import Command
 from bpframe.training.experiment import Experiment
 
 PRIMARY = "resumed"
-_ALLOWED = ("training.epochs=", "checkpoint.", "plots=")
+_ALLOWED = ("training.epochs=", "checkpoint.", "plots=", "trackers=")
 
 
 class Resumed(NamedTuple):
@@ -82,8 +82,8 @@ def parsed(arguments: list[str]) -> Resumed:
         "overrides",
         nargs="*",
         metavar="KEY=VALUE",
-        help="of a run training.epochs, checkpoint.*, plots; of a sweep settings of the sweeper or "
-        "the launcher, such as hydra.sweeper.n_trials=100",
+        help="of a run training.epochs, checkpoint.*, plots, trackers; of a sweep settings of the "
+        "sweeper or the launcher, such as hydra.sweeper.n_trials=100",
     )
     args = parser.parse_args(arguments)
     found = Resumed(args.folder.absolute(), tuple(args.overrides), args.accept_changes, args.trust)
@@ -97,8 +97,8 @@ def parsed(arguments: list[str]) -> Resumed:
             )
         if not found.is_sweep and not text.startswith(_ALLOWED):
             raise ConfigError(
-                f"{text}: a run stays as it is; only training.epochs, checkpoint and plots can be "
-                "set when it is resumed"
+                f"{text}: a run stays as it is; only training.epochs, checkpoint, plots and "
+                "trackers can be set when it is resumed"
             )
     return found
 

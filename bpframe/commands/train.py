@@ -30,9 +30,11 @@ from bpframe.configuration import (
     hydra_internals,
     job_logging,
     schemas,
+    trackers,
 )
 from bpframe.configuration.translation import translated
 from bpframe.errors import ConfigError, OutputError, printable
+from bpframe.plugin_host.events import PluginEvents, events_of
 from bpframe.plugin_host.registry import Registry
 from bpframe.runs import checkpoint, folder, loop
 from bpframe.runs.folder import RunFolder, last_epoch, read_summary
@@ -110,6 +112,7 @@ def resume(words: list[str]) -> None:
         _multirun(args, arguments.registry(args, found.trusting), resumed=found)
         return
     cfg, registry, experiment = resuming.composed(found)
+    events = PluginEvents(registry, trackers.tracking(cfg, registry))
     run.enter(cfg, found.folder)
     HydraConfig.instance().set_config(cfg)
     with folder.writing(found.folder):
@@ -122,7 +125,7 @@ def resume(words: list[str]) -> None:
         epochs = last_epoch(found.folder)
         print(f"{found.folder}: has no checkpoint; its {epochs} epochs are trained again")
     go_on = functools.partial(loop.resume, accept_changes=found.accepts_changes)
-    run.show(go_on, cfg, experiment, data, registry, found.folder, plots=cfg.plots is not False)
+    run.show(go_on, cfg, experiment, data, events, found.folder, plots=cfg.plots is not False)
 
 
 SUBCOMMANDS: Mapping[str, Callable[[list[str]], None]] = MappingProxyType(
@@ -167,6 +170,7 @@ def _single(args: Namespace, registry: Registry) -> None:
         with registry.explaining():
             cfg = composition.compose_config(args.overrides, name=args.config_name)
             experiment = assembly.assemble(cfg, registry)
+            events = PluginEvents(registry, trackers.tracking(cfg, registry))
         data = loading.load(experiment)
         with translated():
             output_dir = Path(os.path.abspath(str(cfg.hydra.run.dir)))
@@ -180,7 +184,7 @@ def _single(args: Namespace, registry: Registry) -> None:
         with folder.writing(output_dir):
             job = run_job(
                 task_function=lambda cfg: run.show(
-                    loop.run, cfg, experiment, data, registry, taken, plots=cfg.plots is not False
+                    loop.run, cfg, experiment, data, events, taken, plots=cfg.plots is not False
                 ),
                 config=cfg,
                 job_dir_key="hydra.run.dir",
@@ -211,8 +215,9 @@ def _multirun(args: Namespace, registry: Registry, resumed: Resumed | None = Non
         assert hydra is not None
         callbacks = _callbacks(cfg)
         callbacks.on_multirun_start(config=cfg, config_name=args.config_name)
+        events = events_of(registry)
         task = SweepTask(
-            lambda cfg: run.job(cfg, registry),
+            lambda cfg: run.job(cfg, registry, events),
             registry,
             command,
             callbacks=callbacks,
@@ -267,7 +272,7 @@ def _hydra(args: Namespace, registry: Registry) -> None:
         hydra_internals.run_hydra(
             args=args,
             args_parser=arguments.parser(),
-            task_function=lambda cfg: run.job(cfg, registry),
+            task_function=lambda cfg: run.job(cfg, registry, events_of(registry)),
             config_path=str(args.config_path or schemas.directory()),
             config_name=args.config_name or composition.CONFIG_NAME,
         )

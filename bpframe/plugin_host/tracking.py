@@ -1,0 +1,93 @@
+"""Telling trackers what happens during one run, so that none of them can cost it."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from bpframe.errors import PluginWarning, described
+from bpframe.runs.listeners import Listener
+from bpframe.runs.records import EpochRecord, RunInfo, RunResult
+from bpframe.runs.trackers import Tracker, Tracking
+
+Named = tuple[str, Tracker]
+
+
+class TrackerEvents:
+    """Tells the trackers of one run what happens in it.
+
+    One that raises is told nothing more of this run. One that does not answer within its timeout
+    is put into `silent`, of which all runs of a process are told nothing more: each of them would
+    wait as long again.
+    """
+
+    def __init__(self, tracking: Tracking, silent: set[Named]) -> None:
+        self._tracking = tracking
+        self._silent = silent
+        self._listeners: dict[Named, Listener] = {}
+
+    def run_started(self, run: RunInfo) -> None:
+        """Make the listeners of this run, and tell them that it begins."""
+        if not self._tracking.trackers:
+            return
+        told = dataclasses.replace(
+            run, settings=self._tracking.settings, sweep=self._tracking.sweep
+        )
+        for named in self._tracking.trackers:
+            listener = self._called(named, "listener", lambda t=named[1]: t.listener(told))
+            if isinstance(listener, Listener):
+                self._listeners[named] = listener
+            elif listener is not None:
+                self._give_up(named, f"listener returned {listener!r}; expected a bpframe.Listener")
+        self._tell("run_started")
+
+    def epoch_finished(self, record: EpochRecord) -> None:
+        """Tell the listeners that an epoch is over."""
+        self._tell("epoch_finished", record)
+
+    def run_finished(self, result: RunResult) -> None:
+        """Tell the listeners that the run is over."""
+        self._tell("run_finished", result)
+
+    def _tell(self, event: str, *arguments: Any) -> None:
+        for named, listener in list(self._listeners.items()):
+            self._called(named, event, lambda one=listener: getattr(one, event)(*arguments))
+
+    def _called(self, named: Named, what: str, call: Callable[[], Any]) -> Any:
+        """What a call returns; None if it raises or takes too long."""
+        if named in self._silent:
+            return None
+        name, tracker = named
+        answers: list[Any] = []
+        errors: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                answers.append(call())
+            except BaseException as error:  # a library may raise any
+                errors.append(error)
+
+        thread = threading.Thread(target=run, name=f"bpframe tracker {name}", daemon=True)
+        thread.start()
+        thread.join(tracker.timeout)
+        if errors:
+            self._give_up(named, f"{what} raised {described(errors[0])}")
+        elif not answers:
+            self._silent.add(named)
+            self._give_up(
+                named,
+                f"{what} has not ended after {tracker.timeout:g} s (trackers: timeout); so it is "
+                "of the runs that follow in this process",
+            )
+        return answers[0] if answers else None
+
+    def _give_up(self, named: Named, reason: str) -> None:
+        self._listeners.pop(named, None)
+        warnings.warn(
+            f"tracker {named[0]} is off for the rest of this run: {reason}",
+            PluginWarning,
+            stacklevel=2,
+        )
