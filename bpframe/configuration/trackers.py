@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -53,13 +52,9 @@ def ready(nodes: Iterable[Any], registry: Registry) -> tuple[Named, ...]:
 
     """
     found = chosen(nodes, registry)
-    for index, (name, tracker) in enumerate(found):
-        if tracker.library and importlib.util.find_spec(tracker.library[0]) is None:
-            module, package = tracker.library
-            raise ConfigError(
-                f"trackers[{index}]: {name} needs {module}, which is not installed; "
-                f"pip install '{package}'"
-            )
+    for name, tracker in found:
+        if missing := tracker.missing():
+            raise ConfigError(f"trackers: {name} needs {missing}")
         tracker.check()
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,6 +28,14 @@ class Tracker(Component, ABC):
     library: ClassVar[tuple[str, str] | None] = None
     """The module that it imports when it is used, not before, and what pip installs it with, such
     as ("tensorboardX", "bpframe[tensorboard]")."""
+
+    @classmethod
+    def missing(cls) -> str | None:
+        """What says that its library is not installed, and how it is; None if it is."""
+        if cls.library is None or importlib.util.find_spec(cls.library[0]) is not None:
+            return None
+        module, package = cls.library
+        return f"{module}, which is not installed; pip install '{package}'"
 
     def check(self) -> None:
         """Raise a ConfigError if it is known, without asking any server, that it cannot work.

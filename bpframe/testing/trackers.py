@@ -44,6 +44,8 @@ def names_its_library(subject: Subject) -> None:
 
 def works_or_says_why(subject: Subject) -> None:
     """`check` returns nothing, or raises a ConfigError."""
+    if missing := subject.component.missing():
+        raise CheckSkippedError(f"needs {missing}")
     for instance in subject.instances:
         try:
             found = instance.check()

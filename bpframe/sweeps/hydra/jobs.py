@@ -176,6 +176,7 @@ class _Template:
         job_logging.check(self._logging, folder)
         self._bases: dict[str, Experiment] = {}
         self._components: dict[str, Any] = {}
+        self._ready: dict[str, tuple[Named, ...]] = {}
 
     def job(
         self,
@@ -198,7 +199,7 @@ class _Template:
             settings={o.get_key_element(): o.value() for o in parsed if not o.is_hydra_override()},
             experiment=experiment,
             plots=self._task.plots is True,
-            trackers=ready(self._task.trackers, self._registry),
+            trackers=self._trackers(),
             folder=folder,
             subdir=Path(os.path.relpath(folder, self._folder)).as_posix(),
             config=raw,
@@ -259,6 +260,12 @@ class _Template:
         experiment = dataclasses.replace(base, seed=self._task.seed, **changes)
         check_fields(experiment, "")
         return experiment
+
+    def _trackers(self) -> tuple[Named, ...]:
+        key = repr(OmegaConf.to_container(self._task.trackers))
+        if key not in self._ready:
+            self._ready[key] = ready(self._task.trackers, self._registry)
+        return self._ready[key]
 
     def _component(self, group: str) -> Any:
         node = self._task[group]

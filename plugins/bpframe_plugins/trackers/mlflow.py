@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import logging
-import os
 import time
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
-from bpframe import EpochRecord, Listener, RunInfo, RunResult, Tracker
+from bpframe import ConfigError, EpochRecord, Listener, RunInfo, RunResult, Tracker
 from bpframe_plugins.trackers.batches import BatchedListener, final_numbers, short_name
 
 FOLDER, ID = "bpframe.folder", "bpframe.id"
-"""Tags of a run: its folder, and a hash of that, by which the run is found when it goes on."""
+"""Tags of a run: its folder, and what stands in the file ID_FILE there, by which it is found."""
+ID_FILE = ".mlflow_run"
 _ENDED = {"completed": "FINISHED", "interrupted": "KILLED"}
 _MOST_METRICS, _MOST_PARAMS, _LONGEST = 1000, 100, 5000
 
@@ -34,6 +34,14 @@ class MLflow(Tracker):
     experiment: str = "bpframe"
 
     library = ("mlflow", "bpframe[mlflow]")
+
+    def check(self) -> None:
+        """See the contract."""
+        if self.uri and "://" not in self.uri and not self.uri.startswith("databricks"):
+            raise ConfigError(
+                f"trackers: mlflow: uri {self.uri!r} is no address; write sqlite:///FILE.db, or that "
+                "of a server, such as http://localhost:5000"
+            )
 
     def listener(self, run: RunInfo) -> Listener:
         """See the contract."""
@@ -54,7 +62,7 @@ class _Run(BatchedListener):
         logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of tables that it makes
         self._client = mlflow.MlflowClient(self._tracker.uri)
         experiment = self._experiment()
-        found = self._found(experiment, self.folder) if self.run.earlier is not None else None
+        found = self._found(experiment, self.folder)
         if found is None:
             parent = self._sweep(experiment) if self.run.sweep else {}
             found = self._created(experiment, self.folder, parent)
@@ -123,10 +131,9 @@ class _Run(BatchedListener):
         return found.experiment_id
 
     def _found(self, experiment: str, folder: Path) -> Any | None:
-        """The last run of a folder."""
+        """The run of a folder."""
         wanted = f"tags.`{ID}` = '{_id(folder)}'"
-        order = ["attributes.start_time DESC"]
-        return next(iter(self._client.search_runs([experiment], wanted, 1, 1, order)), None)
+        return next(iter(self._client.search_runs([experiment], wanted, max_results=1)), None)
 
     def _created(self, experiment: str, folder: Path, tags: dict[str, str]) -> Any:
         told = {FOLDER: str(folder)[:_LONGEST], ID: _id(folder), **tags}
@@ -145,4 +152,8 @@ class _Run(BatchedListener):
 
 
 def _id(folder: Path) -> str:
-    return hashlib.sha256(os.fsencode(folder)).hexdigest()[:32]
+    """What stands in a file of the folder, made at the first call: the folder may be moved."""
+    file = folder / ID_FILE
+    if not file.exists():
+        file.write_text(uuid.uuid4().hex)
+    return file.read_text()

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bpframe import EpochRecord, Listener, RunInfo, RunResult, Tracker, hyperparameter
+from bpframe import (
+    ConfigError,
+    EpochRecord,
+    Listener,
+    RunInfo,
+    RunResult,
+    Tracker,
+    hyperparameter,
+)
 from bpframe_plugins.trackers.batches import BatchedListener, final_numbers, short_name
 
 
@@ -23,6 +31,18 @@ class Wandb(Tracker):
     mode: str = hyperparameter(default="offline", choices=("offline", "online"))
 
     library = ("wandb", "bpframe[wandb]")
+
+    def check(self) -> None:
+        """See the contract."""
+        if self.mode == "offline":
+            return
+        import wandb  # pyright: ignore[reportMissingImports]  (an extra that the tests do without)
+
+        if not wandb.login(prompt=False, verify=False):
+            raise ConfigError(
+                "trackers: wandb: mode online needs an account, and none is known on this machine; "
+                "run wandb login, or leave mode=offline"
+            )
 
     def listener(self, run: RunInfo) -> Listener:
         """See the contract."""
