@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict
 
 from bpframe.commands import console
@@ -66,7 +65,7 @@ def job(cfg: DictConfig, registry: Registry, events: EventsOf) -> float | None:
         if name not in columns:
             raise unknown("sweep.objective", name, (*OBJECTIVES, *columns))
     hydra = HydraConfig.get()
-    sweep = Path(str(hydra.sweep.dir)).absolute() if hydra.mode is RunMode.MULTIRUN else None
+    sweep = Path(str(hydra.sweep.dir)).absolute()
     told = events(trackers.tracking(cfg, registry, sweep))
     output_dir = Path(hydra.runtime.output_dir)  # Hydra has made it
     result = show(loop.run, cfg, experiment, data, told, output_dir, plots=cfg.plots is True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from bpframe.errors import PluginWarning, described
 from bpframe.plugin_host.registry import ACTIVE, LISTENER, Plugin, Registry
-from bpframe.plugin_host.tracking import Named, TrackerEvents
+from bpframe.plugin_host.tracking import Failures, TrackerEvents
 from bpframe.runs.interruption import CtrlC
 from bpframe.runs.listeners import Listener
 from bpframe.runs.records import EpochRecord, RunInfo, RunResult
@@ -16,9 +16,9 @@ from bpframe.runs.trackers import NO_TRACKING, Tracking
 
 
 def events_of(registry: Registry) -> Callable[[Tracking], PluginEvents]:
-    """What makes the events of each run of this process; see `TrackerEvents` for `silent`."""
-    silent: set[Named] = set()
-    return lambda tracking: PluginEvents(registry, tracking, silent)
+    """What makes the events of each run of this process."""
+    failures = Failures()
+    return lambda tracking: PluginEvents(registry, tracking, failures)
 
 
 class PluginEvents:
@@ -31,9 +31,9 @@ class PluginEvents:
         self,
         registry: Registry,
         tracking: Tracking = NO_TRACKING,
-        silent: set[Named] | None = None,
+        failures: Failures | None = None,
     ) -> None:
-        self._trackers = TrackerEvents(tracking, set() if silent is None else silent)
+        self._trackers = TrackerEvents(tracking, failures or Failures())
         self._listening = {plugin.name: plugin for plugin in registry.plugins if _listens(plugin)}
         self._listeners: dict[str, Listener] = {}
 

@@ -16,17 +16,28 @@ from bpframe.runs.trackers import Tracker, Tracking
 Named = tuple[str, Tracker]
 
 
+class Failures:
+    """What the runs of one process know of each other's trackers.
+
+    `silent` are those that have not answered in time: each run would wait as long again. `told`
+    are the warnings, which the jobs of a sweep need not repeat.
+    """
+
+    def __init__(self) -> None:
+        self.silent: set[Named] = set()
+        self.told: set[str] = set()
+
+
 class TrackerEvents:
     """Tells the trackers of one run what happens in it.
 
-    One that raises is told nothing more of this run. One that does not answer within its timeout
-    is put into `silent`, of which all runs of a process are told nothing more: each of them would
-    wait as long again.
+    One that raises is told nothing more of this run, and one that does not answer within its
+    timeout nothing more of any.
     """
 
-    def __init__(self, tracking: Tracking, silent: set[Named]) -> None:
+    def __init__(self, tracking: Tracking, failures: Failures) -> None:
         self._tracking = tracking
-        self._silent = silent
+        self._failures = failures
         self._listeners: dict[Named, Listener] = {}
 
     def run_started(self, run: RunInfo) -> None:
@@ -58,7 +69,7 @@ class TrackerEvents:
 
     def _called(self, named: Named, what: str, call: Callable[[], Any]) -> Any:
         """What a call returns; None if it raises or takes too long."""
-        if named in self._silent:
+        if named in self._failures.silent:
             return None
         name, tracker = named
         answers: list[Any] = []
@@ -76,7 +87,7 @@ class TrackerEvents:
         if errors:
             self._give_up(named, f"{what} raised {described(errors[0])}")
         elif not answers:
-            self._silent.add(named)
+            self._failures.silent.add(named)
             self._give_up(
                 named,
                 f"{what} has not ended after {tracker.timeout:g} s (trackers: timeout); so it is "
@@ -86,8 +97,7 @@ class TrackerEvents:
 
     def _give_up(self, named: Named, reason: str) -> None:
         self._listeners.pop(named, None)
-        warnings.warn(
-            f"tracker {named[0]} is off for the rest of this run: {reason}",
-            PluginWarning,
-            stacklevel=2,
-        )
+        text = f"tracker {named[0]} is off for the rest of this run: {reason}"
+        if text not in self._failures.told:
+            self._failures.told.add(text)
+            warnings.warn(text, PluginWarning, stacklevel=2)
