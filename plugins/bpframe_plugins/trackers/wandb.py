@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -36,8 +37,7 @@ class Wandb(Tracker):
         """See the contract."""
         if self.mode == "offline":
             return
-        import wandb  # pyright: ignore[reportMissingImports]  (an extra that the tests do without)
-
+        wandb = _library()
         if not wandb.login(prompt=False, verify=False):
             raise ConfigError(
                 "trackers: wandb: mode online needs an account, and none is known on this machine; "
@@ -56,8 +56,7 @@ class _Run(BatchedListener):
         self._run: Any = None
 
     def begin(self) -> None:
-        import wandb  # pyright: ignore[reportMissingImports]  (an extra that the tests do without)
-
+        wandb = _library()
         tracker, sweep = self._tracker, self.run.sweep
         goes_on = self.run.earlier is not None
         self._run = wandb.init(
@@ -85,8 +84,7 @@ class _Run(BatchedListener):
                 self._run.log(record.scalars(), step=record.epoch)
 
     def end(self, result: RunResult) -> None:
-        import wandb  # pyright: ignore[reportMissingImports]  (an extra that the tests do without)
-
+        wandb = _library()
         summary = result.summary
         if self.curves is not None:
             self._run.log({"learning_curves": wandb.Image(str(self.curves))}, step=summary.epochs)
@@ -102,3 +100,7 @@ class _Run(BatchedListener):
         """The id of the run when it began, which stands in the name of its last folder."""
         folders = sorted((self.folder / "wandb").glob("*run-*-*"))
         return folders[-1].name.rpartition("-")[2] if folders else None
+
+
+def _library() -> Any:
+    return importlib.import_module("wandb")
