@@ -32,7 +32,7 @@ class Tracker(Component, ABC):
     @classmethod
     def missing(cls) -> str | None:
         """What says that its library is not installed, and how it is; None if it is."""
-        if cls.library is None or importlib.util.find_spec(cls.library[0]) is not None:
+        if cls.library is None or importlib.util.find_spec(cls.library[0].partition(".")[0]):
             return None
         module, package = cls.library
         return f"{module}, which is not installed; pip install '{package}'"

@@ -9,13 +9,14 @@ import importlib
 import json
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import test_cli
+import test_sweep_checkpoints
 from safetensors.numpy import load_file
 from test_cli import QUICK, Main, wait_for
 from test_events import composed
@@ -26,6 +27,7 @@ from bpframe.errors import PluginWarning
 from bpframe.plugin_host.host import load_registry
 
 main = test_cli.main
+cut_off = test_sweep_checkpoints.cut_off
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning"),  # of MLflow
     pytest.mark.filterwarnings("ignore::ResourceWarning"),  # its databases close when collected
@@ -48,7 +50,7 @@ def records(folder: Path) -> list[dict[str, float]]:
     ]
 
 
-def cut_off(record: EpochRecord) -> None:
+def no_more(record: EpochRecord) -> None:
     if record.epoch == 2:
         raise ValueError("no more")
 
@@ -212,7 +214,7 @@ def test_mlflow_tells_of_a_failure_and_goes_on_with_the_run(
 ) -> None:
     """Each step once, in the same run of MLflow. Slow: makes the tables of a database."""
     with pytest.raises(ValueError, match="no more"):
-        run(tmp_path / "run", mlflow, on_epoch=cut_off)
+        run(tmp_path / "run", mlflow, on_epoch=no_more)
     (failed,) = runs_of(mlflow)
     assert (failed.info.status, failed.data.tags["bpframe.status"]) == ("FAILED", "failed")
     assert failed.data.tags["bpframe.error"] == "ValueError: no more"
@@ -256,6 +258,27 @@ def test_mlflow_has_the_jobs_of_a_sweep_below_one_run(
     assert sorted(each.info.run_name for each in jobs) == [f"sweep/{num}" for num in range(4)]
     assert {each.info.status for each in found} == {"FINISHED"}
     assert sorted(each.data.params["seed"] for each in jobs) == ["0", "0", "1", "1"]
+
+
+@pytest.mark.slow
+def test_mlflow_goes_on_with_the_jobs_of_a_sweep_that_was_cut_off(
+    mlflow: dict[str, str], main: Main, cut_off: Callable[[int], list[range]], tmp_path: Path
+) -> None:
+    """Each job is one run, with each step once. Slow: makes the tables of a database."""
+    fields = ", ".join(f"{name}: '{value}'" for name, value in mlflow.items())
+    arguments = (*QUICK, f"trackers=[{{{fields}}}]", "training.epochs=4", "checkpoint.epochs=1")
+    cut_off(2)
+    assert main("-m", *arguments, "seed=0,1", f"hydra.sweep.dir={tmp_path}/sweep").status == 130
+    jobs = [each for each in runs_of(mlflow) if "mlflow.parentRunId" in each.data.tags]
+    assert [each.info.status for each in jobs] == ["KILLED"] * 2
+    cut_off(99)
+    assert main("resume", f"{tmp_path}/sweep").status == 0
+    found = [each for each in runs_of(mlflow) if "mlflow.parentRunId" in each.data.tags]
+    assert {each.info.run_id for each in found} == {each.info.run_id for each in jobs}
+    assert [each.info.status for each in found] == ["FINISHED"] * 2
+    for each in found:
+        shown = steps(mlflow, each.info.run_id, "train_cost")
+        assert [step for step, _ in shown] == [1, 2, 3, 4]
 
 
 def test_mlflow_without_a_server_costs_no_run(tmp_path: Path) -> None:

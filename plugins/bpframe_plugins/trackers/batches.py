@@ -1,18 +1,23 @@
-"""What the trackers have in common: records are handed on in batches, and names of runs."""
+"""What the trackers have in common: records handed on in batches, and names and ids of runs."""
 
 from __future__ import annotations
 
 import math
+import os
 import time
+import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
+
+from filelock import FileLock
 
 from bpframe import EpochRecord, Listener, RunInfo, RunResult
 
 EVERY_S = 2.0
 """Seconds between batches, since a server or a disk may take longer than an epoch."""
 PARAMS, CURVES = "params.safetensors", "learning_curves.png"
+_ID, _LOCK = ".tracker_id", ".tracker_id.lock"
 _FILES = (PARAMS, "best.safetensors", "summary.json")
 
 
@@ -75,6 +80,33 @@ class BatchedListener(Listener, ABC):
         """The learning curves, if they were drawn."""
         path = self.folder / CURVES
         return path if path.exists() else None
+
+
+def identity(run: RunInfo) -> str:
+    """An id of the run that is its own, in 32 digits, and stays when the run goes on.
+
+    It stands in its folder, which may be moved. A job of a sweep may begin again in a new folder;
+    so its id is made of that of the sweep and of its place there.
+    """
+    assert run.output_dir is not None
+    if run.sweep is None:
+        return identity_of(run.output_dir)
+    with lock_of(run.sweep):
+        sweep = uuid.UUID(identity_of(run.sweep))
+    return uuid.uuid5(sweep, os.path.relpath(run.output_dir, run.sweep)).hex
+
+
+def identity_of(folder: Path) -> str:
+    """The id that stands in a folder, made at the first call."""
+    file = folder / _ID
+    if not file.exists():
+        file.write_text(uuid.uuid4().hex)
+    return file.read_text()
+
+
+def lock_of(sweep: Path) -> FileLock:
+    """What keeps the processes that train the jobs of a sweep apart."""
+    return FileLock(sweep / _LOCK)
 
 
 def short_name(folder: Path) -> str:

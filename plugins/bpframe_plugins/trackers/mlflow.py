@@ -5,20 +5,23 @@ from __future__ import annotations
 import itertools
 import logging
 import time
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from bpframe import ConfigError, EpochRecord, Listener, RunInfo, RunResult, Tracker
-from bpframe_plugins.trackers.batches import BatchedListener, final_numbers, short_name
+from bpframe_plugins.trackers.batches import (
+    BatchedListener,
+    final_numbers,
+    identity,
+    identity_of,
+    lock_of,
+    short_name,
+)
 
 FOLDER, ID = "bpframe.folder", "bpframe.id"
-"""Tags of a run: its folder, and what stands in the file ID_FILE there, by which it is found."""
-ID_FILE = ".mlflow_run"
-_ENDED = {"completed": "FINISHED", "interrupted": "KILLED"}
+"""Tags of a run, by the second of which it is found when it goes on."""
+_ENDED = {"completed": "FINISHED", "interrupted": "KILLED", "pruned": "KILLED"}
 _MOST_METRICS, _MOST_PARAMS, _LONGEST = 1000, 100, 5000
 
 
@@ -62,10 +65,11 @@ class _Run(BatchedListener):
         logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of tables that it makes
         self._client = mlflow.MlflowClient(self._tracker.uri)
         experiment = self._experiment()
-        found = self._found(experiment, self.folder)
+        own = identity(self.run)
+        found = self._found(experiment, own)
         if found is None:
             parent = self._sweep(experiment) if self.run.sweep else {}
-            found = self._created(experiment, self.folder, parent)
+            found = self._created(experiment, self.folder, own, parent)
         else:
             self._client.update_run(found.info.run_id, "RUNNING")
             history = self._client.get_metric_history(found.info.run_id, "train_cost")
@@ -130,30 +134,22 @@ class _Run(BatchedListener):
                     raise
         return found.experiment_id
 
-    def _found(self, experiment: str, folder: Path) -> Any | None:
-        """The run of a folder."""
-        wanted = f"tags.`{ID}` = '{_id(folder)}'"
+    def _found(self, experiment: str, own: str) -> Any | None:
+        wanted = f"tags.`{ID}` = '{own}'"
         return next(iter(self._client.search_runs([experiment], wanted, max_results=1)), None)
 
-    def _created(self, experiment: str, folder: Path, tags: dict[str, str]) -> Any:
-        told = {FOLDER: str(folder)[:_LONGEST], ID: _id(folder), **tags}
+    def _created(self, experiment: str, folder: Path, own: str, tags: dict[str, str]) -> Any:
+        told = {FOLDER: str(folder)[:_LONGEST], ID: own, **tags}
         return self._client.create_run(experiment, tags=told, run_name=short_name(folder))
 
     def _sweep(self, experiment: str) -> dict[str, str]:
         """The tag that puts a job below the run of its sweep, which the first job makes."""
         sweep = self.run.sweep
         assert sweep is not None
-        with FileLock(sweep / ".mlflow.lock"):
-            found = self._found(experiment, sweep)
+        with lock_of(sweep):
+            own = identity_of(sweep)
+            found = self._found(experiment, own)
             if found is None:
-                found = self._created(experiment, sweep, {})
+                found = self._created(experiment, sweep, own, {})
                 self._client.set_terminated(found.info.run_id)
         return {"mlflow.parentRunId": found.info.run_id}
-
-
-def _id(folder: Path) -> str:
-    """What stands in a file of the folder, made at the first call: the folder may be moved."""
-    file = folder / ID_FILE
-    if not file.exists():
-        file.write_text(uuid.uuid4().hex)
-    return file.read_text()

@@ -15,7 +15,12 @@ from bpframe import (
     Tracker,
     hyperparameter,
 )
-from bpframe_plugins.trackers.batches import BatchedListener, final_numbers, short_name
+from bpframe_plugins.trackers.batches import (
+    BatchedListener,
+    final_numbers,
+    identity,
+    short_name,
+)
 
 
 class Wandb(Tracker):
@@ -58,14 +63,13 @@ class _Run(BatchedListener):
     def begin(self) -> None:
         wandb = _library()
         tracker, sweep = self._tracker, self.run.sweep
-        goes_on = self.run.earlier is not None
         self._run = wandb.init(
             entity=tracker.entity,
             project=tracker.project,
             mode=tracker.mode,
             dir=self.folder,
-            id=self._id() if goes_on else None,
-            resume="allow" if goes_on and tracker.mode == "online" else None,
+            id=identity(self.run),
+            resume="allow" if tracker.mode == "online" else None,
             name=short_name(self.folder),
             group=short_name(sweep) if sweep else None,
             config=dict(self.run.settings),
@@ -95,11 +99,6 @@ class _Run(BatchedListener):
             files.add_file(str(path))
         self._run.log_artifact(files)
         self._run.finish(exit_code=0 if summary.status == "completed" else 1)
-
-    def _id(self) -> str | None:
-        """The id of the run when it began, which stands in the name of its last folder."""
-        folders = sorted((self.folder / "wandb").glob("*run-*-*"))
-        return folders[-1].name.rpartition("-")[2] if folders else None
 
 
 def _library() -> Any:
