@@ -30,8 +30,6 @@ main = test_cli.main
 cut_off = test_sweep_checkpoints.cut_off
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning"),  # of MLflow
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # its databases close when collected
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
 
