@@ -220,6 +220,7 @@ def test_mlflow_tells_of_a_failure_and_goes_on_with_the_run(
     assert again.summary.status == "completed"
     (found,) = runs_of(mlflow)
     assert (found.info.run_id, found.info.status) == (failed.info.run_id, "FINISHED")
+    assert "bpframe.error" not in found.data.tags
     expected = [(n, each["train_cost"]) for n, each in enumerate(records(tmp_path / "run"), 1)]
     assert steps(mlflow, found.info.run_id, "train_cost") == expected
 

@@ -30,7 +30,7 @@ class BatchedListener(Listener, ABC):
     def __init__(self, run: RunInfo) -> None:
         assert run.output_dir is not None
         self.run = run
-        self.folder = run.output_dir
+        self.folder = run.output_dir.absolute()
         self._waiting = list(run.earlier or ())
         self._handed_on = -math.inf
 

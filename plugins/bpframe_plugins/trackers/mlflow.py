@@ -19,7 +19,7 @@ from bpframe_plugins.trackers.batches import (
     short_name,
 )
 
-FOLDER, ID = "bpframe.folder", "bpframe.id"
+FOLDER, ID, ERROR = "bpframe.folder", "bpframe.id", "bpframe.error"
 """Tags of a run, by the second of which it is found when it goes on."""
 _ENDED = {"completed": "FINISHED", "interrupted": "KILLED", "pruned": "KILLED"}
 _MOST_METRICS, _MOST_PARAMS, _LONGEST = 1000, 100, 5000
@@ -72,6 +72,8 @@ class _Run(BatchedListener):
             found = self._created(experiment, self.folder, own, parent)
         else:
             self._client.update_run(found.info.run_id, "RUNNING")
+            if ERROR in found.data.tags:
+                self._client.delete_tag(found.info.run_id, ERROR)
             history = self._client.get_metric_history(found.info.run_id, "train_cost")
             self._shown = {metric.step for metric in history}
         self._run_id = found.info.run_id
@@ -98,7 +100,7 @@ class _Run(BatchedListener):
         )
         self._client.set_tag(self._run_id, "bpframe.status", summary.status)
         if summary.error:
-            self._client.set_tag(self._run_id, "bpframe.error", summary.error[:_LONGEST])
+            self._client.set_tag(self._run_id, ERROR, summary.error[:_LONGEST])
         for path in (*self.files(), *filter(None, (self.curves,))):
             self._client.log_artifact(self._run_id, str(path))
         self._client.set_terminated(self._run_id, _ENDED.get(summary.status, "FAILED"))
