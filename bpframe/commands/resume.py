@@ -15,7 +15,7 @@ from bpframe.files import check_no_link, write_whole
 from bpframe.sweeps import ledger
 from bpframe.sweeps.session import Command
 
-_ALLOWED = ("training.epochs=", "checkpoint.", "plots=")
+_ALLOWED = ("training.epochs=", "checkpoint.", "plots=", "trackers=")
 
 
 class Resumed(NamedTuple):
@@ -72,8 +72,8 @@ def parsed(arguments: list[str]) -> Resumed:
         "overrides",
         nargs="*",
         metavar="KEY=VALUE",
-        help="of a run training.epochs, checkpoint.*, plots; of a sweep settings of the sweeper or "
-        "the launcher, such as hydra.sweeper.n_trials=100",
+        help="of a run training.epochs, checkpoint.*, plots, trackers; of a sweep settings of the "
+        "sweeper or the launcher, such as hydra.sweeper.n_trials=100",
     )
     args = parser.parse_args(arguments)
     found = Resumed(args.folder.absolute(), tuple(args.overrides), args.accept_changes, args.trust)
@@ -87,8 +87,8 @@ def parsed(arguments: list[str]) -> Resumed:
             )
         if not found.is_sweep and not text.startswith(_ALLOWED):
             raise ConfigError(
-                f"{text}: a run stays as it is; only training.epochs, checkpoint and plots can be "
-                "set when it is resumed"
+                f"{text}: a run stays as it is; only training.epochs, checkpoint, plots and "
+                "trackers can be set when it is resumed"
             )
     return found
 

@@ -26,10 +26,12 @@ from bpframe.configuration import (
     hydra_internals,
     saved_runs,
     schemas,
+    trackers,
     trust,
 )
 from bpframe.configuration.translation import translated
 from bpframe.errors import ConfigError, printable
+from bpframe.plugin_host.events import PluginEvents, events_of
 from bpframe.plugin_host.registry import Registry
 from bpframe.runs import checkpoint, folder, loop
 from bpframe.runs.folder import RunFolder, last_epoch, read_summary
@@ -106,6 +108,7 @@ def resume(words: list[str]) -> None:
     cfg, registry, experiment = saved_runs.composed(
         found.folder, found.overrides, trusting=found.trusting
     )
+    events = PluginEvents(registry, trackers.tracking(cfg, registry))
     run.enter(cfg, found.folder)
     HydraConfig.instance().set_config(cfg)
     with folder.writing(found.folder):
@@ -118,7 +121,7 @@ def resume(words: list[str]) -> None:
     if checkpoint.latest(found.folder) is None and epochs < experiment.training.epochs:
         print(f"{found.folder}: has no checkpoint; its {epochs} epochs are trained again")
     go_on = functools.partial(loop.resume, accept_changes=found.accepts_changes)
-    run.show(go_on, cfg, experiment, data, registry, found.folder, plots=cfg.plots is not False)
+    run.show(go_on, cfg, experiment, data, events, found.folder, plots=cfg.plots is not False)
 
 
 SUBCOMMANDS: Mapping[str, Callable[[list[str]], None]] = MappingProxyType(
@@ -166,6 +169,7 @@ def _single(args: Namespace, registry: Registry) -> None:
         with registry.explaining():
             cfg = composition.compose_config(args.overrides, name=args.config_name)
             experiment = assembly.assemble(cfg, registry)
+            events = PluginEvents(registry, trackers.tracking(cfg, registry))
         data = loading.load(experiment)
         with translated():
             output_dir = Path(os.path.abspath(str(cfg.hydra.run.dir)))
@@ -179,7 +183,7 @@ def _single(args: Namespace, registry: Registry) -> None:
         with folder.writing(output_dir):
             job = run_job(
                 task_function=lambda cfg: run.show(
-                    loop.run, cfg, experiment, data, registry, taken, plots=cfg.plots is not False
+                    loop.run, cfg, experiment, data, events, taken, plots=cfg.plots is not False
                 ),
                 config=cfg,
                 job_dir_key="hydra.run.dir",
@@ -193,10 +197,11 @@ def _single(args: Namespace, registry: Registry) -> None:
 
 def _multirun(args: Namespace, registry: Registry, resumed: Resumed | None = None) -> None:
     path = str(args.config_path) if args.config_path else None
+    events = events_of(registry)
     multirun(
         Command(tuple(args.overrides), args.config_name, path, args.config_dir),
         registry,
-        lambda cfg: run.job(cfg, registry),
+        lambda cfg: run.job(cfg, registry, events),
         trusting=resumed.trusting if resumed else trust.note,
         resumes=resumed is not None,
         accepts_changes=resumed is not None and resumed.accepts_changes,
@@ -219,7 +224,7 @@ def _hydra(args: Namespace, registry: Registry) -> None:
         hydra_internals.run_hydra(
             args=args,
             args_parser=arguments.parser(),
-            task_function=lambda cfg: run.job(cfg, registry),
+            task_function=lambda cfg: run.job(cfg, registry, events_of(registry)),
             config_path=str(args.config_path or schemas.directory()),
             config_name=args.config_name or composition.CONFIG_NAME,
         )

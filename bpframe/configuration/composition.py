@@ -24,7 +24,11 @@ from bpframe.errors import ConfigError, UnknownNameError
 
 CONFIG_NAME = "config"
 VERSION_BASE = "1.3"
-_ELSEWHERE = {"activation": "network.activation=NAME", "metric": "metrics=[NAME]"}
+_ELSEWHERE = {
+    "activation": "network.activation=NAME",
+    "metric": "metrics=[NAME]",
+    "tracker": "trackers=[NAME]",
+}
 _SHORT = ("network.hidden", "network.activation", "network.output_activation")
 
 
