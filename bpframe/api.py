@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from bpframe.configuration import assembly, composition, disassembly, schemas
+from bpframe.configuration import assembly, composition, disassembly, schemas, suggestions
 from bpframe.configuration.plugin_settings import plugin_settings
 from bpframe.data import Data
 from bpframe.errors import ConfigError, OutputWarning
@@ -48,7 +48,7 @@ def compose(
     paths, prefer = plugin_settings(overrides, name=config_name, config_dir=extra)
     registry = schemas.store(host.load_registry(plugins, paths=paths, prefer=prefer))
     host.warn_of_faults(registry)
-    with composition.initialised(config_dir=extra), registry.explaining():
+    with composition.initialised(config_dir=extra), suggestions.explaining(registry):
         config = composition.compose_config(overrides, name=config_name)
         experiment = assembly.assemble(config, registry)
     for text in overrides:

@@ -13,7 +13,7 @@ import yaml
 from omegaconf import DictConfig
 
 from bpframe.commands import arguments, trust
-from bpframe.configuration import assembly, composition
+from bpframe.configuration import assembly, composition, suggestions
 from bpframe.configuration.primary import primary
 from bpframe.errors import ConfigError, OutputError
 from bpframe.files import check_no_link, write_whole
@@ -135,7 +135,7 @@ def composed(found: Resumed) -> tuple[DictConfig, Registry, Experiment]:
         registry = arguments.registry(
             args, lambda code: found.trusting([name for name in code if name not in own])
         )
-        with composition.initialised(None, place), registry.explaining():
+        with composition.initialised(None, place), suggestions.explaining(registry):
             cfg = composition.compose_config(args.overrides, name=args.config_name)
             return cfg, registry, assembly.assemble(cfg, registry)
 

@@ -30,6 +30,7 @@ from bpframe.configuration import (
     hydra_internals,
     job_logging,
     schemas,
+    suggestions,
 )
 from bpframe.configuration.translation import translated
 from bpframe.errors import ConfigError, OutputError, printable
@@ -91,7 +92,7 @@ def explain(words: list[str]) -> None:
                 f"command line: --{name.replace('_', '-')} does not go with explain; leave it out"
             )
     registry = arguments.registry(args, trust.note)
-    with composition.initialised(args.config_path, args.config_dir), registry.explaining():
+    with composition.initialised(args.config_path, args.config_dir), suggestions.explaining(registry):
         cfg = composition.compose_config(args.overrides, name=args.config_name)
         experiment = assembly.assemble(cfg, registry)
     print(printable(explained(experiment, latex=args.latex)))
@@ -149,7 +150,7 @@ def _sweeps(args: Namespace, registry: Registry) -> bool:
     """Whether the composed config makes a sweep of it, by hydra.mode."""
     if not _may_set_the_mode(args):
         return False
-    with composition.initialised(args.config_path, args.config_dir), registry.explaining():
+    with composition.initialised(args.config_path, args.config_dir), suggestions.explaining(registry):
         cfg = composition.compose_sweep(args.overrides, name=args.config_name)
     return cfg.hydra.mode is RunMode.MULTIRUN
 
@@ -164,7 +165,7 @@ def _leave_subcommand_out() -> None:
 
 def _single(args: Namespace, registry: Registry) -> None:
     with composition.initialised(args.config_path, args.config_dir):
-        with registry.explaining():
+        with suggestions.explaining(registry):
             cfg = composition.compose_config(args.overrides, name=args.config_name)
             experiment = assembly.assemble(cfg, registry)
         data = loading.load(experiment)
@@ -195,7 +196,7 @@ def _single(args: Namespace, registry: Registry) -> None:
 def _multirun(args: Namespace, registry: Registry, resumed: Resumed | None = None) -> None:
     path = str(args.config_path) if args.config_path else None
     command = Command(tuple(args.overrides), args.config_name, path, args.config_dir)
-    with composition.initialised(args.config_path, args.config_dir), registry.explaining():
+    with composition.initialised(args.config_path, args.config_dir), suggestions.explaining(registry):
         cfg = composition.compose_sweep(args.overrides, name=args.config_name)
         with translated():
             sweep_dir = Path(str(cfg.hydra.sweep.dir)).absolute()
@@ -253,13 +254,13 @@ def _callbacks(cfg: DictConfig) -> hydra_internals.Callbacks:
 
 def _hydra(args: Namespace, registry: Registry) -> None:
     if args.cfg or args.help or args.info:  # errors in bpframe's words, while its groups are known
-        with composition.initialised(args.config_path, args.config_dir), registry.explaining():
+        with composition.initialised(args.config_path, args.config_dir), suggestions.explaining(registry):
             cfg = composition.compose_config(args.overrides, name=args.config_name)
         package = args.package or "_global_"
         if package != "_global_" and OmegaConf.select(cfg, package) is None:
             raise ConfigError(f"--package: {package!r} is not in the config")
     with (
-        registry.explaining(),
+        suggestions.explaining(registry),
         translated(),
         schemas.hydra_defaults(),
         _command_line(),

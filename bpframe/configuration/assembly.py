@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from bpframe.component import check_fields
-from bpframe.configuration import networks, schemas
+from bpframe.configuration import networks, schemas, suggestions
 from bpframe.configuration.components import component, merged, named
 from bpframe.configuration.translation import translated
 from bpframe.contracts import Cost, OutputPair
@@ -34,7 +34,7 @@ def assemble(cfg: DictConfig, registry: Registry) -> Experiment:
             cannot go together.
 
     """
-    with translated():
+    with suggestions.explaining(registry), translated():
         _check_keys(cfg)
         _check_settings(cfg)
         parts = {group: component(cfg[group], group, registry) for group in schemas.GROUPS}

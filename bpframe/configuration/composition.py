@@ -24,7 +24,6 @@ from bpframe.errors import ConfigError, UnknownNameError
 
 CONFIG_NAME = "config"
 VERSION_BASE = "1.3"
-_ELSEWHERE = {"activation": "network.activation=NAME", "metric": "metrics=[NAME]"}
 _SHORT = ("network.hidden", "network.activation", "network.output_activation")
 
 
@@ -146,9 +145,6 @@ def composing(
             f"network: {short[0]} and network.layers=... exclude each other; "
             "set the layers in one of the two ways"
         )
-    for key, instead in _ELSEWHERE.items():
-        if given := next((text for text in overrides if text.split("=")[0] == key), None):
-            raise ConfigError(f"{given}: there is no key {key!r}; write {instead}")
     try:
         with translated(missing_too=missing_too):
             _check_choices(overrides)
