@@ -112,9 +112,13 @@ def _shortened(line: str) -> str:
 
 
 def _dispatch(arguments: list[str]) -> None:
+    from bpframe.commands.subcommands import SUBCOMMANDS
+
+    if arguments and arguments[0] == "help":  # bpframe help check
+        arguments = [*arguments[1:], "--help"]
+    if arguments and arguments[0] in SUBCOMMANDS:
+        SUBCOMMANDS[arguments[0]].run(arguments[1:])
+        return
     from bpframe.commands import train
 
-    if arguments and arguments[0] in train.SUBCOMMANDS:
-        train.SUBCOMMANDS[arguments[0]](arguments[1:])
-    else:
-        train.train(arguments)
+    train.train(arguments)

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-from bpframe.commands import trust
-from bpframe.configuration import hydra_internals, schemas
+from bpframe.commands import trust, words
+from bpframe.commands.subcommands import SUBCOMMANDS
+from bpframe.configuration import hydra_internals, schemas, suggestions
 from bpframe.configuration.plugin_settings import plugin_settings
 from bpframe.errors import ConfigError
 from bpframe.plugin_host import host
@@ -33,7 +34,11 @@ def parsed(arguments: list[str], by: ArgumentParser | None = None) -> Namespace:
         ConfigError: an option is unknown, is not for bpframe, or names a folder that is none.
 
     """
-    args = (by or parser()).parse_args(arguments)
+    reader = by or parser()
+    args, unknown = reader.parse_known_args(arguments)
+    if unknown:
+        words.refuse_options(unknown, arguments, sorted(reader._option_string_actions), _places)
+    words.check(args.overrides, () if by else list(SUBCOMMANDS), _places)
     if args.experimental_rerun:
         raise ConfigError(
             "--experimental-rerun: is not for runs of bpframe; run one again with --config-path "
@@ -47,6 +52,10 @@ def parsed(arguments: list[str], by: ArgumentParser | None = None) -> Namespace:
         if given and not Path(given).is_dir():
             raise ConfigError(f"--config-{option}: {Path(given).absolute()} is not a folder")
     return args
+
+
+def _places(name: str) -> list[str]:
+    return suggestions.places(name, schemas.store(host.load_registry()))
 
 
 def registry(args: Namespace, trusting: Callable[[list[str]], None]) -> Registry:

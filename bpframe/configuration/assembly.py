@@ -118,7 +118,8 @@ def _check_settings(cfg: DictConfig) -> None:
     ):
         value = cfg[path]
         if not isinstance(value, kinds) or (path == "seed" and isinstance(value, bool)):
-            raise ConfigError(f"{path}: {value!r} is not {allowed}")
+            write = f"; write [{value}]" if path == "metrics" else ""
+            raise ConfigError(f"{path}: {value!r} is not {allowed}{write}")
 
 
 def _metrics(nodes: Any, registry: Registry) -> tuple[Monitor, ...]:

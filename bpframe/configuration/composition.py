@@ -176,19 +176,27 @@ def _check_choices(overrides: Sequence[str]) -> None:
         if override.is_sweep_override() or override.is_delete():
             continue
         value = override.value()
-        if "." not in key and (options := _options(key)):
+        if "." not in key and (known := options(key)):
             if isinstance(value, dict) and value and "/" not in key:
                 continue  # settings of the component that is chosen
             if not isinstance(value, str | QuotedString):
                 raise ConfigError(
                     f"{override.input_line}: is no name; choose one with {key}=NAME; known: "
-                    f"{', '.join(options)}"
+                    f"{', '.join(known)}"
                 )
         elif value == {} and not key.startswith("hydra."):
             raise ConfigError(f"{override.input_line}: an empty mapping sets nothing; leave it out")
 
 
-def _options(group: str) -> list[str]:
+def groups() -> list[str]:
+    """The config groups but for Hydra's own; call it inside `initialised`."""
+    hydra = GlobalHydra.instance().hydra
+    names = hydra.list_all_config_groups() if hydra else ()
+    return sorted(name for name in names if name.partition("/")[0] != "hydra")
+
+
+def options(group: str) -> list[str]:
+    """The configs of a group; call it inside `initialised`."""
     hydra = GlobalHydra.instance().hydra
     return _options_of(hydra.config_loader, group) if hydra else []
 

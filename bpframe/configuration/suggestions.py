@@ -90,9 +90,10 @@ def places(name: str, registry: Registry) -> list[str]:
     """
     word = name.lower().replace("-", "_")
     found = _exact(word, registry) + _exact(SYNONYMS.get(word, ""), registry)
-    for near in difflib.get_close_matches(word, _names(registry), n=not found, cutoff=_ALIKE):
-        found += _exact(SYNONYMS.get(near, near), registry)
-    return found
+    if found:
+        return found
+    near = difflib.get_close_matches(word, _names(registry), n=1, cutoff=_ALIKE)
+    return [place for each in near for place in _exact(SYNONYMS.get(each, each), registry)]
 
 
 def _text(error: UnknownNameError, registry: Registry) -> str | None:
@@ -104,8 +105,7 @@ def _text(error: UnknownNameError, registry: Registry) -> str | None:
     in_file = _PLACE.match(head)
     if in_file and in_file["group"] == error.name:
         return (
-            f"{head}: unknown {error.name!r}; let the file begin with the line "
-            "# @package _global_"
+            f"{head}: unknown {error.name!r}; let the file begin with the line # @package _global_"
         )
     known = rest.partition("known: ")[2]
     meant = SYNONYMS.get(last.lower(), "")
