@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple, NoReturn
 
-from bpframe.errors import ConfigError
+from bpframe.errors import ConfigError, did_you_mean
 
 
 class Subcommand(NamedTuple):
@@ -76,7 +76,10 @@ def parser(name: str, description: str) -> ArgumentParser:
     """The parser of a subcommand; what it refuses is a ConfigError."""
 
     def error(message: str) -> NoReturn:
-        raise ConfigError(f"command line: {message}; see bpframe {name} --help")
+        known = made._option_string_actions
+        found = (word for word in message.split() if word.startswith("-") and word not in known)
+        near = did_you_mean(next(found, ""), known)
+        raise ConfigError(f"command line: {message}{near or ';'} see bpframe {name} --help")
 
     made = ArgumentParser(f"bpframe {name}", description=description)
     made.error = error

@@ -95,7 +95,7 @@ def explain(words: list[str]) -> None:
     ):
         cfg = composition.compose_config(args.overrides, name=args.config_name)
         experiment = assembly.assemble(cfg, registry)
-    print(printable(explained(experiment, latex=args.latex)))
+    print(printable(explained(experiment, rule_name=cfg.learning_rule.name, latex=args.latex)))
 
 
 def explain_parser() -> ArgumentParser:

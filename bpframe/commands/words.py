@@ -34,6 +34,8 @@ def check(words: Sequence[str], subcommands: Sequence[str], places: Places) -> N
         end = _end(words, start)
         if end > start + 1:
             raise ConfigError(_of_spaces(" ".join(words[start:end])))
+        if _is_open(words[start]):
+            return  # Hydra's parser tells where what is not closed begins
         if not _is_override(words[start]):
             raise ConfigError(_without_equals(words, start, subcommands, places))
         start = end
@@ -78,7 +80,6 @@ def _end(words: Sequence[str], start: int) -> int:
     while end < len(words) and not _is_override(words[end]) and _goes_on(text):
         text += f" {words[end]}"
         end += 1
-    # What is never closed is told by Hydra's parser.
     return start + 1 if _is_open(text) else end
 
 
