@@ -114,8 +114,9 @@ def _shortened(line: str) -> str:
 def _dispatch(arguments: list[str]) -> None:
     from bpframe.commands.subcommands import SUBCOMMANDS
 
-    if arguments and arguments[0] == "help":  # bpframe help check
-        arguments = [*arguments[1:], "--help"]
+    if arguments and arguments[0] == "help":  # bpframe help, bpframe help check
+        unknown = [word for word in arguments[1:2] if word not in SUBCOMMANDS]
+        arguments = unknown or [*arguments[1:], "--help"]
     if arguments and arguments[0] in SUBCOMMANDS:
         SUBCOMMANDS[arguments[0]].run(arguments[1:])
         return

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from bpframe.commands import trust, words
 from bpframe.commands.subcommands import SUBCOMMANDS
-from bpframe.configuration import hydra_internals, schemas, suggestions
+from bpframe.configuration import composition, hydra_internals, schemas, suggestions
 from bpframe.configuration.plugin_settings import plugin_settings
 from bpframe.errors import ConfigError
 from bpframe.plugin_host import host
@@ -41,8 +41,8 @@ def parsed(arguments: list[str], by: ArgumentParser | None = None) -> Namespace:
     words.check(args.overrides, () if by else list(SUBCOMMANDS), _places)
     if args.experimental_rerun:
         raise ConfigError(
-            "--experimental-rerun: is not for runs of bpframe; run one again with --config-path "
-            "RUN/.hydra, or go on with bpframe resume RUN"
+            "--experimental-rerun: is not for runs of bpframe; run one again with bpframe rerun "
+            "RUN, or go on with bpframe resume RUN"
         )
     if args.config_name == "":
         raise ConfigError("--config-name: '' is no name of a config")
@@ -51,6 +51,8 @@ def parsed(arguments: list[str], by: ArgumentParser | None = None) -> Namespace:
     for option, given in (("path", args.config_path), ("dir", args.config_dir)):
         if given and not Path(given).is_dir():
             raise ConfigError(f"--config-{option}: {Path(given).absolute()} is not a folder")
+        if given:  # before what it names counts as code that has been run
+            composition.check_no_run(Path(given).absolute())
     return args
 
 

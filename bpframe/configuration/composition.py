@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,10 @@ from bpframe.configuration.translation import translated
 from bpframe.errors import ConfigError, UnknownNameError
 
 CONFIG_NAME = "config"
+OF_A_RUN = ".hydra"
+"""The folder in which Hydra leaves the composed config of a run."""
+
+_OF_A_RUN = ("config.yaml", "hydra.yaml", "overrides.yaml")
 VERSION_BASE = "1.3"
 _SHORT = ("network.hidden", "network.activation", "network.output_activation")
 
@@ -33,6 +38,8 @@ def initialised(config_path: Path | None = None, config_dir: str | None = None) 
 
     Whatever Hydra was initialised with before comes back at the end.
     """
+    for given in filter(None, (config_path, config_dir)):
+        check_no_run(Path(given).absolute())
     if config_dir and config_path is None:
         own = Path(config_dir).absolute() / f"{CONFIG_NAME}.yaml"
         if own.exists():
@@ -60,6 +67,17 @@ def initialised(config_path: Path | None = None, config_dir: str | None = None) 
         GlobalHydra.instance().hydra = before
 
 
+def check_no_run(folder: Path) -> None:
+    """Raise a ConfigError for a folder with the composed config of a run, which chooses nothing."""
+    if folder.name == OF_A_RUN or all((folder / name).is_file() for name in _OF_A_RUN):
+        run = folder.parent
+        raise ConfigError(
+            f"{folder}: holds the configuration of a run, which composes with nothing; run it "
+            f"again with bpframe rerun {shlex.quote(str(run))}, or from Python with "
+            f"bpframe.run(bpframe.load({str(run)!r}).experiment)"
+        )
+
+
 def compose_config(
     overrides: Sequence[str], *, name: str | None = None, mode: RunMode = RunMode.RUN
 ) -> DictConfig:
@@ -71,6 +89,11 @@ def compose_config(
     """
     hydra = GlobalHydra.instance().hydra
     assert hydra is not None
+    if name and OF_A_RUN in Path(name).parts[:-1]:
+        raise ConfigError(
+            f"--config-name: {name!r} is the configuration of a run, which composes with nothing; "
+            "run it again with bpframe rerun RUN"
+        )
     with composing(overrides, name=name or CONFIG_NAME):
         return hydra.compose_config(
             config_name=name or CONFIG_NAME,

@@ -182,7 +182,8 @@ def _error_of(cause: Exception) -> ConfigError | None:
     if match := _NO_MAPPING.fullmatch(text):
         node = OmegaConf.select(parent, key) if isinstance(parent, DictConfig) and key else None
         if not key and (groups := _choosing(match["wanted"], match["value"])):
-            choices = " or ".join(f"override /{group}: {match['value']}" for group in groups)
+            name = match["value"] if match["value"].isidentifier() else "NAME"
+            choices = " or ".join(f"override /{group}: {name}" for group in groups)
             return ConfigError(
                 f"{' or '.join(groups)}: {match['value']} is not a mapping; a file chooses a "
                 f"component in its defaults list: defaults: - {choices}"
