@@ -283,7 +283,7 @@ def test_help_lists_groups_names_and_config(main: Main, tmp_path: Path, flag: st
 @pytest.mark.parametrize("name", SUBCOMMANDS)
 def test_every_subcommand_has_a_help(main: Main, tmp_path: Path, name: str) -> None:
     helps = [main(name, "--help"), main(name, "-h"), main("help", name)]
-    assert len({help.out for help in helps}) == 1
+    assert len({each.out for each in helps}) == 1
     assert (helps[0].status, helps[0].err) == (0, "")
     assert helps[0].out.startswith(f"usage: bpframe {name} ")
     assert max(map(len, helps[0].out.splitlines())) <= 80
@@ -584,13 +584,12 @@ def test_the_config_of_a_run_is_no_primary_config(
         folder.mkdir(parents=True)
         for name in ("config", "hydra", "overrides"):
             (folder / f"{name}.yaml").write_text("seed: 1\n")
-    before = contents(tmp_path)
     ended = main(*arguments)
     assert (ended.status, ended.out, len(ended.err.splitlines())) == (1, "", 1)
     expected = said.format(run=tmp_path / "run", kept=tmp_path / "kept")
     assert ended.err.startswith(f"bpframe: {expected}")
     assert "bpframe rerun" in ended.err
-    assert contents(tmp_path) == before
+    assert not (tmp_path / "outputs").exists()
 
 
 @pytest.mark.parametrize(
