@@ -350,8 +350,11 @@ BAD: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
         ("network.activation=elu", "network.activation.alpha=2"),
         ("network.activation.alpha: write", "network.activation={name: NAME, alpha: VALUE}"),
     ),
-    (("activation=tanh",), ("there is no key 'activation'", "network.activation=NAME")),
-    (("metric=accuracy",), ("there is no key 'metric'", "metrics=[NAME]")),
+    (
+        ("activation=tanh",),
+        ("activation: unknown 'activation'", "did you mean network.activation?"),
+    ),
+    (("metric=accuracy",), ("metric: unknown 'metric'", "did you mean metrics?")),
     (("metrics=[accuracies]",), ("metrics[0]: unknown 'accuracies'; did you mean 'accuracy'?",)),
     (("metrics=[{name: delta_norm, over: all}]",), ("metrics[0].over: unknown 'all'", "steps")),
     (("schedule=cosin",), ("schedule: unknown 'cosin'; did you mean 'cosine'?",)),
