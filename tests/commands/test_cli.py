@@ -382,27 +382,6 @@ def test_multirun_of_two_jobs(tmp_path: Path) -> None:
     assert "optimiser.eta=0.5" in overrides[1]
 
 
-@pytest.mark.parametrize(
-    ("line", "expected"),
-    [
-        ("bpframe opt", ["optimiser=", "optimiser."]),
-        ("bpframe optimiser=ada", ["optimiser=adagrad", "optimiser=adam", "optimiser=adamw"]),
-        ("bpframe training.", ["training.epochs=", "training.batch_size=", "training.dtype="]),
-        ("bpframe optimiser=adam optimiser.b", ["optimiser.beta1=", "optimiser.beta2="]),
-        ("bpframe data=f", ["data=fashion_mnist"]),
-        ("bpframe explain cost=q", ["cost=quadratic"]),
-    ],
-)
-def test_shell_completion(
-    main: Main, monkeypatch: pytest.MonkeyPatch, line: str, expected: list[str]
-) -> None:
-    monkeypatch.setenv("COMP_LINE", line)
-    monkeypatch.setenv("COMP_POINT", str(len(line)))
-    ended = main("-sc", "query=bash")
-    assert (ended.status, ended.err) == (0, "")
-    assert set(expected) <= set(ended.out.split())
-
-
 # What is refused in one line, with exit status 1 and no folder: arguments and part of the line.
 REFUSED: list[tuple[tuple[str, ...], str]] = [
     (("optimiser=sdg",), "optimiser: unknown 'sdg'; did you mean 'sgd'?"),

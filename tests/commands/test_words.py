@@ -33,11 +33,8 @@ SPLIT = [
         "write no spaces: network.hidden=[30,20], or put it in quotes: 'network.hidden=[30, 20]'",
     ),
     (
-        "seed=1 optimiser.eta=0.1, 0.5, -1 cost=hinge",
-        (
-            "write no spaces: optimiser.eta=0.1,0.5,-1, or put it in quotes: 'optimiser.eta=0.1, 0.5, "
-            "-1'"
-        ),
+        "seed=1 lr=0.1, 0.5, -1 cost=hinge",
+        ("write no spaces: lr=0.1,0.5,-1, or put it in quotes: 'lr=0.1, 0.5, -1'"),
     ),
     (
         "network.activation={name: sine, omega: 2}",

@@ -83,8 +83,8 @@ def test_every_synonym_means_something(registry: Registry) -> None:
         (
             f"{HEAD}optimiser: adam\n",
             (
-                "config 'experiment/mine': optimiser: adam is not a mapping; a file chooses a component"
-                " in its defaults list: defaults: - override /optimiser: adam"
+                "config 'experiment/mine': optimiser: adam is not a mapping; a file chooses a "
+                "component in its defaults list: defaults: - override /optimiser: adam"
             ),
         ),
         (f"{HEAD}schedule: cosine\n", "defaults: - override /schedule: cosine"),
@@ -93,8 +93,8 @@ def test_every_synonym_means_something(registry: Registry) -> None:
         (
             f"{HEAD}defaults:\n  - override optimiser: adam\n",
             (
-                "config 'experiment/mine': there is no 'experiment/optimiser' to override; in a file "
-                "write defaults: - override /optimiser: NAME"
+                "config 'experiment/mine': there is no 'experiment/optimiser' to override; in a "
+                "file write defaults: - override /optimiser: NAME"
             ),
         ),
         (

@@ -18,6 +18,7 @@ from bpframe.commands.completion.lines import Line
 from bpframe.files import write_whole
 
 PLUGINS_PATH = "plugins.path="
+PATH_VARIABLE = "BPFRAME_PLUGINS_PATH"
 _FOLDERS = ("-cd", "--config-dir", "-cp", "--config-path")
 _PACKAGE = Path(__file__).parents[2]
 _INSTALLED = ("site-packages", "dist-packages")
@@ -36,7 +37,8 @@ def catalogue(line: Line) -> Catalogue:
     # Imported here: it takes a second, and the other tabs do without.
     from bpframe.commands.completion.catalogue import made
 
-    sources = [*_sources(folders)]
+    variable = os.environ.get(PATH_VARIABLE, "").split(os.pathsep)
+    sources = [*_sources(folders), *_inside(map(Path, filter(None, (*variable, *plugins))))]
     stamps = {str(source): _stamp(source) for source in sources}
     found, files = made(plugins, folders)
     stamps |= {str(file): _stamp(file) for file in _inside(files)}
@@ -67,7 +69,7 @@ def _folders(line: Line) -> list[str]:
 def _file(plugins: Iterable[str], folders: Iterable[str]) -> Path:
     variables = {name: os.environ[name] for name in sorted(os.environ) if "BPFRAME_" in name}
     variables.pop("BPFRAME_COMP_WORD", None)
-    where = os.getcwd() if "BPFRAME_PLUGINS_PATH" in variables else ""
+    where = os.getcwd() if PATH_VARIABLE in variables else ""
     about = [bpframe.__version__, sys.version, sys.prefix, sys.path[1:], variables, where]
     text = json.dumps([about, list(plugins), list(folders)])
     name = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:24]

@@ -14,8 +14,9 @@ Catalogue = dict[str, Any]
 """Plain values, as `catalogue.made` describes them."""
 
 Spec = dict[str, Any]
-"""What a value may be: {"values": [...]}, {"list": SPEC}, {"kind": KIND} for a component by its
-name or as a mapping, {"fields": {KEY: SPEC}} for a mapping, {"file": True}; or several of these."""
+"""What a value may be: {"values": [...]}, {"list": SPEC}, {"kind": KIND} for a component, by its
+name or as a mapping ("default" is what one without a name is), {"fields": {KEY: SPEC}} for another
+mapping, {"file": True}; or several of these."""
 
 _ADDING = re.compile(r"(\+\+|\+|~)?(.*)", re.DOTALL)
 _CONFIGS = ("-cn", "--config-name", "-cd", "--config-dir", "-cp", "--config-path")
@@ -161,7 +162,7 @@ def _in_a_mapping(text: str, spec: Spec, catalogue: Catalogue) -> Iterator[str]:
     if kind := spec.get("kind"):
         components = catalogue["components"].get(kind, {})
         fields = {"name": {"values": list(components)}}
-        fields |= components.get(given.get("name", "").strip(), {})
+        fields |= components.get(given.get("name", spec.get("default", "")).strip(), {})
     key, colon, value = last.partition(":")
     if not colon:
         yield from (f"{{{before}{each}:" for each in fields if each not in given)

@@ -16,7 +16,7 @@ from bpframe.commands import arguments, plugin_package
 from bpframe.commands.completion.candidates import Catalogue, Spec
 from bpframe.commands.subcommands import SUBCOMMANDS
 from bpframe.component import Component
-from bpframe.configuration import composition, schemas
+from bpframe.configuration import composition, networks, schemas
 from bpframe.contracts import Layer
 from bpframe.plugin_host import host
 from bpframe.plugin_host.registry import KINDS, PAIRS, Registry
@@ -26,6 +26,7 @@ from bpframe.sweeps.rows import OBJECTIVES
 from bpframe.training.experiment import Training
 
 ACTIVATION: Spec = {"kind": "activation"}
+LAYER: Spec = {"kind": "layer", "default": networks.DENSE}
 BOOLEAN: Spec = {"values": ["true", "false"]}
 _HYDRAS = ("hydra/launcher", "hydra/sweeper")
 _SKIPPED = ("runtime", "overrides", "help", "hydra_help", "job_logging", "hydra_logging", "env")
@@ -37,7 +38,7 @@ _KEYS: Mapping[str, Spec] = {
     "network.hidden": {"list": {}},
     "network.activation": ACTIVATION,
     "network.output_activation": ACTIVATION,
-    "network.layers": {"list": {"kind": "layer"}},
+    "network.layers": {"list": LAYER},
     "network.modified_neurons": {
         "list": {"fields": {"layer": {}, "neuron": {}, "activation": ACTIVATION}}
     },
@@ -140,13 +141,11 @@ def _spec(hint: Any, metadata: Mapping[str, Any]) -> Spec:
         elif typing.get_origin(member) is tuple:
             spec["list"] = _spec(typing.get_args(member)[0], {})
         elif isinstance(member, type) and issubclass(member, Component):
-            spec["kind"] = _kind(member)
+            spec |= LAYER if issubclass(member, Layer) else {"kind": _kind(member)}
     return spec | ({"values": values} if values else {})
 
 
 def _kind(contract: type[Component]) -> str | None:
-    if issubclass(contract, Layer):
-        return "layer"
     return next((kind for kind, each in KINDS.items() if each.contract is contract), None)
 
 
