@@ -344,6 +344,9 @@ BEGUN = {
     "zsh": ["-f", "-i"],
     "fish": ["--no-config", "-i"],
 }
+CLEAR = "\x15"
+"""The line is taken away again, in all of these shells."""
+
 # What is typed before a tab, and how the line then goes on.
 TYPED = [
     ("bpframe expl", "ain"),
@@ -383,8 +386,7 @@ def test_a_real_shell_completes(shell: str, tmp_path: Path) -> None:
         for typed, more in TYPED:
             pattern = re.escape(more)
             assert _type(terminal, f"{typed}\t", pattern, after=typed) is not None, typed
-            os.write(terminal, b"\x03")
-            _type(terminal, "\r", None)
+            _type(terminal, CLEAR, None)
     finally:
         os.kill(child, 9)
         os.waitpid(child, 0)
@@ -400,7 +402,7 @@ def _type(terminal: int, keys: str, pattern: str | None, after: str = "") -> str
         if ready:
             shown += os.read(terminal, 65536).decode(errors="replace")
         plain = re.sub(r"\x1b\[[\d;?]*[A-Za-z]|\x07", "", shown)
-        rest = plain[plain.rfind(after) + len(after) :] if after in plain else plain
+        rest = plain.rpartition(after)[2] if after else plain
         if pattern and re.search(pattern, rest):
             return plain
     return None

@@ -6,7 +6,9 @@ import contextlib
 import hashlib
 import json
 import os
+import stat
 import sys
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -22,6 +24,7 @@ PATH_VARIABLE = "BPFRAME_PLUGINS_PATH"
 _FOLDERS = ("-cd", "--config-dir", "-cp", "--config-path")
 _PACKAGE = Path(__file__).parents[2]
 _INSTALLED = ("site-packages", "dist-packages")
+_OWN = ("__init__.py",)
 _KEPT = 20
 """So many catalogues are kept, one for each set of plugins and configs that a line names."""
 
@@ -97,9 +100,13 @@ def _stamp(path: Path) -> list[int] | None:
     """What changes with a file or a folder; None: it is gone."""
     try:
         found = path.stat()
+        if not stat.S_ISDIR(found.st_mode) or path.name in _INSTALLED:
+            return [found.st_mtime_ns, found.st_size]
+        # What Python compiles into it changes nothing.
+        names = (name for name in os.listdir(path) if name[0] not in "._" or name in _OWN)
+        return [zlib.crc32("\n".join(sorted(names)).encode("utf-8", "surrogateescape"))]
     except OSError:
         return None
-    return [found.st_mtime_ns, found.st_size if path.suffix else 0]
 
 
 def _clear(folder: Path) -> None:
