@@ -62,7 +62,7 @@ def test_a_sweep_and_its_page_show_none_either(main: Main, tmp_path: Path) -> No
     ended = main("-m", *LARGE, "seed=0,1", "hydra.sweep.dir=sweep")
     assert (ended.status, ended.err) == (0, "")
     assert re.search(r"best_validation_cost \d\.\d+e\+2\d ", ended.out)
-    assert not re.search(r"\d{13}", ended.out)
+    assert not re.search(r"\d{16}", ended.out)
     page = (tmp_path / "sweep" / "report.html").read_text()
     cells = re.findall(r'<td class="number">([^<]*)', page)
     assert any("e+2" in cell for cell in cells)
