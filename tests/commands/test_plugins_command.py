@@ -313,7 +313,7 @@ def test_a_contested_component_is_shown_twice(main: Main, folder: Path) -> None:
         (["sgd", "--json"], "command line: NAME and --json or --hooks exclude each other"),
         (
             ["--jason"],
-            "command line: unrecognized arguments: --jason; did you mean '--json'? see bpframe plugins",
+            "unrecognized arguments: --jason; did you mean '--json'? see bpframe plugins --help",
         ),
         (["optimiser.eta=1"], "command line: optimiser.eta=1 has no meaning here; allowed: plug"),
         (["plugins.path=[nowhere]"], "does not exist"),
