@@ -1,5 +1,11 @@
-from .api import compose as compose
-from .api import run as run
+from .api.experiments import compose as compose
+from .api.experiments import resume as resume
+from .api.experiments import run as run
+from .api.saved import Evaluation as Evaluation
+from .api.saved import Run as Run
+from .api.saved import load as load
+from .api.sweeps import Sweep as Sweep
+from .api.sweeps import sweep as sweep
 from .component import Component as Component
 from .component import hyperparameter as hyperparameter
 from .contracts import Activation as Activation
@@ -68,6 +74,13 @@ from .schedules import EpochResult as EpochResult
 from .schedules import Progress as Progress
 from .schedules import Schedule as Schedule
 from .schedules import Stopping as Stopping
+from .tables.examples import Columns as Columns
+from .tables.examples import data_of_arrays as data_of_arrays
+from .tables.examples import data_of_table as data_of_table
+from .tables.files import read_csv as read_csv
+from .tables.files import read_parquet as read_parquet
+from .tables.splits import Shares as Shares
+from .tables.table import Table as Table
 from .tasks import Classification as Classification
 from .tasks import MultiLabel as MultiLabel
 from .tasks import Regression as Regression

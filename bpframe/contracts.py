@@ -298,7 +298,7 @@ class Cost(Component, ABC):
         return None
 
     def check_targets(self, y: np.ndarray, where: str) -> None:
-        """Raise an ExamplesError if C is not defined for y: targets, or class labels as (n,)."""
+        """Raise a DataError if C is not defined for y: targets, or class labels as (n,)."""
         low, high = self.domain if self.targets is None else self.targets
         least, most = (0.0, 1.0) if y.ndim == 1 else (float(y.min()), float(y.max()))
         if not (low <= least and most <= high):

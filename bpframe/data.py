@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
 from bpframe.errors import ExamplesError
 from bpframe.tasks import Task, implied
+
+Feature: TypeAlias = str | tuple[str, str]
+"""What an entry of a row is called: see `Examples.features`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,9 +28,13 @@ class Examples:
             channel of an image.
         task: what an answer is; None: worked out from the training targets (`tasks.implied`).
         mean: what is subtracted from `x` before it is scaled, like `scale`; None: nothing.
+        features: what the entries of a row are called, in their order: a column, or a column with
+            the value for which it is 1 and else 0; empty where they have no names.
+        standardised_by: the mean and the deviation with which `x` was standardised already; None
+            if it was not.
 
     Raises:
-        ExamplesError: the arrays do not fit each other.
+        DataError: the arrays do not fit each other.
 
     """
 
@@ -37,6 +44,8 @@ class Examples:
     scale: float | np.ndarray = 1.0
     task: Task | None = None
     mean: np.ndarray | None = None
+    features: tuple[Feature, ...] = ()
+    standardised_by: tuple[np.ndarray, np.ndarray] | None = None
 
     def __post_init__(self) -> None:
         if self.x.ndim < 2 or self.y.ndim not in (1, 2) or len(self.x) != len(self.y):
@@ -94,6 +103,12 @@ class Data(NamedTuple):
     def task(self) -> Task:
         """What an answer is: as the training set says, or as its targets imply."""
         return implied(self.train.y) if self.train.task is None else self.train.task
+
+
+class FittedData(Data):
+    """Data as an experiment trains on them: cut, expanded and standardised already."""
+
+    __slots__ = ()
 
 
 def check_batch(x: tuple[int, ...], y: tuple[int, ...], shape: tuple[int, ...], n_out: int) -> None:

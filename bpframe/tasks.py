@@ -6,8 +6,9 @@ follows from the training targets (`implied`).
 
 from __future__ import annotations
 
+import dataclasses
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -21,7 +22,14 @@ class Task(Component, ABC):
     """What an answer is, and whether it is right; written for one example.
 
     The class is static structure, so that a program holds what its task needs and no more.
+
+    Attributes:
+        names: what classes, or outputs that are none, are called, in their order; empty where they
+            have no names but their numbers.
+
     """
+
+    names: tuple[Any, ...] = dataclasses.field(default=(), kw_only=True)
 
     has_accuracy: ClassVar[bool] = True
     """Whether an answer is right or wrong, so that there is a share of right answers."""
@@ -32,7 +40,7 @@ class Task(Component, ABC):
         """The task for these targets, class labels (n,) or rows (n, n_out).
 
         Raises:
-            ExamplesError: they are no targets of such a task; the message says what is wrong.
+            DataError: they are no targets of such a task; the message says what is wrong.
 
         """
         del y
@@ -69,7 +77,7 @@ class Classification(Task):
         """
         found = implied(y)
         if isinstance(found, Classification):
-            return found
+            return dataclasses.replace(self, middle=found.middle)
         if y.shape[1] == 1:
             raise ExamplesError(_not_two("classification with one output", y))
         ordered = np.sort(y, axis=1)
@@ -108,7 +116,9 @@ class MultiLabel(Task):
         low, high = y.min(), y.max()
         if not np.isin(y, (low, high)).all():
             raise ExamplesError(_not_two("multi_label", y))
-        return MultiLabel(0.5 if {low, high} <= {0, 1} else float(low + high) / 2)
+        return dataclasses.replace(
+            self, middle=0.5 if {low, high} <= {0, 1} else float(low + high) / 2
+        )
 
     def answer(self, outputs: Array, boundary: float | None = None) -> Array:
         """1 for yes and 0 for no, (n_out,)."""
@@ -116,9 +126,33 @@ class MultiLabel(Task):
 
 
 class Regression(Task):
-    """Numbers: no answer is right or wrong, and runs are compared by the validation cost."""
+    """Numbers: no answer is right or wrong, and runs are compared by the validation cost.
+
+    Attributes:
+        mean: of each output over the training set, where targets were standardised; else empty.
+        deviation: likewise.
+
+    """
+
+    mean: tuple[float, ...] = ()
+    deviation: tuple[float, ...] = ()
 
     has_accuracy = False
+
+    @classmethod
+    def standardising(cls, y: np.ndarray, names: tuple[Any, ...] = ()) -> Regression:
+        """The task whose `encoded` gives these targets, (n, n_out), mean 0 and deviation 1."""
+        deviation = y.std(axis=0)
+        deviation = np.where(deviation > 0, deviation, 1.0)
+        return cls(tuple(y.mean(axis=0).tolist()), tuple(deviation.tolist()), names=names)
+
+    def encoded(self, y: np.ndarray) -> np.ndarray:
+        """Targets (n, n_out) as the network is to meet them."""
+        return (y - np.array(self.mean)) / np.array(self.deviation) if self.mean else y
+
+    def decoded(self, y: np.ndarray) -> np.ndarray:
+        """The targets of which `encoded` has made these."""
+        return y * np.array(self.deviation) + np.array(self.mean) if self.mean else y
 
     def fitted(self, y: np.ndarray) -> Task:
         """The task itself; see `Task.fitted`."""
@@ -130,9 +164,14 @@ class Regression(Task):
         return self
 
     def answer(self, outputs: Array, boundary: float | None = None) -> Array:
-        """The outputs."""
+        """The outputs, in the units that targets had before they were standardised."""
         del boundary
-        return outputs
+        if not self.mean:
+            return outputs
+        mean, deviation = (
+            jnp.stack([jnp.asarray(v) for v in s]) for s in (self.mean, self.deviation)
+        )
+        return outputs * deviation.astype(outputs.dtype) + mean.astype(outputs.dtype)
 
 
 def implied(y: np.ndarray) -> Task:
@@ -146,7 +185,7 @@ def implied(y: np.ndarray) -> Task:
     if y.shape[1] == 1:
         low, high = y.min(), y.max()
         two = np.isin(y, (low, high)).all()
-        return Classification(float(low + high) / 2) if two else Regression()
+        return Classification(middle=float(low + high) / 2) if two else Regression()
     ordered = np.sort(y, axis=1)
     low, high = ordered[0, 0], ordered[0, -1]
     one_of_many = (ordered[:, :-1] == low).all() and (ordered[:, -1] == high).all() and high > low

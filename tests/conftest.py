@@ -1,13 +1,16 @@
 """Every test runs in float64, with strict promotion, and with rank promotion as an error."""
 
+from __future__ import annotations
+
 import gc
 import importlib
 import os
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import pytest
@@ -15,6 +18,9 @@ from jax._src import compiler
 
 from bpframe.plugin_host.host import load_registry
 from bpframe.plugin_host.registry import Registry
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 DAY = int(os.environ.setdefault("BPFRAME_TEST_DAY", str(date.today().toordinal())))
 _CACHE = "BPFRAME_TEST_COMPILATION_CACHE"
@@ -62,6 +68,26 @@ def _frozen() -> Iterator[None]:
 def _imported() -> None:
     """What takes more than a second to import on a busy machine, of which users are told."""
     importlib.import_module("bpframe_plugins.optimisers")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium, for tests of pages."""
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        message = "no chromium on the PATH: the tests of pages in a browser need it"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    from playwright.sync_api import sync_playwright
+
+    flags = ("no-sandbox", "disable-gpu", "disable-background-networking", "no-first-run")
+    flags = (*flags, "disable-component-update", "disable-sync")
+    with sync_playwright() as playwright:
+        arguments = [f"--{flag}" for flag in flags]
+        started = playwright.chromium.launch(executable_path=chromium, args=arguments)
+        yield started
+        started.close()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

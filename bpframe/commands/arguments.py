@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-from bpframe.commands import trust, words
+from bpframe.commands import words
 from bpframe.commands.subcommands import SUBCOMMANDS
-from bpframe.configuration import composition, hydra_internals, schemas, suggestions
+from bpframe.configuration import composition, hydra_internals, schemas, suggestions, trust
 from bpframe.configuration.plugin_settings import plugin_settings
 from bpframe.errors import ConfigError
 from bpframe.plugin_host import host

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import io
 from argparse import ArgumentParser
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from bpframe.commands import resume, subcommands
+from bpframe.api.saved import load
+from bpframe.commands import subcommands
 from bpframe.data import Examples
 from bpframe.errors import ConfigError, OutputError
 from bpframe.files import check_no_link, write_whole
 from bpframe.metrics import SPLITS
-from bpframe.runs.saved import read_params
-from bpframe.training import loading, outliers
+from bpframe.training import outliers
 from bpframe.training.outliers import Outlier
 
-PARAMS = "params.safetensors"
 ACROSS = 10
 
 
@@ -33,18 +33,17 @@ def show(words: list[str]) -> None:
 
     """
     args = parser().parse_args(words)
-    run = resume.of_run(args.folder.absolute(), trusts=args.trust)
-    _, _, experiment = resume.composed(run)
-    examples: Examples = getattr(loading.load(experiment), args.split)
-    params = read_params(run.folder / PARAMS, experiment.network.params)
-    found = outliers.largest(experiment, params, examples, args.count)
+    run = load(args.folder, trusted=args.trust)
+    examples: Examples = getattr(run.data, args.split)
+    found = outliers.largest(run.experiment, run.params, examples, args.count)
+    names = run.task.names
     console = Console()
-    console.print(_table(found, args.split))
+    console.print(_table(found, args.split, names))
     if _is_image(examples.x.shape[1:]):
         path = run.folder / f"outliers_{args.split}.png"
         try:
             check_no_link(path)
-            write_whole(path, _picture(found, examples))
+            write_whole(path, _picture(found, examples, names))
         except OSError as error:
             raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
         console.print(f"written to {path}", highlight=False, soft_wrap=True, markup=False)
@@ -68,7 +67,7 @@ def parser() -> ArgumentParser:
     return made
 
 
-def _table(found: list[Outlier], split: str) -> Table:
+def _table(found: list[Outlier], split: str, names: Sequence[object]) -> Table:
     table = Table(title=f"largest gradients, {split}", title_justify="left")
     for name in ("example", "|g|", "cost", "target", "answer"):
         table.add_column(name, justify="right")
@@ -77,16 +76,16 @@ def _table(found: list[Outlier], split: str) -> Table:
             f"{one.example}",
             f"{one.norm:.4g}",
             f"{one.cost:.4g}",
-            _text(one.target),
-            _text(one.answer),
+            _text(one.target, names),
+            _text(one.answer, names),
         )
     return table
 
 
-def _text(value: np.ndarray) -> str:
-    """A class, or a few numbers."""
+def _text(value: np.ndarray, names: Sequence[object]) -> str:
+    """A class by its name, or a few numbers."""
     if value.ndim == 0:
-        return str(value)
+        return str(names[int(value)]) if names else str(value)
     return " ".join(f"{number:.3g}" for number in value[:6]) + " ..." * (len(value) > 6)
 
 
@@ -94,7 +93,7 @@ def _is_image(shape: tuple[int, ...]) -> bool:
     return len(shape) == 3 and shape[2] in (1, 3)
 
 
-def _picture(found: list[Outlier], examples: Examples) -> bytes:
+def _picture(found: list[Outlier], examples: Examples, names: Sequence[object]) -> bytes:
     """The images with what is right and what was answered, as a PNG."""
     # Imported here: matplotlib takes longer to import than a small network to train.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -112,7 +111,7 @@ def _picture(found: list[Outlier], examples: Examples) -> bytes:
             axes.imshow(image[:, :, 0], cmap="gray_r")
         else:
             axes.imshow((image - image.min()) / max(float(np.ptp(image)), 1e-30))
-        axes.set_title(f"{_text(one.target)}, said {_text(one.answer)}", fontsize=8)
+        axes.set_title(f"{_text(one.target, names)}, said {_text(one.answer, names)}", fontsize=8)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()

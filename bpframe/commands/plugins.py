@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from argparse import ArgumentParser
-from collections.abc import Sequence
 from pathlib import Path
 
 from rich.markup import escape
@@ -13,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from bpframe.commands import listing, plugin_package, subcommands
 from bpframe.configuration import schemas
-from bpframe.configuration.plugin_settings import plugin_settings
+from bpframe.configuration.plugin_settings import PluginSettings, plugin_settings
 from bpframe.errors import ConfigError, unknown
 from bpframe.plugin_host import discovery, host
 from bpframe.plugin_host.registry import Plugin, Registry
@@ -60,7 +59,7 @@ def check(arguments: list[str]) -> None:
 
     words, overrides = _split(arguments)
     args = check_parser().parse_args(words)
-    registry, chosen = _chosen(args.what, overrides)
+    settings, registry, chosen = _chosen(args.what, overrides)
     effort = testing.Effort.deep(args.seed) if args.deep else testing.Effort(args.seed)
     cases = testing.cases(registry, chosen, effort)
     compilation.use_cache()
@@ -68,7 +67,7 @@ def check(arguments: list[str]) -> None:
     with Progress(*_COLUMNS, console=console, transient=True) as bar:
         task = bar.add_task("checking", total=len(cases))
         outcomes = []
-        for outcome in testing.run(cases):
+        for outcome in testing.run(cases, settings, effort):
             bar.update(task, description=f"{outcome.kind} {outcome.component}", advance=1)
             outcomes.append(outcome)
     report = testing.Verdict.of(outcomes)
@@ -88,17 +87,19 @@ def check_parser() -> ArgumentParser:
     return made
 
 
-def _chosen(words: list[str], overrides: list[str]) -> tuple[Registry, list[Plugin] | None]:
-    """The registry, with what is named by a path in it, and the plugins that are named.
+def _chosen(
+    words: list[str], overrides: list[str]
+) -> tuple[PluginSettings, Registry, list[Plugin] | None]:
+    """The settings and the registry, with what is named by a path in it, and the plugins named.
 
     Raises:
         ConfigError: a word names no plugin, no component and no file.
 
     """
     settings = plugin_settings(overrides)
-    registry = _loaded(settings.paths, settings.prefer)
+    registry = _loaded(settings)
     if not words:
-        return registry, None
+        return settings, registry, None
     paths = [word for word in words if not _named(registry, word)]
     for path in paths:
         _check_path(path, registry)
@@ -106,13 +107,14 @@ def _chosen(words: list[str], overrides: list[str]) -> tuple[Registry, list[Plug
     files = {plugin.file for plugin in registry.plugins}
     new = [p for p in paths if any(found.file not in files for found in discovery.in_files([p]))]
     if new:
-        registry = _loaded((*settings.paths, *new), settings.prefer)
+        settings = settings._replace(paths=(*settings.paths, *new))
+        registry = _loaded(settings)
     chosen: list[Plugin] = []
     for word in words:
         found = {plugin.file for plugin in discovery.in_files([word])} if word in paths else set()
         named = _named(registry, word) or [p for p in registry.plugins if p.file in found]
         chosen += [plugin for plugin in named if plugin not in chosen]
-    return registry, chosen
+    return settings, registry, chosen
 
 
 def _named(registry: Registry, word: str) -> list[Plugin]:
@@ -139,8 +141,8 @@ def _check_path(word: str, registry: Registry) -> None:
         raise ConfigError(f"check: {path} holds no plugin (NAME.py or NAME/__init__.py){hint}")
 
 
-def _loaded(paths: Sequence[str], prefer: Sequence[str]) -> Registry:
-    return schemas.store(host.load_registry(paths=paths, prefer=prefer))
+def _loaded(settings: PluginSettings) -> Registry:
+    return schemas.store(host.load_registry(paths=settings.paths, prefer=settings.prefer))
 
 
 def new_plugin(arguments: list[str]) -> None:
@@ -187,4 +189,4 @@ def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _registry(overrides: list[str]) -> Registry:
-    return _loaded(*plugin_settings(overrides))
+    return _loaded(plugin_settings(overrides))

@@ -9,14 +9,13 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict
 
-from bpframe.commands import console
 from bpframe.configuration import assembly, job_logging
 from bpframe.data import Data
 from bpframe.errors import ConfigError, DivergenceError, OutputError, unknown
 from bpframe.files import check_no_link
 from bpframe.plugin_host.events import PluginEvents
 from bpframe.plugin_host.registry import Registry
-from bpframe.runs import loop
+from bpframe.runs import console, loop
 from bpframe.runs.checkpoint import Checkpointing
 from bpframe.runs.folder import RunFolder
 from bpframe.runs.records import RunResult

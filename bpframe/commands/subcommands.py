@@ -47,6 +47,24 @@ SUBCOMMANDS: Mapping[str, Subcommand] = MappingProxyType(
         "report": Subcommand(
             "SWEEP ...", "the tables and the page of sweeps", "sweeps:report", "sweeps:parser"
         ),
+        "predict": Subcommand(
+            "RUN --input FILE",
+            "what a run answers to new examples",
+            "saved:predict",
+            "saved:predict_parser",
+        ),
+        "evaluate": Subcommand(
+            "RUN [data=...]",
+            "how good a run is, over its data or over others",
+            "saved:evaluate",
+            "saved:evaluate_parser",
+        ),
+        "rerun": Subcommand(
+            "RUN [KEY=VALUE ...]",
+            "the configuration of a run once more",
+            "train:rerun",
+            "saved:rerun_parser",
+        ),
         "outliers": Subcommand(
             "RUN", "the examples with the largest gradients", "outliers:show", "outliers:parser"
         ),

@@ -39,7 +39,7 @@ def report(arguments: list[str]) -> None:
     except OSError as error:
         raise OutputError(f"{out}: cannot be written: {error.strerror}") from error
     n = sum(map(len, sweeps.values()))
-    say(Screen(), f"{n} runs in {out / files.PAGE} and {out / files.PICTURE}")
+    say(Screen(), f"{n} run{'s' * (n != 1)} in {out / files.PAGE} and {out / files.PICTURE}")
 
 
 def parser() -> ArgumentParser:

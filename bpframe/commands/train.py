@@ -7,19 +7,15 @@ import functools
 import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.plugins import Plugins
 from hydra.core.utils import JobStatus, configure_log, run_job
-from hydra.errors import HydraException
 from hydra.types import HydraContext, RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import OmegaConf, open_dict
 
-from bpframe.commands import arguments, overview, run, trust
+from bpframe.commands import arguments, overview, run, saved
 from bpframe.commands import resume as resuming
 from bpframe.commands.explanation import explain as explained
 from bpframe.commands.resume import Resumed
@@ -27,23 +23,21 @@ from bpframe.configuration import (
     assembly,
     composition,
     hydra_internals,
-    job_logging,
+    saved_runs,
     schemas,
     suggestions,
+    trust,
 )
 from bpframe.configuration.translation import translated
-from bpframe.errors import ConfigError, OutputError, printable
+from bpframe.errors import ConfigError, printable
 from bpframe.plugin_host.registry import Registry
 from bpframe.runs import checkpoint, folder, loop
 from bpframe.runs.folder import RunFolder, last_epoch, read_summary
-from bpframe.sweeps.backends.selection import SUBMITIT
-from bpframe.sweeps.errors import FailedJobsError
-from bpframe.sweeps.session import Command, SweepTask
+from bpframe.sweeps.multirun import callbacks as made_callbacks
+from bpframe.sweeps.multirun import multirun
+from bpframe.sweeps.session import Command
 from bpframe.sweeps.sweepers import grid
 from bpframe.training import loading
-
-KEEPS_A_LEDGER = "vmap"
-"""The launcher that looks after the sweep's folder itself."""
 
 
 def train(words: list[str]) -> None:
@@ -117,7 +111,9 @@ def resume(words: list[str]) -> None:
         args.config_path = Path(command.config_path) if command.config_path else None
         _multirun(args, arguments.registry(args, found.trusting), resumed=found)
         return
-    cfg, registry, experiment = resuming.composed(found)
+    cfg, registry, experiment = saved_runs.composed(
+        found.folder, found.overrides, trusting=found.trusting
+    )
     run.enter(cfg, found.folder)
     HydraConfig.instance().set_config(cfg)
     with folder.writing(found.folder):
@@ -125,12 +121,17 @@ def resume(words: list[str]) -> None:
     data = loading.load(experiment)
     task = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
     resuming.note(found, OmegaConf.to_yaml(task))
-    ended = read_summary(found.folder) or {"status": None}
-    if ended["status"] != "completed" and checkpoint.latest(found.folder) is None:
-        epochs = last_epoch(found.folder)
+    read_summary(found.folder)  # a damaged one is told of first
+    epochs = last_epoch(found.folder)
+    if checkpoint.latest(found.folder) is None and epochs < experiment.training.epochs:
         print(f"{found.folder}: has no checkpoint; its {epochs} epochs are trained again")
     go_on = functools.partial(loop.resume, accept_changes=found.accepts_changes)
     run.show(go_on, cfg, experiment, data, registry, found.folder, plots=cfg.plots is not False)
+
+
+def rerun(words: list[str]) -> None:
+    """Run the configuration of a run once more."""
+    saved.rerun(words, train)
 
 
 def _may_set_the_mode(args: Namespace) -> bool:
@@ -181,7 +182,7 @@ def _single(args: Namespace, registry: Registry) -> None:
             output_dir = Path(os.path.abspath(str(cfg.hydra.run.dir)))
         folder.check_unused(output_dir)
         run.enter(cfg, output_dir)
-        callbacks = _callbacks(cfg)
+        callbacks = made_callbacks(cfg)
         taken = RunFolder(output_dir)  # before Hydra writes into it
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None
@@ -203,64 +204,14 @@ def _single(args: Namespace, registry: Registry) -> None:
 
 def _multirun(args: Namespace, registry: Registry, resumed: Resumed | None = None) -> None:
     path = str(args.config_path) if args.config_path else None
-    command = Command(tuple(args.overrides), args.config_name, path, args.config_dir)
-    with (
-        composition.initialised(args.config_path, args.config_dir),
-        suggestions.explaining(registry),
-    ):
-        cfg = composition.compose_sweep(args.overrides, name=args.config_name)
-        with translated():
-            sweep_dir = Path(str(cfg.hydra.sweep.dir)).absolute()
-        job_logging.check_sweep(cfg, sweep_dir)
-        writing: AbstractContextManager[None] = contextlib.nullcontext()
-        if cfg.hydra.runtime.choices["hydra/launcher"] != KEEPS_A_LEDGER:
-            _check_sweep_folder(sweep_dir)
-            writing = folder.writing(sweep_dir)
-        if cfg.hydra.launcher.get("backend") == SUBMITIT:
-            trusting = resumed.trusting if resumed else trust.note
-            trusting(trust.results_of(sweep_dir))
-        hydra = GlobalHydra.instance().hydra
-        assert hydra is not None
-        callbacks = _callbacks(cfg)
-        callbacks.on_multirun_start(config=cfg, config_name=args.config_name)
-        task = SweepTask(
-            lambda cfg: run.job(cfg, registry),
-            registry,
-            command,
-            callbacks=callbacks,
-            resumes=resumed is not None,
-            accepts_changes=resumed is not None and resumed.accepts_changes,
-        )
-        with translated():
-            try:
-                sweeper = Plugins.instance().instantiate_sweeper(
-                    config=cfg,
-                    hydra_context=HydraContext(hydra.config_loader, callbacks),
-                    task_function=task,
-                )
-            except RuntimeError as error:  # of Hydra: _target_ is no plugin
-                raise ConfigError(f"hydra.sweeper and hydra.launcher: {error}") from error
-            try:
-                # As they were given: each job resolves its interpolations for itself.
-                given = OmegaConf.to_container(cfg.hydra.overrides.task, resolve=False)
-                assert isinstance(given, list)
-                with writing:
-                    sweeper.sweep(arguments=[str(text) for text in given])
-            except BaseException:
-                with contextlib.suppress(FailedJobsError):
-                    task.close()
-                raise
-        task.close()
-        callbacks.on_multirun_end(config=cfg, config_name=args.config_name)
-
-
-def _callbacks(cfg: DictConfig) -> hydra_internals.Callbacks:
-    """The callbacks of hydra.callbacks."""
-    try:
-        return hydra_internals.callbacks(cfg)
-    except (HydraException, OmegaConfBaseException) as error:
-        reason = str(error).partition(", set env var")[0]
-        raise ConfigError(f"hydra.callbacks: {reason}") from error
+    multirun(
+        Command(tuple(args.overrides), args.config_name, path, args.config_dir),
+        registry,
+        lambda cfg: run.job(cfg, registry),
+        trusting=resumed.trusting if resumed else trust.note,
+        resumes=resumed is not None,
+        accepts_changes=resumed is not None and resumed.accepts_changes,
+    )
 
 
 def _hydra(args: Namespace, registry: Registry) -> None:
@@ -295,9 +246,3 @@ def _command_line() -> Iterator[None]:
         yield
     except ValueError as error:
         raise ConfigError(f"command line: {error}; see bpframe --help") from error
-
-
-def _check_sweep_folder(path: Path) -> None:
-    """Refuse a folder that is in use."""
-    if path.exists() and any(path.iterdir()):
-        raise OutputError(f"{path}: is not empty; choose another hydra.sweep.dir")

@@ -26,8 +26,12 @@ from bpframe.training.best import Criterion, rises
 from bpframe.training.experiment import POISSON, Experiment, Training
 
 
-def assemble(cfg: DictConfig, registry: Registry) -> Experiment:
+def assemble(
+    cfg: DictConfig, registry: Registry, sizes: networks.Sizes | None = None
+) -> Experiment:
     """Look every name up, make the instances, and check what can be checked without data.
+
+    The network fits `sizes`, or the data set that is chosen.
 
     Raises:
         ConfigError: an unknown name or key, a wrong type, a value out of range, or parts that
@@ -38,7 +42,7 @@ def assemble(cfg: DictConfig, registry: Registry) -> Experiment:
         _check_keys(cfg)
         _check_settings(cfg)
         parts = {group: component(cfg[group], group, registry) for group in schemas.GROUPS}
-        network, output_name = networks.network(cfg.network, parts["data"], registry)
+        network, output_name = networks.network(cfg.network, sizes or parts["data"], registry)
         training = Training(
             **schemas.values(merged(schemas.TrainingConfig, cfg.training, "training")),
             shared_order=bool(cfg.sweep.shared_order),

@@ -97,10 +97,21 @@ def compose_config(
     with composing(overrides, name=name or CONFIG_NAME):
         return hydra.compose_config(
             config_name=name or CONFIG_NAME,
-            overrides=list(overrides),
+            overrides=[*overrides, *(_suited(overrides) if name is None else ())],
             run_mode=mode,
             from_shell=False,
         )
+
+
+def _suited(overrides: Sequence[str]) -> tuple[str, ...]:
+    """What a regression needs that says nothing of its cost and of its output layer.
+
+    Those of classes, which bpframe has otherwise, have no meaning there.
+    """
+    others = ("cost", "network.output_activation", "network.layers", "+", "~", "network={")
+    if "data.task=regression" in overrides and not any(o.startswith(others) for o in overrides):
+        return ("cost=quadratic", "network.output_activation=linear")
+    return ()
 
 
 def compose_sweep(overrides: Sequence[str], *, name: str | None = None) -> DictConfig:

@@ -17,11 +17,9 @@ from bpframe.plugin_host import discovery
 from bpframe.plugin_host.registry import Registry
 from bpframe.runs.checkpoint import DEFAULT, Checkpointing
 from bpframe.runs.provenance import components
+from bpframe.tables.in_memory import GIVEN, InMemory
 from bpframe.training.best import Criterion, rises
 from bpframe.training.experiment import Experiment
-
-GIVEN = "given to bpframe.run"
-"""Stands for the name of a data set whose examples were given in Python."""
 
 
 def config_files(
@@ -41,7 +39,9 @@ def config_files(
     config = _config(experiment, registry)
     config |= {"checkpoint": checkpointing._asdict(), "plots": None if plots else False}
     if has_own_data:
-        config["data"] = {"name": GIVEN}
+        kept = {field.name for field in dataclasses.fields(InMemory)}
+        fields = {k: v for k, v in _fields(experiment.data).items() if k in kept}
+        config["data"] = {"name": GIVEN, **fields}
     begun = {"hydra": {"runtime": {"cwd": str(Path.cwd())}}}
     return {
         "config.yaml": OmegaConf.to_yaml(OmegaConf.create(config)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -22,6 +22,20 @@ DENSE = "dense"
 """The kind of a layer that names none."""
 
 
+class Sizes(Protocol):
+    """What a network has to fit: the shape of an input, and the number of outputs."""
+
+    @property
+    def shape(self) -> Shape:
+        """Of an input."""
+        ...
+
+    @property
+    def n_out(self) -> int:
+        """Of the output layer."""
+        ...
+
+
 class _LayerNode(NamedTuple):
     """A layer as the config has it: where it stands, where its activation does, and its fields."""
 
@@ -30,7 +44,7 @@ class _LayerNode(NamedTuple):
     node: DictConfig
 
 
-def network(cfg: DictConfig, data: Any, registry: Registry) -> tuple[Network, str]:
+def network(cfg: DictConfig, data: Sizes, registry: Registry) -> tuple[Network, str]:
     """The network, and the name of its output layer's activation."""
     layers, names, shape = [], [], data.shape
     for node in _layer_nodes(cfg, data.n_out):

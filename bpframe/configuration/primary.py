@@ -10,7 +10,6 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from bpframe.configuration import schemas
-from bpframe.configuration.disassembly import GIVEN
 from bpframe.errors import ConfigError
 
 
@@ -36,11 +35,6 @@ def primary(path: Path) -> str:
     if foreign := config.keys() & {"defaults", "hydra"}:  # which would compose, and call, others
         raise ConfigError(
             f"{path}: is no configuration of a run: it has {min(map(str, foreign))!r}"
-        )
-    if loaded.data.name == GIVEN:
-        raise ConfigError(
-            f"{path}: the data of this run were {GIVEN} in Python, and no file has them; begin it "
-            "again there"
         )
     values = {
         key: {field: part for field, part in value.items() if field != "name"}

@@ -196,6 +196,7 @@ class Recorder:
             changed=self.changed,
             privacy=self._privacy(epochs),
             has_accuracy=self.info.task.has_accuracy,
+            data=self.info.data,
         )
         history = History.of(self.records)
         result = RunResult(history, ending.params, ending.best_params or ending.params, summary)

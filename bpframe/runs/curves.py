@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,14 @@ _TRAIN, _VALIDATION = "#1f6fb4", "#d9622b"
 
 
 def learning_curves(history: History) -> bytes:
-    """Cost and accuracy over the epochs, training and validation, as a PNG.
+    """The figure of `curves` as a PNG."""
+    buffer = io.BytesIO()
+    curves(history).savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
+def curves(history: History) -> Any:
+    """Cost and accuracy over the epochs, training and validation, as a figure of matplotlib.
 
     Where there is no accuracy, as in regression, there is the cost alone.
     """
@@ -43,6 +51,4 @@ def learning_curves(history: History) -> bytes:
             fontsize=10,
         )
     cost.legend(frameon=False)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    return buffer.getvalue()
+    return figure

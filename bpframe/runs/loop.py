@@ -15,11 +15,12 @@ from typing import NamedTuple
 import jax
 
 from bpframe.component import check_fields
-from bpframe.data import Data
+from bpframe.data import Data, FittedData
 from bpframe.errors import ConfigError, OutputError, OutputWarning, PluginError, described
 from bpframe.runs import checkpoint, provenance
 from bpframe.runs.bookkeeping import Ending, OnEpoch, Recorder
 from bpframe.runs.checkpoint import DEFAULT, Checkpoint, Checkpointing, Checkpoints
+from bpframe.runs.data_info import DataInfo
 from bpframe.runs.folder import RunFolder, last_epoch, read_summary
 from bpframe.runs.interruption import Interruption, InterruptionError
 from bpframe.runs.listeners import Events, NoEvents
@@ -94,13 +95,14 @@ def resume(
     found, path = _checked(experiment, data, checkpointing), Path(output_dir)
     start = checkpoint.latest(path)
     ended = read_summary(path)
-    if ended and ended["status"] == "completed":
-        if start is None:
-            raise OutputError(f"{path}: is complete, and has no checkpoint to be prolonged from")
-        if ended["stopped"] or start.epoch == experiment.training.epochs:
-            stopped = f", stopped {ended['stopped']}" if ended["stopped"] else ""
-            longer = "" if stopped else "; set training.epochs to more to prolong it"
-            raise OutputError(f"{path}: is complete after epoch {start.epoch}{stopped}{longer}")
+    if (
+        ended
+        and ended["status"] == "completed"
+        and (ended["stopped"] or ended["epochs"] >= experiment.training.epochs)
+    ):
+        stopped = f", stopped {ended['stopped']}" if ended["stopped"] else ""
+        longer = "" if stopped else "; set training.epochs to more to prolong it"
+        raise OutputError(f"{path}: is complete after epoch {ended['epochs']}{stopped}{longer}")
     if start is not None:
         fitted = experiment.fitted(len(found.train))
         is_other = start.experiment != checkpoint.told(fitted)
@@ -142,7 +144,8 @@ def _checked(experiment: Experiment, data: Data | None, checkpointing: Checkpoin
     checkpointing.check()
     if data is None:
         return load(experiment)
-    data = fitting(experiment.data, data)
+    if not isinstance(data, FittedData):
+        data = fitting(experiment.data, data)
     check(experiment, data)
     return data
 
@@ -169,7 +172,7 @@ def _trained(
             folder.begin(config)
         epoch = start.epoch if start else 0
         path = folder.path if folder else None
-        info = RunInfo(experiment, path, programs.n_train, data.task)
+        info = RunInfo(experiment, path, programs.n_train, data.task, DataInfo.of(data))
         recorder = Recorder(
             info,
             folder,

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from bpframe.contracts import LayerParams
+from bpframe.runs.data_info import DataInfo
 from bpframe.tasks import Classification, Task
 from bpframe.training.experiment import Experiment
 
@@ -53,6 +54,13 @@ class EpochRecord:
                 del fields[name]
         return {**fields, **metrics}
 
+    @classmethod
+    def read(cls, line: Mapping[str, Any]) -> EpochRecord:
+        """What `as_dict` has written."""
+        own = {field.name for field in dataclasses.fields(cls)} - {"metrics"}
+        fields: dict[str, Any] = {name: line.get(name) for name in own}
+        return cls(**fields, metrics={k: v for k, v in line.items() if k not in own})
+
 
 @dataclasses.dataclass(frozen=True)
 class History:
@@ -78,6 +86,23 @@ class History:
             if np.isnan(columns[name][-1]):
                 del columns[name]
         return {name: finite(column[-1].tolist()) for name, column in columns.items()}
+
+    def curves(self) -> Any:
+        """Cost and accuracy over the epochs, as a figure of matplotlib."""
+        from bpframe.runs.curves import curves
+
+        return curves(self)
+
+    def to_frame(self) -> Any:
+        """A pandas frame with a row an epoch, and a column for each number of a metric."""
+        import pandas as pd  # here, since few need it
+
+        columns: dict[str, Any] = {k: v for k, v in vars(self).items() if k != "metrics"}
+        for name, column in self.metrics.items():
+            parts = column.reshape(len(column), -1)
+            names = [name] if column.ndim == 1 else [f"{name}_{at}" for at in range(parts.shape[1])]
+            columns |= dict(zip(names, parts.T, strict=True))
+        return pd.DataFrame(columns).set_index("epoch")
 
     @classmethod
     def of(cls, records: list[EpochRecord]) -> History:
@@ -142,6 +167,8 @@ class Summary:
             in no file, where that is nothing.
         has_accuracy: whether answers are right or wrong; in regression they are not, and both
             accuracies are None and stand in no file.
+        data: what is to be known of the data to answer for new examples: the shape and the names
+            of inputs, their mean and scale, the classes.
 
     """
 
@@ -163,10 +190,25 @@ class Summary:
     changed: str | None = None
     privacy: Mapping[str, Any] | None = None
     has_accuracy: bool = True
+    data: DataInfo | None = None
+
+    @property
+    def line(self) -> str:
+        """What was trained, and how it ended."""
+        sizes = "-".join(map(str, self.sizes))
+        error = f": {self.error}" if self.error else ""
+        return f"{sizes}, {self.epochs} epochs, seed {self.seed}, {self.status}{error}"
+
+    def shown(self) -> list[tuple[str, Any]]:
+        """The figures that people ask for first, by their names."""
+        names = ("test_accuracy", "test_cost", "best_validation_accuracy", "best_validation_cost")
+        figures = [(name, getattr(self, name)) for name in (*names, "best_epoch")]
+        return [(name.replace("_", " "), value) for name, value in figures if value is not None]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
-        fields = dataclasses.asdict(self)
+        fields = dataclasses.asdict(dataclasses.replace(self, data=None))
+        fields["data"] = self.data and self.data.as_dict()
         if not fields.pop("has_accuracy"):
             del fields["test_accuracy"], fields["best_validation_accuracy"]
         if self.privacy is None:
@@ -191,6 +233,18 @@ class RunResult:
     best_params: tuple[LayerParams, ...]
     summary: Summary
 
+    def curves(self) -> Any:
+        """Cost and accuracy over the epochs, as a figure of matplotlib."""
+        return self.history.curves()
+
+    def __repr__(self) -> str:
+        return f"RunResult({self.summary.line})"
+
+    def _repr_html_(self) -> str:
+        from bpframe.runs.html import params_table, table
+
+        return table(self.summary.shown(), caption=self.summary.line) + params_table(self.params)
+
 
 @dataclasses.dataclass(frozen=True)
 class RunInfo:
@@ -201,6 +255,7 @@ class RunInfo:
         output_dir: the run folder; None if nothing is written.
         n_train: the number of training examples.
         task: what an answer is.
+        data: what is to be known of the data to answer for new examples.
 
     """
 
@@ -208,3 +263,4 @@ class RunInfo:
     output_dir: Path | None
     n_train: int
     task: Task = dataclasses.field(default_factory=Classification)
+    data: DataInfo | None = None

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 from bpframe.errors import BpframeError
 
+TABLE = "results.csv"
 MOST_NAMED = 12
 """How many numbers of jobs, or rows of them, a line names."""
 
@@ -31,12 +33,19 @@ class BadJobsError(BpframeError):
 
 
 class FailedJobsError(BpframeError):
-    """Jobs that did not complete, while the others did."""
+    """Jobs that did not complete, while the others did.
 
-    def __init__(self, statuses: Sequence[str], n_jobs: int, where: str) -> None:
+    Attributes:
+        folder: the folder of the sweep; None where the launcher keeps none.
+
+    """
+
+    def __init__(self, statuses: Sequence[str], n_jobs: int, folder: Path | None = None) -> None:
+        self.folder = folder
         counts = ", ".join(
             f"{statuses.count(status)} {status}" for status in dict.fromkeys(statuses)
         )
+        where = "" if folder is None else f"; see {folder / TABLE}"
         super().__init__(f"{_counted(len(statuses), n_jobs)} did not complete ({counts}){where}")
 
 

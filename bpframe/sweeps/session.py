@@ -12,6 +12,7 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, env_override
 from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
 
 from bpframe.configuration import hydra_internals
 from bpframe.errors import ConfigError
@@ -50,7 +51,8 @@ class SweepTask:
     """The task function that Hydra calls for a job; hydra/launcher=vmap gets the sweep from it.
 
     `run_one` runs a single job; `resumes` says whether the sweep's folder holds a part of it, and
-    `accepts_changes` whether it may go on with other code or data than it began with.
+    `accepts_changes` whether it may go on with other code or data than it began with. On `console`
+    it shows how it goes.
     """
 
     def __init__(
@@ -62,7 +64,9 @@ class SweepTask:
         callbacks: hydra_internals.Callbacks | None = None,
         resumes: bool = False,
         accepts_changes: bool = False,
+        console: Console | None = None,
     ) -> None:
+        self.console = console or Screen()
         self.registry = registry
         self.command = command
         self.callbacks = callbacks or hydra_internals.callbacks()
@@ -121,7 +125,7 @@ class Sweep:
         self.folder = Path(str(config.hydra.sweep.dir)).absolute()
         self._config = config
         self._accepted = accepted
-        self._console = Screen()
+        self._console = task.console
         composer = JobComposer(config, loader, task.registry, self.folder)
         context = SweepContext(
             registry=task.registry,
@@ -206,7 +210,7 @@ class Sweep:
         show_end(self._console, rows, told, objective, self.folder)
         if failed:
             statuses = [row.status for row in failed]
-            raise FailedJobsError(statuses, len(rows), f"; see {self.folder / tables.CSV}")
+            raise FailedJobsError(statuses, len(rows), self.folder)
 
     def _write_results(self) -> None:
         rows = [row for _, row in sorted(self._driver.rows.items())]

@@ -17,8 +17,9 @@ from bpframe.errors import BpframeError, PluginError
 from bpframe.plugin_host import host
 from bpframe.plugin_host.registry import DISABLED, Plugin, Registry
 from bpframe.testing.declared import declared
-from bpframe.testing.kit import Case, cases, run
+from bpframe.testing.kit import Case, cases
 from bpframe.testing.outcome import FAILED, PASSED, SKIPPED, Outcome
+from bpframe.testing.running import run
 from bpframe.testing.search import Effort
 from bpframe.testing.verdict import Verdict
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -67,6 +64,10 @@ CHECKS: Mapping[str, tuple[Check, ...]] = MappingProxyType(
 )
 
 
+ComponentKey = tuple[str, str, str]
+"""The names of a plugin, of a kind, and of a component, or of the plugin once more."""
+
+
 class Case(NamedTuple):
     """One check of one component, or of a plugin as a whole, ready to be run."""
 
@@ -77,6 +78,10 @@ class Case(NamedTuple):
     subject: Any
     component: type[Any] | None
     place: int
+
+    def component_key(self) -> ComponentKey:
+        """The component, by names, which are the same in another process."""
+        return self.plugin.name, self.kind, self.name
 
     def run(self) -> Outcome:
         """The outcome; whatever the plugin raises is a failure."""
@@ -109,40 +114,6 @@ def _as_in_a_run() -> Iterator[None]:
         jax.numpy_rank_promotion("allow"),
     ):
         yield
-
-
-def run(cases: Sequence[Case]) -> Iterator[Outcome]:
-    """The outcomes of some checks, as they end.
-
-    Most of the time goes into compiling, which threads do at the same time, a component each, whose
-    checks share programs; and since nearly all run once and briefly, without optimisation. What
-    fails is tried again with it: without, XLA has been seen to multiply wrongly.
-    """
-    failed: list[Case] = []
-    before = jax.config.values["jax_disable_most_optimizations"]
-    jax.config.update("jax_disable_most_optimizations", True)
-    try:
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            together = [case for case in cases if not case.check.is_alone]
-            groups = itertools.groupby(together, lambda case: id(case.subject))
-            begun = [pool.submit(_run_all, list(group)) for _, group in groups]
-            for done in as_completed(begun):
-                for case, outcome in done.result():
-                    if outcome.status == FAILED:
-                        failed.append(case)
-                    else:
-                        yield outcome
-        yield from (case.run() for case in cases if case.check.is_alone)
-        if failed:
-            jax.config.update("jax_disable_most_optimizations", False)
-            jax.clear_caches()
-            yield from (case.run() for case in failed)
-    finally:
-        jax.config.update("jax_disable_most_optimizations", before)
-
-
-def _run_all(cases: Sequence[Case]) -> list[tuple[Case, Outcome]]:
-    return [(case, case.run()) for case in cases]
 
 
 def cases(

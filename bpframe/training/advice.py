@@ -4,17 +4,89 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bpframe.data import Data
+import numpy as np
+
+from bpframe.data import Data, Feature
 from bpframe.network import PerNeuronActivation
+from bpframe.tasks import Regression
 from bpframe.training.experiment import Experiment
 
 
 def hints(experiment: Experiment, data: Data) -> Iterator[str]:
     """Lines for whoever begins to train."""
+    if hint := _standardised(data):
+        yield hint
+    for hint in _odd(experiment, data):
+        yield hint
     if hint := better_cost(experiment):
         yield hint
     if hint := _better_output(experiment, data):
         yield hint
+
+
+def _standardised(data: Data) -> str | None:
+    """That columns of a table were standardised, which is on unless said."""
+    if not data.train.features:
+        return None
+    task = data.task
+    what = [
+        *(["inputs"] if data.train.standardised_by is not None else []),
+        *(["targets"] if isinstance(task, Regression) and task.mean else []),
+    ]
+    if not what:
+        return None
+    off = "data.standardise=false" if "inputs" in what else "data.standardise_targets=false"
+    return (
+        f"{' and '.join(what)} have mean 0 and deviation 1 over the training set; {off} leaves "
+        "them as they are"
+    )
+
+
+def _odd(experiment: Experiment, data: Data) -> Iterator[str]:
+    """What may not be meant: examples in several splits, constant columns, lone classes, units."""
+    name = type(experiment.data).__name__
+    if data.train.x is data.test.x or np.array_equal(data.train.x, data.test.x):
+        yield (
+            f"the training, validation and test set of {name} are the same examples, so their "
+            "figures say nothing of new ones"
+        )
+    x, features = data.train.x, data.train.features
+    if features:
+        constant = np.flatnonzero((x == x[:1]).all(axis=0))
+        if len(constant):
+            shown = ", ".join(_shown(features[at]) for at in constant[:5])
+            yield f"constant in the training set, so nothing can be learned of it: {shown}" + (
+                ", ..." if len(constant) > 5 else ""
+            )
+    if data.train.y.ndim == 1:
+        counts = np.bincount(np.concatenate([part.y for part in data]), minlength=1)
+        lone = np.flatnonzero(counts == 1)
+        if len(lone):
+            names = data.task.names or range(len(counts))
+            shown = ", ".join(str(names[at]) for at in lone[:5])
+            yield f"one example alone of class {shown}: it is trained on, and never tested"
+    if hint := _units(data):
+        yield hint
+
+
+def _shown(feature: Feature) -> str:
+    return feature if isinstance(feature, str) else f"{feature[0]}={feature[1]}"
+
+
+def _units(data: Data) -> str | None:
+    """A line for inputs whose size is far from 1, of which neurons saturate or learn slowly."""
+    train = data.train
+    if train.mean is not None or train.standardised_by is not None:
+        return None
+    some = train.x[:10_000].reshape(-1, train.x.shape[-1]).astype(np.float64) * train.scale
+    sizes = np.sqrt((some**2).mean(axis=0))
+    largest = float(sizes.max())
+    if 0.01 <= largest <= 10:
+        return None
+    return (
+        f"inputs have a size (root mean square) of up to {largest:.3g}, and weights are drawn for "
+        "inputs of about 1; data.standardise=true brings them there"
+    )
 
 
 def better_cost(experiment: Experiment) -> str | None:

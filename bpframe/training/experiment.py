@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import math
 
 from bpframe.component import Component, hyperparameter
@@ -22,6 +23,15 @@ from bpframe.training.best import Criterion
 DTYPES = ("float32", "float64", "bfloat16")
 DEVICES = ("auto", "cpu", "gpu", "tpu")
 SHUFFLED, POISSON = SAMPLINGS = ("shuffled", "poisson")
+
+
+LONGEST = 200
+"""Characters of a part that are shown in a notebook."""
+
+
+def _shown(part: object) -> str:
+    text = "-".join(map(str, part.sizes)) if isinstance(part, Network) else repr(part)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
 
 
 class Training(Component):
@@ -101,6 +111,13 @@ class Experiment(Component):
     training: Training
     seed: int = hyperparameter(default=0, ge=0, lt=2**31, leaf=True)
     best: Criterion = Criterion()
+
+    def _repr_html_(self) -> str:
+        rows = [(field.name, getattr(self, field.name)) for field in dataclasses.fields(self)]
+        cells = "".join(
+            f"<tr><td>{name}</td><td>{html.escape(_shown(part))}</td></tr>" for name, part in rows
+        )
+        return f"<table>{cells}</table>"
 
     def plan(self, n: int, epochs: int) -> SamplingPlan:
         """How n training examples are sampled in so many epochs."""

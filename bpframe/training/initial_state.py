@@ -84,4 +84,10 @@ def _rule_state(experiment: Experiment, key: jax.Array, params: tuple[LayerParam
     return cast_floats(state, wide_dtype(experiment.training.dtype))
 
 
+def rule_state(experiment: Experiment, params: tuple[LayerParams, ...]) -> Any:
+    """The state of the learning rule before training, as `draw_state` has it, of any parameters."""
+    rule_key = jax.random.split(jax.random.key(experiment.seed))[1]
+    return _rule_state(experiment, rule_key, params)
+
+
 initial_state = jax.jit(draw_state, compiler_options=SHORT_COMPILATION)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from bpframe.contracts import Dataset
-from bpframe.data import Data
+from bpframe.data import Data, FittedData
 from bpframe.errors import ConfigError, DataError, ExamplesError, described
 from bpframe.metrics import STEPS
 from bpframe.tasks import Task
@@ -16,7 +16,7 @@ from bpframe.training.experiment import Experiment
 from bpframe.training.standardisation import standardised
 
 
-def load(experiment: Experiment) -> Data:
+def load(experiment: Experiment) -> FittedData:
     """The experiment's data, cut to `data.train_size` and checked against the experiment.
 
     What the experiment needs besides of this machine, its device and the file of an exact initial
@@ -34,7 +34,7 @@ def load(experiment: Experiment) -> Data:
     return data
 
 
-def loaded(dataset: Dataset) -> Data:
+def loaded(dataset: Dataset) -> FittedData:
     """The data of a data set, as it is configured; see `load`."""
     return fitting(dataset, read(dataset))
 
@@ -59,7 +59,7 @@ def _told_of(dataset: Dataset) -> Iterator[None]:
         ) from error
 
 
-def fitting(dataset: Dataset, data: Data) -> Data:
+def fitting(dataset: Dataset, data: Data) -> FittedData:
     """Data of the sizes that a data set promises, cut to its `train_size`, expanded, standardised.
 
     Raises:
@@ -97,7 +97,7 @@ def fitting(dataset: Dataset, data: Data) -> Data:
             f"were {promised}"
         )
     with _told_of(dataset):
-        return standardised(data) if dataset.standardise else data
+        return FittedData(*(standardised(data) if dataset.standardise else data))
 
 
 def _task(data: Data) -> Task:

@@ -52,4 +52,5 @@ def _standardised(examples: Examples, mean: np.ndarray, deviation: np.ndarray) -
         return dataclasses.replace(examples, mean=mean, scale=1 / deviation)
     x = (examples.x - mean) / deviation
     dtype = examples.x.dtype if examples.x.dtype.kind == "f" else np.float64
-    return dataclasses.replace(examples, x=x.astype(dtype, copy=False), scale=1.0)
+    x = x.astype(dtype, copy=False)
+    return dataclasses.replace(examples, x=x, scale=1.0, standardised_by=(mean, deviation))

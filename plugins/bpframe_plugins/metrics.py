@@ -232,9 +232,17 @@ class ConfusionMatrix(Metric):
         return total
 
 
+def _answers(seen: Observation) -> tuple[Array, Array]:
+    """a and y, (m, n_out); in a regression in the units of the targets as they were given."""
+    if seen.right is None:
+        return seen.answer, seen.target
+    return _flat(seen.trace.a[-1]), seen.y
+
+
 def _errors(seen: Observation) -> Array:
     """a - y, (m, n_out)."""
-    return _flat(seen.trace.a[-1]) - seen.y
+    a, y = _answers(seen)
+    return a - y
 
 
 class MeanAbsoluteError(MeanMetric):
@@ -299,9 +307,10 @@ class CoefficientOfDetermination(Metric):
     def add(self, total: Any, seen: Observation) -> Any:
         """Both sums of squares with those of the mini-batch."""
         n, origin, mean, squares, errors = total
-        m = seen.y.shape[0]
-        origin = jnp.where(n == 0, seen.y[0], origin)
-        y = seen.y - origin[None]
+        targets = _answers(seen)[1]
+        m = targets.shape[0]
+        origin = jnp.where(n == 0, targets[0], origin)
+        y = targets - origin[None]
         own = jnp.mean(y, axis=0)
         inside = jnp.sum((y - own[None]) ** 2, axis=0)
         apart = (own - mean) ** 2 * (n * (m / (n + m)))

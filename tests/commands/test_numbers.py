@@ -10,7 +10,7 @@ import pytest
 import test_cli
 from test_cli import Main
 
-from bpframe.commands.console import cost_text
+from bpframe.runs.console import cost_text
 
 main = test_cli.main
 

@@ -11,7 +11,7 @@ import pytest
 import test_cli
 from test_cli import QUICK, Main
 
-from bpframe.commands import trust
+from bpframe.configuration import trust
 from bpframe.configuration.primary import primary
 from bpframe.errors import ConfigError
 

@@ -221,11 +221,14 @@ def test_defaults_are_those_of_the_class(group: str, name: str) -> None:
     cls = load_registry().get(group, name, group)
     needs_softmax = group == "cost" and cls.needs_distribution
     output = "softmax" if needs_softmax else "sigmoid"
+    is_whole = all(f.default is not dataclasses.MISSING for f in dataclasses.fields(cls))
+    required = {} if is_whole else cls.examples[0]
     chosen = (f"{group}={name}", *NEEDS.get(name, ()))
+    chosen += tuple(f"{group}.{field}={value}" for field, value in required.items())
     experiment = bpframe.compose([*chosen, f"network.output_activation={output}"])
     composed = experiment.cost.cost_function if group == "cost" else getattr(experiment, group)
     assert type(composed) is cls
-    assert composed == cls()
+    assert composed == cls(**required)
 
 
 @pytest.mark.slow

@@ -493,7 +493,8 @@ def test_xor() -> None:
 
 
 def test_the_plugin_offers_five_data_sets() -> None:
-    assert list(bpframe_datasets()) == ["digits", "mnist", "fashion_mnist", "xor", "inline"]
+    own = ["csv", "npz", "parquet"]
+    assert list(bpframe_datasets()) == ["digits", "mnist", "fashion_mnist", "xor", "inline", *own]
 
 
 @pytest.mark.parametrize("dataset", [d for d in bpframe_datasets().values() if d is not Inline])

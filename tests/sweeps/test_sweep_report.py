@@ -6,8 +6,6 @@ import dataclasses
 import io
 import json
 import math
-import os
-import shutil
 from collections.abc import Iterator, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
@@ -259,26 +257,6 @@ def test_without_another_setting_the_deviation_is_over_the_seeds():
 def test_the_picture_is_a_png(case: str):
     png = picture(f"{case} $", ODD[case], OBJECTIVE, "minimise")
     assert png.startswith(b"\x89PNG\r\n")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator["Browser"]:
-    """A headless Chromium."""
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
-        message = "no chromium on the PATH: the tests of report.html in a browser need it"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
-    from playwright.sync_api import sync_playwright
-
-    flags = ("no-sandbox", "disable-gpu", "disable-background-networking", "no-first-run")
-    flags = (*flags, "disable-component-update", "disable-sync")
-    with sync_playwright() as playwright:
-        arguments = [f"--{flag}" for flag in flags]
-        started = playwright.chromium.launch(executable_path=chromium, args=arguments)
-        yield started
-        started.close()
 
 
 class Opened:

@@ -6,7 +6,6 @@ import functools
 import itertools
 import json
 import math
-import types
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -511,9 +510,15 @@ class Outputs(NamedTuple):
     last: Any
     y: Any
 
+    right = None
+
     @property
-    def trace(self) -> Any:
-        return types.SimpleNamespace(a=(self.last,))
+    def answer(self) -> Any:
+        return self.last
+
+    @property
+    def target(self) -> Any:
+        return self.y
 
 
 def r2_score(a: np.ndarray, y: np.ndarray) -> float:

@@ -11,6 +11,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from bpframe.contracts import Dataset
 from bpframe.data import Data
+from bpframe.runs.data_info import DataInfo
 from bpframe.training import loading
 from bpframe.training.devices import Device, DeviceExamples, shapes, to_device
 from bpframe.training.experiment import Experiment
@@ -98,6 +99,7 @@ class LaneData:
         sizes: how many examples each split has.
         shapes: what `sets` will be, to trace with.
         task: what an answer is.
+        info: what a run keeps of its data.
 
     """
 
@@ -106,7 +108,7 @@ class LaneData:
             (len(devices),), (LANES,), axis_types=(AxisType.Auto,), devices=devices
         )
         whole = cache.data(experiment)
-        self.task, data = whole.task, whole._asdict()
+        self.task, self.info, data = whole.task, DataInfo.of(whole), whole._asdict()
         everywhere = NamedSharding(self.mesh, PartitionSpec())
         dtype = experiment.training.dtype
         self.sizes = {split: len(examples) for split, examples in data.items()}

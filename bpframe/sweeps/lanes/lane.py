@@ -46,7 +46,7 @@ class Lane:
         self._programs = programs
         self._log = JobLog()
         data = programs.data
-        info = RunInfo(job.experiment, job.folder, data.sizes["train"], data.task)
+        info = RunInfo(job.experiment, job.folder, data.sizes["train"], data.task, data.info)
         self._recorder = Recorder(
             info, None, events, versions=versions, plots=job.plots, buffered=True
         )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -15,6 +16,9 @@ from bpframe.runs.folder import METRICS, SUMMARY
 from bpframe.sweeps import ledger
 from bpframe.sweeps.objective import Objective, chosen
 from bpframe.sweeps.rows import Row
+
+SINGLE = -1
+"""Stands for the number of a run that is no job of a sweep."""
 
 
 def rows(sweep: Path) -> list[Row]:
@@ -29,10 +33,22 @@ def rows(sweep: Path) -> list[Row]:
         found = {row.num: row for row in map(Row.from_dict, entries)}
         in_order = [row for _, row in sorted(found.items())]
     else:
-        in_order = sorted(_from_folders(sweep), key=lambda row: row.num)
+        in_order = _numbered(_from_folders(sweep))
     if not in_order:
-        raise OutputError(f"{sweep}: holds no runs that have ended; give the folder of a sweep")
+        raise OutputError(
+            f"{sweep}: holds no runs that have ended; give a sweep, a run, or a folder of runs"
+        )
     return in_order
+
+
+def _numbered(found: Iterable[Row]) -> list[Row]:
+    """Rows by the numbers of their jobs; by their folders where these are those of no one sweep."""
+    given = sorted(found, key=lambda row: (row.num, row.folder))
+    numbers = {row.num for row in given}
+    if len(numbers) == len(given) and SINGLE not in numbers:
+        return given
+    by_folder = sorted(given, key=lambda row: row.folder)
+    return [dataclasses.replace(row, num=num) for num, row in enumerate(by_folder)]
 
 
 def objective(sweep: Path, of: Row) -> Objective:
@@ -57,9 +73,9 @@ def _from_folders(sweep: Path) -> Iterator[Row]:
             lines = (run / METRICS).read_bytes().splitlines()
             hydra = OmegaConf.load(run / ".hydra" / "hydra.yaml").hydra
             overrides = OmegaConf.load(run / ".hydra" / "overrides.yaml")
-            num = int(hydra.job.num)
+            num = int(hydra.get("job", {}).get("num", SINGLE))
         except (OSError, ValueError, OmegaConfBaseException):
-            continue  # no job of a sweep, or one without Hydra's files
+            continue  # no run that has ended, or one without Hydra's files
         parsed = OverridesParser.create().parse_overrides([str(text) for text in overrides])
         settings = {override.get_key_element(): override.value() for override in parsed}
         folder = run.relative_to(sweep).as_posix()

@@ -1,4 +1,4 @@
-"""Data sets: MNIST and Fashion-MNIST from files, digits and XOR built in, or written inline."""
+"""Data sets: MNIST and Fashion-MNIST, digits and XOR built in, one's own files, or inline."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from bpframe import Dataset, hookimpl
 from bpframe_plugins.datasets.digits import Digits
 from bpframe_plugins.datasets.inline import Inline
 from bpframe_plugins.datasets.mnist import FashionMnist, Mnist
+from bpframe_plugins.datasets.tables import Csv, Npz, Parquet
 from bpframe_plugins.datasets.xor import Xor
 
 BPFRAME_API_VERSION = 2
@@ -20,4 +21,7 @@ def bpframe_datasets() -> dict[str, type[Dataset]]:
         "fashion_mnist": FashionMnist,
         "xor": Xor,
         "inline": Inline,
+        "csv": Csv,
+        "npz": Npz,
+        "parquet": Parquet,
     }

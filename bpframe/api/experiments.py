@@ -1,12 +1,25 @@
-"""What Python programs call: compose an experiment, and run it."""
+"""Compose an experiment, run it, go on with it."""
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
-from bpframe.configuration import assembly, composition, disassembly, schemas, suggestions
+from bpframe.api.given import GivenData
+from bpframe.api.plain import plainly
+from bpframe.api.showing import shown
+from bpframe.configuration import (
+    assembly,
+    composition,
+    disassembly,
+    saved_runs,
+    schemas,
+    suggestions,
+    trust,
+)
 from bpframe.configuration.plugin_settings import plugin_settings
 from bpframe.data import Data
 from bpframe.errors import ConfigError, OutputWarning
@@ -16,22 +29,30 @@ from bpframe.runs import loop
 from bpframe.runs.bookkeeping import OnEpoch
 from bpframe.runs.checkpoint import DEFAULT, Checkpointing
 from bpframe.runs.records import RunResult
+from bpframe.tables.in_memory import GIVEN, InMemory, in_memory
 from bpframe.training.experiment import Experiment
 
 _OF_RUNS = ("checkpoint.", "checkpoint=", "plots=")
 
 
+@plainly
 def compose(
     overrides: Sequence[str] = (),
     *,
     config_name: str | None = None,
     config_dir: str | Path | None = None,
     plugins: Iterable[object] = (),
+    data: Any = None,
+    target: str | Sequence[str] | None = None,
 ) -> Experiment:
     """The experiment that `bpframe [overrides]` would run.
 
     Args:
         overrides: what stands after `bpframe` on the command line, such as "optimiser.eta=0.1".
+        data: examples in memory, in place of a data set: arrays (x, y), a frame (pandas, polars, or
+            columns by name), or `bpframe.Data` with its three splits. Classes may be text or
+            numbers. Settings are those of data=csv, such as "data.validation=0.2".
+        target: which column of a frame is to be answered, or which columns.
         config_name: another primary config than `config`.
         config_dir: a folder of configs besides bpframe's own, as `--config-dir`.
         plugins: modules or objects with hooks, besides the installed plugins.
@@ -39,9 +60,15 @@ def compose(
     Raises:
         ConfigError: an unknown name or key, a wrong type, a value out of range, or parts that
             cannot go together.
+        DataError: `data` cannot be trained on.
         PluginError: one of `plugins` breaks its contract.
 
     """
+    if data is not None:
+        plugins, overrides = [*plugins, GivenData(in_memory(data, target))], list(overrides)
+        if chosen := next((text for text in overrides if text.startswith("data=")), None):
+            raise ConfigError(f"{chosen}: data is given already; leave one of them out")
+        overrides = [f"data={GIVEN}", *overrides]
     extra = str(config_dir) if config_dir is not None else None
     if extra is not None and not Path(extra).is_dir():
         raise ConfigError(f"config_dir: {Path(extra).absolute()} is not a folder")
@@ -60,6 +87,7 @@ def compose(
     return experiment
 
 
+@plainly
 def run(
     experiment: Experiment,
     output_dir: str | Path | None = None,
@@ -69,6 +97,7 @@ def run(
     plugins: Iterable[object] = (),
     checkpointing: Checkpointing = DEFAULT,
     plots: bool = True,
+    progress: bool | None = None,
 ) -> RunResult:
     """Train, and evaluate on the test set at the end.
 
@@ -80,6 +109,7 @@ def run(
         plugins: modules or objects with event hooks, besides the installed plugins.
         checkpointing: when checkpoints are written into `output_dir`, as the node `checkpoint`.
         plots: whether to draw the learning curves into `output_dir`.
+        progress: whether to show how it goes; unset, in a notebook alone.
 
     Raises:
         ConfigError: the experiment does not fit its data.
@@ -90,23 +120,75 @@ def run(
         PluginError: one of `plugins` breaks its contract.
 
     """
+    if isinstance(experiment.data, InMemory):
+        plugins = [*plugins, GivenData(type(experiment.data))]
     registry = host.load_registry(plugins, paths=disassembly.files_of(experiment))
     config: dict[str, str] = {}
     if output_dir is not None:
         try:
             config = disassembly.config_files(
-                experiment, registry, checkpointing, plots=plots, has_own_data=data is not None
+                experiment,
+                registry,
+                checkpointing,
+                plots=plots,
+                has_own_data=data is not None or isinstance(experiment.data, InMemory),
             )
         except ConfigError as error:
             text = f"{output_dir}: is written without a configuration, so that bpframe resume "
             warnings.warn(f"{text}cannot go on with it: {error}", OutputWarning, stacklevel=2)
-    return loop.run(
-        experiment,
-        output_dir,
-        data=data,
-        on_epoch=on_epoch,
-        events=PluginEvents(registry),
-        plots=plots,
-        checkpointing=checkpointing,
-        config=config,
-    )
+    with shown(progress, experiment.training.epochs, on_epoch) as told:
+        return loop.run(
+            experiment,
+            output_dir,
+            data=data,
+            on_epoch=told,
+            events=PluginEvents(registry),
+            plots=plots,
+            checkpointing=checkpointing,
+            config=config,
+        )
+
+
+@plainly
+def resume(
+    run_dir: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    data: Any = None,
+    target: str | Sequence[str] | None = None,
+    on_epoch: OnEpoch | None = None,
+    plugins: Iterable[object] = (),
+    accept_changes: bool = False,
+    progress: bool | None = None,
+) -> RunResult:
+    """Go on with a run from its last checkpoint, as `bpframe resume` does.
+
+    Args:
+        run_dir: the folder of the run.
+        overrides: `training.epochs`, and settings of `checkpoint`.
+        data: the examples, of a run whose data were given in Python; see `compose`.
+        target: likewise.
+        on_epoch: called with the record of each epoch.
+        plugins: modules or objects with hooks, besides the installed plugins.
+        accept_changes: whether code, data and versions may be others than before.
+        progress: whether to show how it goes; unset, in a notebook alone.
+
+    Raises:
+        BpframeError: see `run`.
+        OutputError: there is no run, it is complete or still running, or its checkpoint is damaged.
+
+    """
+    folder = Path(run_dir).absolute()
+    saved_runs.check_run(folder)
+    more = [*plugins, *([GivenData(in_memory(data, target))] if data is not None else [])]
+    with contextlib.chdir(Path.cwd()):
+        found = saved_runs.composed(folder, overrides, trusting=trust.note, plugins=more)
+        with shown(progress, found.experiment.training.epochs, on_epoch) as told:
+            return loop.resume(
+                found.experiment,
+                folder,
+                on_epoch=told,
+                events=PluginEvents(found.registry),
+                checkpointing=Checkpointing(**found.cfg.checkpoint),
+                accept_changes=accept_changes,
+            )

@@ -71,7 +71,8 @@ def check(code: Sequence[str], folder: Path) -> None:
     if new := [name for name in code if printable(name) not in noted]:
         raise ConfigError(
             f"{folder}: to resume it is to run code that no command of yours has run: "
-            f"{', '.join(new)}; if you trust where the folder comes from, add --trust"
+            f"{', '.join(new)}; if you trust where the folder comes from, add --trust (in Python, "
+            "trusted=True)"
         )
 
 

@@ -1,0 +1,1 @@
+"""What Python programs call: experiments, runs, saved runs, sweeps."""

@@ -1,0 +1,205 @@
+"""The subcommands that ask a run which has ended: predict, evaluate, rerun."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import sys
+from argparse import ArgumentParser
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.table import Table as Shown
+
+from bpframe.api.saved import Run, load
+from bpframe.commands import subcommands
+from bpframe.configuration import composition, saved_runs, trust
+from bpframe.errors import ConfigError, DataError, OutputError
+from bpframe.files import check_no_link, write_whole
+from bpframe.runs.screen import Screen
+from bpframe.tables.files import read_csv, read_parquet
+
+
+def predict(words: list[str]) -> None:
+    """Write what a run answers to the examples of a file, as CSV.
+
+    Raises:
+        ConfigError: the command line is wrong.
+        DataError: the file holds no inputs for this network.
+        OutputError: there is no run, or the output cannot be written.
+
+    """
+    args = predict_parser().parse_args(words)
+    if args.output is not None and args.output.absolute() == args.input.absolute():
+        raise ConfigError("--output: is the input; choose another file")
+    run = load(args.folder, trusted=args.trust)
+    x = _inputs(run, args.input, args.delimiter)
+    text = _answers(run, x, best=args.best)
+    if args.output is None:
+        sys.stdout.write(text)
+        return
+    try:
+        check_no_link(args.output)
+        write_whole(args.output, text.encode())
+    except OSError as error:
+        raise OutputError(f"{args.output}: cannot be written: {error.strerror}") from error
+    Screen().print(f"{len(x)} answers in {args.output}", highlight=False, soft_wrap=True)
+
+
+def predict_parser() -> ArgumentParser:
+    """What reads the words after `bpframe predict`."""
+    made = subcommands.parser(
+        "predict", "what a run answers to new examples: CSV with an answer and the outputs of each"
+    )
+    made.add_argument("folder", metavar="RUN", type=Path)
+    made.add_argument(
+        "--input",
+        metavar="FILE",
+        type=Path,
+        required=True,
+        help="a table (.csv, .csv.gz, .parquet) with the columns trained on, or an array (.npy, "
+        ".npz with x)",
+    )
+    made.add_argument("--output", metavar="FILE", type=Path, help="default: print")
+    made.add_argument("--delimiter", help="of a table; default: that of the run's data set")
+    made.add_argument("--best", action="store_true", help="by the best parameters, not the last")
+    _add_trust(made)
+    return made
+
+
+def evaluate(words: list[str]) -> None:
+    """Print cost and accuracy of a run over all splits of its data, or of other data.
+
+    Raises:
+        ConfigError: the command line is wrong, or other settings than those of the data change.
+
+    """
+    args = evaluate_parser().parse_args(words)
+    for text in args.overrides:
+        if not text.lstrip("+~").startswith(("data=", "data.")):
+            raise ConfigError(f"{text}: only the data can be other ones; the run stays as it is")
+    run = load(args.folder, trusted=args.trust)
+    found = run.over(args.overrides, best=args.best)
+    table = Shown(title=f"{args.folder}", title_justify="left")
+    for name in ("", "examples", "cost", "accuracy"):
+        table.add_column(name, justify="right" if name else "left")
+    for split, (n, each) in found.items():
+        accuracy = "" if each.accuracy is None else f"{each.accuracy:.2%}"
+        table.add_row(split, f"{n}", f"{each.cost:.4g}", accuracy)
+    Screen().print(table)
+
+
+def evaluate_parser() -> ArgumentParser:
+    """What reads the words after `bpframe evaluate`."""
+    made = subcommands.parser("evaluate", "how good a run is, over its data or over others")
+    made.add_argument("folder", metavar="RUN", type=Path)
+    made.add_argument("overrides", nargs="*", metavar="data.KEY=VALUE", help="other data")
+    made.add_argument("--best", action="store_true", help="by the best parameters, not the last")
+    _add_trust(made)
+    return made
+
+
+def rerun(words: list[str], train: Callable[[list[str]], None]) -> None:
+    """Run the configuration of a run once more, in a folder of its own.
+
+    Raises:
+        ConfigError: the command line is wrong, or the configuration cannot be composed.
+        OutputError: there is no run.
+
+    """
+    args = rerun_parser().parse_args(words)
+    folder, here = args.folder.absolute(), Path.cwd()
+    saved_runs.check_run(folder)
+    with saved_runs.as_primary(folder) as place:
+        paths = saved_runs.plugin_paths(place, args.overrides)
+        code = trust.code_of(paths, (), args.overrides)
+        trust.note(code) if args.trust else trust.check(code, folder)
+        overrides = [_beside(text, here) for text in args.overrides]
+        if not any(text.startswith("hydra.run.dir=") for text in overrides):
+            overrides.append(
+                _beside("hydra.run.dir=outputs/${now:%Y-%m-%d}/${now:%H-%M-%S-%f}", here)
+            )
+        train(["--config-dir", place, "--config-name", saved_runs.PRIMARY, *overrides])
+
+
+def rerun_parser() -> ArgumentParser:
+    """What reads the words after `bpframe rerun`."""
+    made = subcommands.parser("rerun", "run the configuration of a run once more, in a new folder")
+    made.add_argument("folder", metavar="RUN", type=Path)
+    made.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="what changes")
+    _add_trust(made)
+    return made
+
+
+def _beside(text: str, here: Path) -> str:
+    """An override; a run folder is one from where the user is, not from where the run was."""
+    name, _, value = text.partition("=")
+    if name != "hydra.run.dir" or os.path.isabs(value.strip("'\"")):
+        return text
+    return f"{name}={composition.quoted(str(here))[:-1]}/{value.strip(chr(39) + chr(34))}'"
+
+
+def _inputs(run: Run, path: Path, delimiter: str | None) -> Any:
+    """The examples in a file: a table, or an array."""
+    name = path.name.lower()
+    if name.endswith((".npy", ".npz")):
+        return _array(path)
+    if name.endswith(".parquet"):
+        return read_parquet(path)
+    if name.endswith((".csv", ".csv.gz", ".tsv", ".txt")):
+        data = run.settings["data"]
+        tab = "\t" if name.endswith(".tsv") else ","
+        reads = {"missing": data["missing"]} if "missing" in data else {}
+        table = read_csv(path, delimiter=delimiter or data.get("delimiter", tab), **reads)
+        if not run.feature_names:  # of arrays: all columns, in their order
+            return table.inputs(tuple(table.columns))
+        return table
+    raise ConfigError(f"--input: {path} is neither .csv, .parquet, .npy nor .npz")
+
+
+def _array(path: Path) -> np.ndarray:
+    try:
+        found = np.load(path, allow_pickle=False)
+        if isinstance(found, np.ndarray):
+            return found
+        with found:
+            if "x" not in found.files:
+                raise DataError(f"{path}: holds {', '.join(found.files)}; expected x")
+            return found["x"]
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (ValueError, EOFError) as error:
+        raise DataError(f"{path}: is no NumPy file of numbers: {error}") from error
+
+
+def _answers(run: Run, x: Any, *, best: bool) -> str:
+    """A line for each example: the answer, and the outputs where they say more."""
+    outputs, answers = run.outputs(x, best=best), run.predict(x, best=best)
+    task, n_out = run.task, outputs.shape[1]
+    names = [str(name) for name in task.names or range(n_out)]
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    if task.has_classes:
+        columns = names if n_out > 1 else ["output"]
+        writer.writerow(["answer", *columns])
+        rows = ([answer, *map(_short, row)] for answer, row in zip(answers, outputs, strict=True))
+    else:
+        writer.writerow(names)
+        rows = ([_short(value) for value in np.atleast_1d(row)] for row in answers)
+    writer.writerows(rows)
+    return buffer.getvalue()
+
+
+def _short(value: Any) -> str:
+    return f"{value:.7g}"
+
+
+def _add_trust(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="run the plugins that the folder names, though no command of yours has",
+    )

@@ -1,0 +1,131 @@
+"""The configuration of a run that was written, composed again."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import yaml
+from omegaconf import DictConfig
+
+from bpframe.configuration import assembly, composition, schemas, suggestions, trust
+from bpframe.configuration.networks import Sizes
+from bpframe.configuration.plugin_settings import plugin_settings
+from bpframe.configuration.primary import primary
+from bpframe.errors import ConfigError, OutputError
+from bpframe.plugin_host import host
+from bpframe.plugin_host.registry import Registry
+from bpframe.runs.folder import METRICS
+from bpframe.runs.locks import LOCK
+from bpframe.tables.in_memory import GIVEN
+from bpframe.training.experiment import Experiment
+
+PRIMARY = "saved"
+
+
+class Composed(NamedTuple):
+    """The configuration of a run, all components by name, and the experiment made of them."""
+
+    cfg: DictConfig
+    registry: Registry
+    experiment: Experiment
+
+
+def check_run(folder: Path, or_else: str = "") -> None:
+    """Raise an OutputError unless a run has begun in a folder."""
+    has_begun = (folder / METRICS).exists()
+    if not has_begun and (folder / LOCK).exists():
+        raise OutputError(
+            f"{folder}: its run was cut off before it began; give the command of the run again"
+        )
+    if not (has_begun and (folder / ".hydra").is_dir()):
+        holds = "neither a run" if or_else else "no run"
+        raise OutputError(f"{folder}: holds {holds} ({METRICS} and .hydra){or_else}")
+
+
+def enter(folder: Path) -> None:
+    """Make the working directory that in which the run of a folder began."""
+    path = folder / ".hydra" / "hydra.yaml"
+    try:
+        cwd = yaml.safe_load(path.read_text(encoding="utf-8"))["hydra"]["runtime"]["cwd"]
+    except (OSError, KeyError, TypeError, ValueError, yaml.YAMLError) as error:
+        raise OutputError(f"{path}: cannot be read, or is damaged") from error
+    enter_as(str(cwd), folder, "the run")
+
+
+def enter_as(cwd: str, folder: Path, what: str) -> None:
+    """Make the working directory that in which something began."""
+    try:
+        os.chdir(cwd)
+    except OSError as error:
+        raise OutputError(
+            f"{folder}: {what} was begun in {cwd}, which cannot be entered: {error.strerror}; "
+            "relative paths in its configuration start there"
+        ) from error
+
+
+def composed(
+    folder: Path,
+    overrides: Sequence[str] = (),
+    *,
+    trusting: Callable[[list[str]], None],
+    sizes: Sizes | None = None,
+    plugins: Sequence[object] = (),
+) -> Composed:
+    """A run's configuration with `overrides`, in the working directory in which it began.
+
+    Args:
+        folder: the run.
+        overrides: settings that change.
+        trusting: is told first which code the configuration names.
+        sizes: those of the data; unset, the data set is asked.
+        plugins: objects with hooks, besides those installed.
+
+    Raises:
+        ConfigError: it cannot be composed.
+        OutputError: it cannot be read.
+
+    """
+    with as_primary(folder, given=bool(plugins)) as place:
+        settings = plugin_settings(overrides, name=PRIMARY, config_dir=place)
+        trusting(trust.code_of(settings.paths, (), overrides))
+        registry = schemas.store(
+            host.load_registry(plugins, paths=settings.paths, prefer=settings.prefer)
+        )
+        host.warn_of_faults(registry)
+        with composition.initialised(None, place), suggestions.explaining(registry):
+            cfg = composition.compose_config(overrides, name=PRIMARY)
+            return Composed(cfg, registry, assembly.assemble(cfg, registry, sizes))
+
+
+@contextlib.contextmanager
+def as_primary(folder: Path, *, given: bool = False) -> Iterator[str]:
+    """A folder with the configuration of a run as the primary config `saved.yaml`.
+
+    The working directory is that in which the run began, where paths in it start. `given` says
+    whether someone offers the data that were given in Python.
+
+    Raises:
+        ConfigError: it is no configuration of a run, or its data are in no file.
+        OutputError: it cannot be read.
+
+    """
+    text = primary(folder / ".hydra" / "config.yaml")
+    if not given and {"override data": GIVEN} in yaml.safe_load(text)["defaults"]:
+        raise ConfigError(
+            f"{folder}: its data were given in Python, and no file has them; go on there, with "
+            "bpframe.resume(folder, data=...) or bpframe.load(folder)"
+        )
+    enter(folder)
+    with tempfile.TemporaryDirectory(prefix="bpframe-") as place:
+        (Path(place) / f"{PRIMARY}.yaml").write_text(text, encoding="utf-8")
+        yield place
+
+
+def plugin_paths(place: str, overrides: Sequence[str]) -> tuple[str, ...]:
+    """The files of plugins that the configuration in `place` names."""
+    return plugin_settings(overrides, name=PRIMARY, config_dir=place).paths

@@ -1,0 +1,1 @@
+"""Examples of one's own: tables and arrays, named, divided and checked."""
