@@ -269,7 +269,7 @@ def test_help_lists_groups_names_and_config(main: Main, tmp_path: Path, flag: st
         "  bpframe -m optimiser.eta=",
         "-m, --multirun",
         "optimiser      adagrad, adam, adamw, clip_by_global_norm, diagonal_ggn, kfac,",
-        "data           digits, fashion_mnist, inline, mnist, whitened, xor",
+        "data           csv, digits, fashion_mnist, inline, mnist, ",
         "+experiment         best_100, ",
         "batch_size: 10",
     ):
