@@ -18,6 +18,8 @@ _CLOSING = {"[": "]", "{": "}", "(": ")"}
 _KEY = re.compile(r"[+]{0,2}[A-Za-z_][\w./@]*")
 _PAIR = re.compile(r"\w+:[^/{}\[\]]+")
 _ALIKE = 0.7
+_TRAINING = ("train", "run", "fit")
+"""What other programs call what bpframe does without a subcommand."""
 
 
 def check(words: Sequence[str], subcommands: Sequence[str], places: Places) -> None:
@@ -136,7 +138,9 @@ def _without_equals(
 ) -> str:
     word, after = words[place], words[place + 1 :]
     text = f"{word}: cannot be read as key=value: it has no ="
-    close = difflib.get_close_matches(word, subcommands, n=1, cutoff=_ALIKE)
+    if place == 0 and subcommands and word in _TRAINING:
+        return f"{text}, and is no subcommand; bpframe trains without one: leave it out"
+    close = difflib.get_close_matches(word, subcommands, n=1)
     if place == 0 and close:
         return f"{text}, and is no subcommand; did you mean {close[0]}?"
     is_key = _KEY.fullmatch(word) and ("." in word or places(word))

@@ -98,6 +98,9 @@ def places(name: str, registry: Registry) -> list[str]:
 
 def _text(error: UnknownNameError, registry: Registry) -> str | None:
     """The text of an error for a key with the places where it belongs."""
+    kind = error.name.rpartition(".")[2]
+    if error.path == "data" and kind != error.name and kind in registry.offers["data"]:
+        return f"{error}; of a file write data={kind} data.path={error.name}"
     parent, _, last = error.path.rpartition(".")
     head, is_unknown, rest = str(error).partition(": unknown ")
     if last != error.name or not is_unknown or parent.startswith("hydra"):

@@ -50,6 +50,8 @@ SPLIT = [
     ),
     ("explian", "and is no subcommand; did you mean explain?"),
     ("explian cost=hinge", "did you mean explain?"),
+    ("train seed=1", "bpframe trains without one: leave it out"),
+    ("rep x", "did you mean report?"),
     ("training.epochs 10", "is it missing? write training.epochs=10"),
     ("epochs 10", "is it missing? write training.epochs=10"),
     ("+epochs", "and is no subcommand; known: explain, plugins, resume, report"),

@@ -50,6 +50,7 @@ def refused(*overrides: str, config_dir: Path | None = None) -> str:
         ("training.lr=1", "training.lr: unknown 'lr'; did you mean optimiser.eta? known: batch_"),
         ("network.epochs=1", "did you mean training.epochs? known: activation, hidden"),
         ("optimiser.sgd=1", "did you mean optimiser=sgd?"),
+        ("data=penguins.csv", "of a file write data=csv data.path=penguins.csv"),
         ("xyzzy=1", "xyzzy: unknown 'xyzzy'; known: aggregation, checkpoint"),
         ("training.dtype=float16", "did you mean 'bfloat16'? known: bfloat16, float32, float64"),
     ],
