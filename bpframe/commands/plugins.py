@@ -74,6 +74,8 @@ def check(arguments: list[str]) -> None:
     report.show(console)
     for line in testing.declared(cases) if args.what else ():
         console.print(f"declared: {line}", highlight=False, markup=False, soft_wrap=True)
+    for line in testing.advised(cases) if args.what else ():
+        console.print(f"advice: {line}", highlight=False, markup=False, soft_wrap=True)
     if not report.is_good:
         sys.exit(1)
 

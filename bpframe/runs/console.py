@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
@@ -14,6 +15,9 @@ from bpframe.runs.records import EpochRecord, RunResult
 
 _USUAL = (1e-3, 1e5)
 """Between these sizes four decimals say what there is to say."""
+
+MOST_CLASSES = 12
+"""Classes of which a confusion matrix has room on a screen."""
 
 
 @contextmanager
@@ -96,9 +100,26 @@ def show_result(console: Console, result: RunResult, output_dir: str) -> None:
         highlight=False,
         soft_wrap=True,
     )
+    _show_confusion(console, result)
     if summary.privacy is not None:
         console.print(str(summary.privacy["text"]), highlight=False, soft_wrap=True, markup=False)
     show_folder(console, output_dir)
+
+
+def _show_confusion(console: Console, result: RunResult) -> None:
+    """Confusion matrices, if they were chosen: what was right down, what was answered across."""
+    info = result.summary.data
+    for name, counts in result.summary.metrics.items():
+        if not name.startswith("confusion_matrix") or len(counts) > MOST_CLASSES:
+            continue
+        names = (info.task.names if info and info.task else ()) or range(len(counts))
+        table = Table(title=name, title_justify="left")
+        table.add_column("target")
+        for answer in names:
+            table.add_column(escape(str(answer)), justify="right")
+        for target, row in zip(names, counts, strict=True):
+            table.add_row(escape(str(target)), *(f"{count:.0f}" if count else "" for count in row))
+        console.print(table)
 
 
 def show_folder(console: Console, output_dir: str) -> None:
