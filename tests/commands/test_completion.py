@@ -234,9 +234,11 @@ def bpframe_activations(): return {{"{name}": {name}}}
 """
 
 
+@pytest.mark.slow
 def test_an_answer_is_kept_until_something_changes(
     asks: test_cli.Callable[[str], list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Slow: makes the catalogue eight times."""
     made: list[object] = []
     monkeypatch.setattr(
         catalogue, "made", lambda *given, real=catalogue.made: made.append(given) or real(*given)

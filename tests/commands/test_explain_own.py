@@ -177,8 +177,10 @@ def test_other_components_say_what_their_docstrings_say(
         assert part in told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", ["mine", "formulated", "untold", "exact"])
 def test_latex_and_width(explained: test_cli.Callable[..., str], rule: str) -> None:
+    """Slow: composes twice."""
     text = explained(f"learning_rule={rule}", "optimiser=own", "cost=cubic", "--latex")
     assert text.count("{") == text.count("}")
     plain = explained(f"learning_rule={rule}", "optimiser=own", "cost=cubic")

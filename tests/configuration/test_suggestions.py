@@ -122,9 +122,11 @@ def test_a_file_is_told_how_it_is_written(tmp_path: Path, content: str, said: st
     assert said in refused("+experiment=mine", config_dir=tmp_path)
 
 
+@pytest.mark.slow
 def test_every_group_is_chosen_in_a_file_as_the_message_says(
     tmp_path: Path, registry: Registry
 ) -> None:
+    """Slow: composes once for each group."""
     (tmp_path / "experiment").mkdir()
     file = tmp_path / "experiment" / "mine.yaml"
     for group in schemas.GROUPS:

@@ -155,9 +155,7 @@ def _in_a_mapping(text: str, spec: Spec, catalogue: Catalogue) -> Iterator[str]:
     if parts is None:
         return
     before, last = parts
-    given = dict(
-        pair.split(":", 1) for pair in re.findall(r"[\w]+:\s*[^,{}\[\]]*", before) if ":" in pair
-    )
+    given = dict(re.findall(r"(\w+):\s*([^,{}\[\]]*)", before))
     fields: dict[str, Spec] = dict(spec.get("fields", {}))
     if kind := spec.get("kind"):
         components = catalogue["components"].get(kind, {})
