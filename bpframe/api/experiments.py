@@ -13,7 +13,15 @@ import yaml
 from bpframe.api.given import GivenData
 from bpframe.api.plain import plainly
 from bpframe.api.showing import shown
-from bpframe.configuration import assembly, composition, disassembly, saved_runs, schemas, trust
+from bpframe.configuration import (
+    assembly,
+    composition,
+    disassembly,
+    saved_runs,
+    schemas,
+    suggestions,
+    trust,
+)
 from bpframe.configuration import trackers as tracking
 from bpframe.configuration.plugin_settings import plugin_settings
 from bpframe.data import Data
@@ -72,7 +80,7 @@ def compose(
     paths, prefer = plugin_settings(overrides, name=config_name, config_dir=extra)
     registry = schemas.store(host.load_registry(plugins, paths=paths, prefer=prefer))
     host.warn_of_faults(registry)
-    with composition.initialised(config_dir=extra), registry.explaining():
+    with composition.initialised(config_dir=extra), suggestions.explaining(registry):
         config = composition.compose_config(overrides, name=config_name)
         experiment = assembly.assemble(config, registry)
     for text in overrides:

@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from bpframe.component import check_fields
-from bpframe.configuration import networks, schemas
+from bpframe.configuration import networks, schemas, suggestions
 from bpframe.configuration.components import component, merged, named
 from bpframe.configuration.trackers import chosen
 from bpframe.configuration.translation import translated
@@ -39,7 +39,7 @@ def assemble(
             cannot go together.
 
     """
-    with translated():
+    with suggestions.explaining(registry), translated():
         _check_keys(cfg)
         _check_settings(cfg)
         parts = {group: component(cfg[group], group, registry) for group in schemas.GROUPS}
@@ -125,7 +125,8 @@ def _check_settings(cfg: DictConfig) -> None:
     ):
         value = cfg[path]
         if not isinstance(value, kinds) or (path == "seed" and isinstance(value, bool)):
-            raise ConfigError(f"{path}: {value!r} is not {allowed}")
+            write = f"; write [{value}]" if path == "metrics" else ""
+            raise ConfigError(f"{path}: {value!r} is not {allowed}{write}")
 
 
 def _metrics(nodes: Any, registry: Registry) -> tuple[Monitor, ...]:

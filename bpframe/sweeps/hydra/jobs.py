@@ -32,6 +32,7 @@ from bpframe.configuration import (
     hydra_internals,
     job_logging,
     schemas,
+    suggestions,
 )
 from bpframe.configuration.trackers import Named, of_config, ready
 from bpframe.plugin_host.registry import Registry
@@ -118,7 +119,7 @@ class JobComposer:
             ConfigError: it cannot be composed or assembled.
 
         """
-        with self._registry.explaining(), composition.composing(overrides):
+        with suggestions.explaining(self._registry), composition.composing(overrides):
             parsed = [self._parsed(text) for text in overrides]
             values = self._patched(parsed)
             static = tuple(t for t, p in zip(overrides, parsed, strict=True) if p not in values)
