@@ -9,7 +9,8 @@ from typing import ParamSpec, TypeVar
 
 from bpframe.errors import BpframeError
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def plainly(function: Callable[P, R]) -> Callable[P, R]:

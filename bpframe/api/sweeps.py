@@ -82,6 +82,8 @@ def sweep(
         try:
             folder = multirun(command, registry, _alone, console=console)
         except FailedJobsError as error:
+            if error.folder is None:
+                raise
             folder = error.folder
     return Sweep(folder)
 

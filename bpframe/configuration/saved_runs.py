@@ -12,7 +12,7 @@ from typing import NamedTuple
 import yaml
 from omegaconf import DictConfig
 
-from bpframe.configuration import assembly, composition, schemas, trust
+from bpframe.configuration import assembly, composition, schemas, suggestions, trust
 from bpframe.configuration.networks import Sizes
 from bpframe.configuration.plugin_settings import plugin_settings
 from bpframe.configuration.primary import primary
@@ -97,7 +97,7 @@ def composed(
             host.load_registry(plugins, paths=settings.paths, prefer=settings.prefer)
         )
         host.warn_of_faults(registry)
-        with composition.initialised(None, place), registry.explaining():
+        with composition.initialised(None, place), suggestions.explaining(registry):
             cfg = composition.compose_config(overrides, name=PRIMARY)
             return Composed(cfg, registry, assembly.assemble(cfg, registry, sizes))
 

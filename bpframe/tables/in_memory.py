@@ -81,7 +81,7 @@ def in_memory(data: Any, target: Any = None) -> type[InMemory]:
         raise DataError("data: is a frame; say which column is to be answered, with target=NAME")
     chosen: dict[str, Any] = {"__annotations__": {}, "source": Table.of(data) if is_frame else data}
     if is_frame:
-        names = (target,) if isinstance(target, str) else tuple(map(str, target))
+        names = (target,) if isinstance(target, str) else tuple(map(str, target or ()))
         chosen |= {"target": names, "standardise": True}
         chosen["__annotations__"] = {"target": Any, "standardise": bool}
     return type("Given", (InMemory,), {**chosen, "__module__": __name__})
