@@ -3,6 +3,7 @@
 import importlib
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import jax
@@ -50,12 +51,9 @@ def test_plugin_in_ten_lines_runs(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.slow
 @pytest.mark.share(1)
-@pytest.mark.usefixtures("as_users_have_it")
-def test_deltas_can_be_looked_at(tmp_path, monkeypatch, capsys):
+def test_deltas_can_be_looked_at(tmp_path):
     """Slow: trains a run and a sweep of six."""
-    monkeypatch.chdir(tmp_path)
-    exec(PYTHON[2], {})
-    lines = capsys.readouterr().out.splitlines()
+    lines = run_example([sys.executable, "-c", PYTHON[2]], tmp_path).splitlines()
     assert [line.split(" (")[0] for line in lines[:3]] == ["2", "3", "4"]
     assert lines[3] == "(30, 64)"
     assert float(lines[4].rpartition(" ")[2]) > 0.9
