@@ -21,7 +21,7 @@ from bpframe.commands import plugin_package
 from bpframe.plugin_host import host
 from bpframe.plugin_host.host import load_registry
 from bpframe.plugin_host.registry import KINDS, PAIRS
-from bpframe.testing import FAILED, check_plugins, components, kit, plugins, training
+from bpframe.testing import FAILED, check_plugins, components, kit, plugins, running, training
 
 ROOT = Path(__file__).parents[2]
 DOCS = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
@@ -172,7 +172,7 @@ def test_the_mistake_in_the_tutorial_is_reported_as_quoted(
     chosen = [plugin for plugin in registry.plugins if plugin.name == "sine"]
     (failed,) = [
         outcome
-        for outcome in kit.run(kit.cases(registry, chosen))
+        for outcome in running.run(kit.cases(registry, chosen))
         if outcome.check == "derivative equals autodiff"
     ]
     (quoted,) = re.findall(r"```text\nfailed (.*?)```", DOCS, re.S)

@@ -163,3 +163,11 @@ def test_checkpoints_of_lanes_are_not_removed_through_a_link(tmp_path: Path) -> 
     (sweep / lane_checkpoint.FOLDER).symlink_to(elsewhere)
     lane_checkpoint.remove_all(sweep)
     assert (elsewhere / "mine.npz").exists()
+
+
+def test_paths_are_shown_from_the_working_directory_if_they_lie_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert files.shown(tmp_path / "runs" / "first") == str(Path("runs", "first"))
+    assert files.shown(tmp_path.parent) == str(tmp_path.parent)
