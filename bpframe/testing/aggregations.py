@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from typing import Any
 
@@ -164,10 +165,14 @@ def keeps_the_scale(subject: Subject) -> None:
     """On average over keys the gradient is the sum over m."""
     total = some_params(1)
     keys = jax.random.split(jax.random.key(4), KEYS)
+
+    @functools.partial(jax.jit, static_argnums=1)
+    def drawn(aggregation: Any, m: int) -> Any:
+        return jax.vmap(aggregation.gradient, in_axes=(None, None, 0))(total, m, keys)
+
     for aggregation in subject.instances:
-        drawn = jax.jit(jax.vmap(aggregation.gradient, in_axes=(None, None, 0)), static_argnums=1)
         for m in (5, 10):
-            leaves = jax.tree.leaves(run_traced(drawn, total, m, keys))
+            leaves = jax.tree.leaves(run_traced(drawn, aggregation, m))
             found = np.concatenate([np.asarray(leaf).reshape(KEYS, -1) for leaf in leaves], axis=1)
             expected = np.concatenate([np.ravel(leaf) / m for leaf in jax.tree.leaves(total)])
             error = STANDARD_ERRORS * found.std(axis=0) / np.sqrt(KEYS) + 1e-9

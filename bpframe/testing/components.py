@@ -134,10 +134,9 @@ def does_not_retrace(subject: Subject) -> None:
 
 def jit_equals_eager(subject: Subject) -> None:
     """Compiled and not compiled, it gives the same."""
-    program = jax.jit(subject.probe)
     for instance in subject.of_each_structure():
         expect_trees_close(
-            run_traced(program, instance),
+            run_traced(subject.compiled, instance),
             subject.probe(instance),
             "the compiled program gives another value",
             given=instance,
@@ -149,13 +148,12 @@ def jit_equals_eager(subject: Subject) -> None:
 def has_a_lane_axis(subject: Subject) -> None:
     """Instances that are stacked and vmapped give what they give one by one."""
     instances = subject.same_structure
-    program = jax.jit(subject.probe)
     lanes = jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(x) for x in leaves]), *instances)
     together = run_traced(jax.jit(jax.vmap(subject.probe)), lanes)
     for index, instance in enumerate(instances):
         expect_trees_close(
             jax.tree.map(lambda part, index=index: part[index], together),
-            run_traced(program, instance),
+            run_traced(subject.compiled, instance),
             "a lane of a sweep gives another value than the instance alone",
             given=instance,
             rtol=1e-9,

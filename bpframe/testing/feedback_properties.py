@@ -69,23 +69,24 @@ def _carried(rule: Any, entry: Any, step: TrainingStep, at: int) -> np.ndarray |
 
 def learned_feedback_comes_nearer(subject: Subject) -> None:
     """Feedback weights that learn turn towards the weights, and not away from them."""
+
+    @jax.jit
+    def trained(rule: Any, params: Any, state: Any) -> Any:
+        def one(number: Array, carried: Any) -> Any:
+            params, state = carried
+            step = some_step(params, rule, state, key=jax.random.key(number))
+            new = jax.tree.map(lambda p, g: p - ETA * g, params, step.found.mean)
+            return new, rule.learn(state, step, params, new)
+
+        return jax.lax.fori_loop(0, STEPS, one, (params, state))
+
     for rule in accepted(subject):
         state, step, *_ = tried(rule)
         if rule.feedback(state, step.params) is None:
             continue
-
-        @jax.jit
-        def trained(params: Any, state: Any, rule: Any = rule) -> Any:
-            def one(number: Array, carried: Any) -> Any:
-                params, state = carried
-                step = some_step(params, rule, state, key=jax.random.key(number))
-                new = jax.tree.map(lambda p, g: p - ETA * g, params, step.found.mean)
-                return new, rule.learn(state, step, params, new)
-
-            return jax.lax.fori_loop(0, STEPS, one, (params, state))
-
         params = jax.tree.map(lambda p: 0.3 * p, step.params)
-        before, after = _cosine(rule, state, params), _cosine(rule, *trained(params, state)[::-1])
+        learned_params, learned = trained(rule, params, state)
+        before, after = _cosine(rule, state, params), _cosine(rule, learned, learned_params)
         expect(
             after > before - 1e-6,
             "feedback weights that learn turn away from the weights",

@@ -107,15 +107,15 @@ def takes_coupled_neurons(subject: Subject) -> None:
     params = some_params(6, sizes=SIZES)
     hidden = (Dense(n, activation=Coupled()) for n in SIZES[1:-1])
     network = Network(SIZES[:1], (*hidden, Dense(SIZES[-1], activation=Curved())))
+
+    @jax.jit
+    def deltas(rule: Any, params: Any) -> Any:
+        state = rule.init(jax.random.key(3), params, network.shapes)
+        return some_step(params, rule, state, network=network).found.deltas
+
     for rule in subject.instances:
         if refused(rule, network):
             continue
-
-        @jax.jit
-        def deltas(rule: Any, params: Any, network: Network = network) -> Any:
-            state = rule.init(jax.random.key(3), params, network.shapes)
-            return some_step(params, rule, state, network=network).found.deltas
-
         for at, delta in enumerate(run_traced(deltas, rule, params)[:-1]):
             usual = np.abs(np.asarray(tried(rule).step.found.deltas[at])).max()
             found = np.abs(np.asarray(delta)).max()

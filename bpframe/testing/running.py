@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import itertools
 import multiprocessing
@@ -22,6 +23,9 @@ from bpframe.training import compilation
 MANY = 16
 """Components from which on processes of their own, which first have to load all, save time."""
 
+_lasting = contextlib.ExitStack()
+"""What holds for as long as such a process lives."""
+
 _here: dict[ComponentKey, list[Case]] = {}
 """In a process that checks for another one: its cases by component."""
 
@@ -40,9 +44,7 @@ def run(
     failed: list[Case] = []
     together = [case for case in cases if not case.check.is_alone]
     groups = {key: list(group) for key, group in itertools.groupby(together, Case.component_key)}
-    before = jax.config.values["jax_disable_most_optimizations"]
-    jax.config.update("jax_disable_most_optimizations", True)
-    try:
+    with compilation.brief():
         for group, outcomes in _run_groups(groups, plugins, effort):
             for case, outcome in zip(group, outcomes, strict=True):
                 if outcome.status == FAILED:
@@ -50,12 +52,9 @@ def run(
                 else:
                     yield outcome
         yield from (case.run() for case in cases if case.check.is_alone)
-        if failed:
-            jax.config.update("jax_disable_most_optimizations", False)
-            jax.clear_caches()
-            yield from (case.run() for case in failed)
-    finally:
-        jax.config.update("jax_disable_most_optimizations", before)
+    if failed:
+        jax.clear_caches()
+        yield from (case.run() for case in failed)
 
 
 def _run_groups(
@@ -78,7 +77,7 @@ def _run_groups(
 def _enter(plugins: PluginSettings, effort: Effort) -> None:
     """In a process of its own: load what is checked, and compile as `run` does."""
     gc.set_threshold(1_000_000)  # what is traced is collected for longer than it is traced
-    jax.config.update("jax_disable_most_optimizations", True)
+    _lasting.enter_context(compilation.brief())
     compilation.use_cache()
     registry = schemas.store(host.load_registry(paths=plugins.paths, prefer=plugins.prefer))
     together = (case for case in cases(registry, effort=effort) if not case.check.is_alone)

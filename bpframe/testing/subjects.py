@@ -45,6 +45,11 @@ class Subject:
     effort: Effort = QUICK
 
     @functools.cached_property
+    def compiled(self) -> Any:
+        """The probe, compiled once for the checks that need no more."""
+        return jax.jit(self.probe)
+
+    @functools.cached_property
     def default(self) -> Any:
         """The instance with the default values."""
         return self.instances[0]

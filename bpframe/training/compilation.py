@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import jax
 import platformdirs
@@ -13,6 +16,7 @@ from bpframe.training.program_cache import install, made_private
 # Nearly all programs here compile in less than the second from which JAX keeps them by default.
 _MIN_SECONDS = "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"
 
+_UNOPTIMISED = "jax_disable_most_optimizations"
 _ORDINARY = (
     ("jax_compilation_cache_max_size", -1),
     ("jax_compilation_cache_check_contents", False),
@@ -28,6 +32,46 @@ SHORT_COMPILATION = {
     "xla_backend_optimization_level": 0,
     "xla_cpu_parallel_codegen_split_count": 1,
 }
+
+
+_BRIEF = {"xla_cpu_use_fusion_emitters": False}
+"""Of XLA's two ways to emit fused loops on a CPU, the one that compiles in less time."""
+
+
+@contextmanager
+def brief() -> Iterator[None]:
+    """Compile as long as this lasts for programs that run once and briefly, hardly optimised.
+
+    With a version of JAX that has changed what this relies on, compiling takes longer.
+    """
+    before = jax.config.values[_UNOPTIMISED]
+    jax.config.update(_UNOPTIMISED, True)
+    try:
+        with _options(_BRIEF if jax.default_backend() == "cpu" else {}):
+            yield
+    finally:
+        jax.config.update(_UNOPTIMISED, before)
+
+
+@contextmanager
+def _options(more: Mapping[str, Any]) -> Iterator[None]:
+    """Options of XLA for whatever is compiled."""
+    from jax._src import compiler
+
+    given = getattr(compiler, "get_compile_options", None)
+    if given is None or not more:
+        yield
+        return
+
+    def options(*args: Any, env_options_overrides: Any = None, **others: Any) -> Any:
+        overrides = {**more, **(env_options_overrides or {})}
+        return given(*args, env_options_overrides=overrides, **others)
+
+    compiler.get_compile_options = options
+    try:
+        yield
+    finally:
+        compiler.get_compile_options = given
 
 
 def folder() -> Path:
