@@ -363,8 +363,8 @@ def _targets(y: Any, m: int, run: Run) -> np.ndarray:
     known = {str(name): at for at, name in enumerate(names)}
     new = [value for value in array.tolist() if str(value) not in known]
     if new:
-        known_too = ", ".join(map(str, names[:10]))
-        raise DataError(f"y: {new[0]!r} is no class of this run; its classes: {known_too}")
+        shown = ", ".join(map(str, names[:10]))
+        raise DataError(f"y: {new[0]!r} is no class of this run; its classes: {shown}")
     return np.array([known[str(value)] for value in array.tolist()], np.int64)
 
 
