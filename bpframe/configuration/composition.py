@@ -106,11 +106,13 @@ def compose_config(
 def _suited(overrides: Sequence[str]) -> tuple[str, ...]:
     """What a regression needs that says nothing of its cost and of its output layer.
 
-    Those of classes, which bpframe has otherwise, have no meaning there.
+    Those of classes, which bpframe has otherwise, have no meaning there; and a linear output above
+    thirty sigmoid neurons diverges with the eta that suits them.
     """
     others = ("cost", "network.output_activation", "network.layers", "+", "~", "network={")
     if "data.task=regression" in overrides and not any(o.startswith(others) for o in overrides):
-        return ("cost=quadratic", "network.output_activation=linear")
+        eta = () if any(o.startswith("optimiser") for o in overrides) else ("optimiser.eta=0.05",)
+        return ("cost=quadratic", "network.output_activation=linear", *eta)
     return ()
 
 

@@ -29,15 +29,16 @@ def _standardised(data: Data) -> str | None:
     if not data.train.features:
         return None
     task = data.task
-    what = [
-        *(["inputs"] if data.train.standardised_by is not None else []),
-        *(["targets"] if isinstance(task, Regression) and task.mean else []),
-    ]
+    off = {
+        "inputs": ("data.standardise=false", data.train.standardised_by is not None),
+        "targets": ("data.standardise_targets=false", isinstance(task, Regression) and task.mean),
+    }
+    what = [name for name, (_, is_on) in off.items() if is_on]
     if not what:
         return None
-    off = "data.standardise=false" if "inputs" in what else "data.standardise_targets=false"
+    settings = " ".join(off[name][0] for name in what)
     return (
-        f"{' and '.join(what)} have mean 0 and deviation 1 over the training set; {off} leaves "
+        f"{' and '.join(what)} have mean 0 and deviation 1 over the training set; {settings} leaves "
         "them as they are"
     )
 
