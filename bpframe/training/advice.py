@@ -38,8 +38,8 @@ def _standardised(data: Data) -> str | None:
         return None
     settings = " ".join(off[name][0] for name in what)
     return (
-        f"{' and '.join(what)} have mean 0 and deviation 1 over the training set; {settings} leaves "
-        "them as they are"
+        f"{' and '.join(what)} have mean 0 and deviation 1 over the training set; {settings} "
+        "leaves them as they are"
     )
 
 
