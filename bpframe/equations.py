@@ -28,6 +28,7 @@ import numpy as np
 from jax import Array
 from jax.core import Tracer
 
+from bpframe import checks
 from bpframe.component import hyperparameter
 from bpframe.contracts import (
     Activation,
@@ -44,6 +45,7 @@ from bpframe.contracts import (
 )
 from bpframe.data import check_batch
 from bpframe.deltas.example_gradients import ExampleGradients, total, weighted
+from bpframe.errors import ExamplesError
 from bpframe.learning import (
     Aggregation,
     BackwardStep,
@@ -136,8 +138,28 @@ def forward(
 ) -> Trace:
     """z^l = T^l(a^(l-1)) and a^l = sigma_l(z^l), for one example x.
 
-    `key` is that of this example in this step; None for evaluation.
+    `key` is that of this example in this step; None for evaluation. x may be flat.
+
+    Raises:
+        DataError: x is no example for the network, or the parameters are those of another.
+
     """
+    checks.check_kind(network, Network, "network")
+    flat = (math.prod(network.shape),)
+    x = checks.real(x, "x", f"{network.shape}")
+    if x.shape not in (network.shape, flat):
+        raise ExamplesError(
+            f"x has shape {x.shape}; expected one example {network.shape}; for a mini-batch take "
+            "jax.vmap, or bpframe.gradient"
+        )
+    checks.check_params(params, network.params)
+    return passed_on(network, params, x.reshape(network.shape), key)
+
+
+def passed_on(
+    network: Network, params: tuple[LayerParams, ...], x: Array, key: Array | None
+) -> Trace:
+    """`forward` without a look at what is given."""
     a = x
     zs, activations, kept = [], [x], []
     for number, (layer, own) in enumerate(zip(network.layers, params, strict=True), start=2):
@@ -228,10 +250,15 @@ def gradient(
         drawn: where the mini-batch is a sample, which of the m are in it; all unless said.
 
     Raises:
-        DataError: x or y has another shape, or the cost is not defined for y.
+        DataError: x, y or params are of other shapes than those of the network, hold what is no
+            finite number, or the cost is not defined for y.
 
     """
+    checks.check_kind(network, Network, "network")
+    checks.check_kind(cost, (Cost, OutputPair), "cost")
+    x, y = checks.real(x, "x", "(m, n_in)"), checks.real(y, "y", "(m, n_out)")
     check_batch(x.shape, y.shape, network.shape, network.n_out)
+    checks.check_params(params, network.params)
     pair = as_pair(cost, network.layers[-1].activation)
     if not isinstance(y, Tracer):
         pair.cost_function.check_targets(np.asarray(y), "y")
@@ -240,7 +267,7 @@ def gradient(
     state = rule.init(batch_key, params, network.shapes) if state is None else state
 
     def example(x: Array, y: Array, own: Array) -> tuple[Trace, tuple[Credit, ...]]:
-        trace = forward(network, params, x, None if key is None else own)
+        trace = passed_on(network, params, x, None if key is None else own)
         seen = Forward(network, pair, params, trace)
         return trace, credit(seen, y, rule, state, Keys(batch_key, own))
 
@@ -260,7 +287,15 @@ def gradient(
 def gradient_descent_step(
     params: tuple[LayerParams, ...], gradient: tuple[LayerParams, ...], eta: float | Array
 ) -> tuple[LayerParams, ...]:
-    """w^l - eta dC/dw^l and b^l - eta dC/db^l, with the mean gradient of a mini-batch."""
+    """w^l - eta dC/dw^l and b^l - eta dC/db^l, with the mean gradient of a mini-batch.
+
+    Raises:
+        DataError: the gradient has other arrays or shapes than the parameters, or eta is no number.
+
+    """
+    checks.check_alike(gradient, params, "gradient", "params")
+    if np.shape(eta):
+        raise ExamplesError(f"eta: has shape {np.shape(eta)}; expected one number")
     return jax.tree.map(lambda p, nabla: p - eta * nabla, params, gradient)
 
 

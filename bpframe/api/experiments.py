@@ -8,20 +8,19 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from bpframe.api.given import GivenData
-from bpframe.api.plain import plainly
+from bpframe.api.given import GivenData, given_overrides, with_data
 from bpframe.api.showing import shown
 from bpframe.configuration import assembly, composition, disassembly, saved_runs, schemas, trust
 from bpframe.configuration.plugin_settings import plugin_settings
 from bpframe.data import Data
-from bpframe.errors import ConfigError, OutputWarning
+from bpframe.errors import ConfigError, DataError, OutputWarning, plainly
 from bpframe.plugin_host import host
 from bpframe.plugin_host.events import PluginEvents
 from bpframe.runs import loop
 from bpframe.runs.bookkeeping import OnEpoch
 from bpframe.runs.checkpoint import DEFAULT, Checkpointing
 from bpframe.runs.records import RunResult
-from bpframe.tables.in_memory import GIVEN, InMemory, in_memory
+from bpframe.tables.in_memory import InMemory
 from bpframe.training.experiment import Experiment
 
 _OF_RUNS = ("checkpoint.", "checkpoint=", "plots=")
@@ -56,11 +55,7 @@ def compose(
         PluginError: one of `plugins` breaks its contract.
 
     """
-    if data is not None:
-        plugins, overrides = [*plugins, GivenData(in_memory(data, target))], list(overrides)
-        if chosen := next((text for text in overrides if text.startswith("data=")), None):
-            raise ConfigError(f"{chosen}: data is given already; leave one of them out")
-        overrides = [f"data={GIVEN}", *overrides]
+    plugins, overrides = with_data(plugins, given_overrides(overrides), data, target)
     extra = str(config_dir) if config_dir is not None else None
     if extra is not None and not Path(extra).is_dir():
         raise ConfigError(f"config_dir: {Path(extra).absolute()} is not a folder")
@@ -112,6 +107,11 @@ def run(
         PluginError: one of `plugins` breaks its contract.
 
     """
+    if data is not None and not isinstance(data, Data):
+        raise DataError(
+            f"data: is {type(data).__name__}; expected bpframe.Data(train, validation, test), or "
+            "give it to bpframe.compose, as data=(x, y)"
+        )
     in_memory_too = isinstance(experiment.data, InMemory)
     if in_memory_too:
         plugins = [*plugins, GivenData(type(experiment.data))]
@@ -128,7 +128,7 @@ def run(
             )
         except ConfigError as error:
             text = f"{output_dir}: is written without a configuration, so that bpframe resume "
-            warnings.warn(f"{text}cannot go on with it: {error}", OutputWarning, stacklevel=2)
+            warnings.warn(f"{text}cannot go on with it: {error}", OutputWarning, stacklevel=3)
     with shown(progress, experiment.training.epochs, on_epoch) as told:
         return loop.run(
             experiment,
@@ -152,6 +152,7 @@ def resume(
     on_epoch: OnEpoch | None = None,
     plugins: Iterable[object] = (),
     accept_changes: bool = False,
+    trusted: bool = False,
     progress: bool | None = None,
 ) -> RunResult:
     """Go on with a run from its last checkpoint, as `bpframe resume` does.
@@ -164,6 +165,8 @@ def resume(
         on_epoch: called with the record of each epoch.
         plugins: modules or objects with hooks, besides the installed plugins.
         accept_changes: whether code, data and versions may be others than before.
+        trusted: whether plugins that the folder names may be imported, though no command or program
+            of this user has.
         progress: whether to show how it goes; unset, in a notebook alone.
 
     Raises:
@@ -171,17 +174,26 @@ def resume(
         OutputError: there is no run, it is complete or still running, or its checkpoint is damaged.
 
     """
-    folder = Path(run_dir).absolute()
+    folder, words = Path(run_dir).absolute(), given_overrides(overrides)
     saved_runs.check_run(folder)
-    more = [*plugins, *([GivenData(in_memory(data, target))] if data is not None else [])]
+    saved_runs.check_changes(words)
+    more, _ = with_data(plugins, [], data, target)
     with contextlib.chdir(Path.cwd()):
-        found = saved_runs.composed(folder, overrides, trusting=trust.note, plugins=more)
+        found = saved_runs.composed(
+            folder,
+            words,
+            trusting=trust.note if trusted else trust.checking(folder, words),
+            plugins=more,
+            given=data is not None,
+        )
         with shown(progress, found.experiment.training.epochs, on_epoch) as told:
             return loop.resume(
                 found.experiment,
                 folder,
                 on_epoch=told,
                 events=PluginEvents(found.registry),
+                plots=found.cfg.plots is not False,
                 checkpointing=Checkpointing(**found.cfg.checkpoint),
                 accept_changes=accept_changes,
+                config=saved_runs.changed_files(folder, found.cfg, words),
             )

@@ -15,23 +15,25 @@ import numpy as np
 from omegaconf import OmegaConf
 
 from bpframe import equations
-from bpframe.api.given import GivenData
-from bpframe.api.plain import plainly
+from bpframe.api.given import GivenData, given_overrides
 from bpframe.configuration import saved_runs, trust
 from bpframe.contracts import LayerParams, Trace
 from bpframe.data import Data, Examples
-from bpframe.errors import DataError, OutputError
+from bpframe.errors import ConfigError, DataError, OutputError, plainly
 from bpframe.learning import BatchGradient
 from bpframe.runs import html
 from bpframe.runs.data_info import DataInfo
 from bpframe.runs.folder import BEST, METRICS, PARAMS, check_file, read_summary
 from bpframe.runs.records import EpochRecord, History, Summary, Timing
 from bpframe.runs.saved import read_params
+from bpframe.tables.in_memory import InMemory
 from bpframe.tables.table import Table
 from bpframe.tasks import Regression, Task
 from bpframe.training import answers, loading
 from bpframe.training.experiment import Experiment
 from bpframe.training.precision import precision, wide_dtype
+
+_OF_DATA = ("data=", "data.")
 
 
 class Evaluation(NamedTuple):
@@ -66,7 +68,8 @@ def load(run_dir: str | Path, *, trusted: bool = False) -> Run:
     written = read_summary(folder)
     if written is None:
         raise OutputError(
-            f"{folder}: its run has not ended; go on with it first: bpframe resume {folder}"
+            f"{folder}: its run has not ended; go on with it first, with bpframe resume {folder}, "
+            f"in Python bpframe.resume({str(folder)!r})"
         )
     return Run(folder, written, trusted=trusted)
 
@@ -90,31 +93,31 @@ class Run:
         self._files = written["files"]
         self._trusted = trusted
         info = self.summary.data
-        sizes = info if info is not None else None
-        with self._entered():
-            found = saved_runs.composed(
-                folder, trusting=self._trust, sizes=sizes, plugins=[GivenData()]
-            )
+        found = self._composed([], info)
         self.experiment: Experiment = found.experiment
         self._cfg = found.cfg
 
     @functools.cached_property
+    @plainly
     def params(self) -> tuple[LayerParams, ...]:
         """The parameters after the last epoch, of the layers 2..L, as NumPy arrays."""
         return read_params(self.folder / PARAMS, self.experiment.network.params)
 
     @functools.cached_property
+    @plainly
     def best_params(self) -> tuple[LayerParams, ...]:
         """Those after the best epoch, by the objective."""
         return read_params(self.folder / BEST, self.experiment.network.params)
 
     @functools.cached_property
+    @plainly
     def history(self) -> History:
         """One array a quantity, one entry an epoch; `history.to_frame()` is a pandas frame."""
         content = check_file(self.folder / METRICS, self._files.get(METRICS))
         return History.of([EpochRecord.read(json.loads(line)) for line in content.splitlines()])
 
     @functools.cached_property
+    @plainly
     def data(self) -> Data:
         """The examples that were trained on, read again.
 
@@ -122,6 +125,11 @@ class Run:
             DataError: they are not there any more, or were given in Python.
 
         """
+        if isinstance(self.experiment.data, InMemory):
+            raise DataError(
+                f"{self.folder}: its data were given in Python, and no file has them; give them, "
+                "as in run.evaluate(x, y)"
+            )
         with self._entered():
             return loading.loaded(self.experiment.data)
 
@@ -219,21 +227,21 @@ class Run:
             DataError: the data do not fit the network.
 
         """
-        data = self.data
-        if overrides:
-            with self._entered():
-                found = saved_runs.composed(
-                    *(self.folder, overrides),
-                    trusting=self._trust,
-                    sizes=self._info,
-                    plugins=[GivenData()],
-                )
-                other = loading.read(found.experiment.data)
-            data = Data(*(self._info.adapted(examples, self.task) for examples in other))
+        words = given_overrides(overrides)
+        if other := next((o for o in words if not o.lstrip("+~").startswith(_OF_DATA)), None):
+            raise ConfigError(f"{other}: only the data can be other ones; the run stays as it is")
+        data = self._adapted(words) if words else self.data
         return {
             split: (len(examples), self._evaluated(examples, best))
             for split, examples in data._asdict().items()
         }
+
+    def _adapted(self, overrides: list[str]) -> Data:
+        """Other data, made like those that were trained on."""
+        found = self._composed(overrides, self._info)
+        with self._entered():
+            other = loading.read(found.experiment.data)
+        return Data(*(self._info.adapted(examples, self.task) for examples in other))
 
     @plainly
     def forward(self, x: Any, *, best: bool = False) -> Trace:
@@ -297,11 +305,16 @@ class Run:
     def _wide(self, array: Any) -> jax.Array:
         return jnp.asarray(array, wide_dtype(self.experiment.training.dtype))
 
-    def _trust(self, code: list[str]) -> None:
-        if self._trusted:
-            trust.note(code)
-        else:
-            trust.check(code, self.folder)
+    def _composed(self, overrides: list[str], sizes: DataInfo | None) -> saved_runs.Composed:
+        with contextlib.chdir(Path.cwd()):
+            return saved_runs.composed(
+                self.folder,
+                overrides,
+                trusting=trust.note if self._trusted else trust.checking(self.folder),
+                sizes=sizes,
+                plugins=[GivenData()],
+                given=True,
+            )
 
     @contextlib.contextmanager
     def _entered(self) -> Any:
@@ -313,36 +326,49 @@ class Run:
     def _examples(self, x: Any, y: Any) -> tuple[Examples, bool]:
         """Examples as they were trained on, and whether x is one example."""
         info = self._info
-        is_frame = hasattr(x, "columns") or isinstance(x, Mapping | Table)
-        if is_frame:
+        names_one, table = _table(x)
+        if table is not None:
             if not info.features:
                 raise DataError(
                     "x: is a frame, and the inputs of this run have no names; give (m, n_in)"
                 )
-            x = (x if isinstance(x, Table) else Table.of(x, "x")).inputs(info.features)
+            x = table.inputs(info.features)
         rows, is_one = _rows(x, info)
         targets = np.zeros(len(rows), np.int32) if y is None else _targets(y, len(rows), self)
-        return info.examples(rows, targets, self.task), is_one
+        return info.examples(rows, targets, self.task), is_one or names_one
+
+
+def _table(x: Any) -> tuple[bool, Table | None]:
+    """Whether x is one example with names, and the table that it is; None of an array."""
+    if isinstance(x, Table):
+        return False, x
+    if hasattr(x, "index") and hasattr(x, "to_dict") and not hasattr(x, "columns"):
+        x = x.to_dict()  # a row of a pandas frame
+    if isinstance(x, Mapping) and x and all(np.ndim(value) == 0 for value in x.values()):
+        return True, Table.of({name: [value] for name, value in x.items()}, "x")
+    return False, Table.of(x, "x") if hasattr(x, "columns") or isinstance(x, Mapping) else None
 
 
 def _rows(x: Any, info: DataInfo) -> tuple[np.ndarray, bool]:
     """(m, *shape), and whether the axis m was left out."""
+    expected = f"(m, {', '.join(map(str, info.shape))}), or one example {info.shape}"
     try:
-        array = np.asarray(x, float)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"x: is no array of numbers: {error}") from error
+        given = np.asarray(x)
+    except ValueError as error:
+        raise DataError(f"x: has rows of different lengths; expected {expected}") from error
+    if given.dtype.kind not in "biuf":
+        raise DataError(f"x: is {type(x).__name__} of {given.dtype}; expected numbers {expected}")
+    array = given.astype(float)
     flat = (int(np.prod(info.shape)),)
     for shape in (info.shape, flat, info.shape[:-1] if info.shape[-1] == 1 else info.shape):
         if array.shape == shape or array.shape[1:] == shape:
             is_one = array.shape == shape
-            rows = array.reshape(1 if is_one else len(array), *info.shape)
-            if not np.isfinite(rows).all():
-                raise DataError("x: holds values that are not finite")
-            return rows, is_one
-    raise DataError(
-        f"x: has shape {array.shape}; expected (m, {', '.join(map(str, info.shape))}), or one "
-        f"example {info.shape}"
-    )
+            if not array.size:
+                raise DataError(f"x: has shape {array.shape}, no example; expected {expected}")
+            if not np.isfinite(array).all():
+                raise DataError("x: holds values that are not finite; leave them out")
+            return array.reshape(1 if is_one else len(array), *info.shape), is_one
+    raise DataError(f"x: has shape {array.shape}; expected {expected}")
 
 
 def _targets(y: Any, m: int, run: Run) -> np.ndarray:
@@ -360,11 +386,16 @@ def _targets(y: Any, m: int, run: Run) -> np.ndarray:
         raise DataError(f"y: has shape {array.shape}; expected ({m}, {n_out})")
     names = list(task.names or range(n_out))
     known = {str(name): at for at, name in enumerate(names)}
-    new = [value for value in array.tolist() if str(value) not in known]
-    if new:
+    values = [_label(value) for value in array.tolist()]
+    if new := [value for value in values if value not in known]:
         shown = ", ".join(map(str, names[:10]))
         raise DataError(f"y: {new[0]!r} is no class of this run; its classes: {shown}")
-    return np.array([known[str(value)] for value in array.tolist()], np.int64)
+    return np.array([known[value] for value in values], np.int64)
+
+
+def _label(value: Any) -> str:
+    """A class as text; whole numbers may have been read as floats."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _summary(written: Mapping[str, Any]) -> Summary:

@@ -77,9 +77,6 @@ def evaluate(words: list[str]) -> None:
     parser.add_argument("--best", action="store_true", help="by the best parameters, not the last")
     _add_trust(parser)
     args = parser.parse_args(words)
-    for text in args.overrides:
-        if not text.lstrip("+~").startswith(("data=", "data.")):
-            raise ConfigError(f"{text}: only the data can be other ones; the run stays as it is")
     run = load(args.folder, trusted=args.trust)
     found = run.over(args.overrides, best=args.best)
     table = Shown(title=f"{args.folder}", title_justify="left")

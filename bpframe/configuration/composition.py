@@ -86,10 +86,16 @@ def _suited(overrides: Sequence[str]) -> tuple[str, ...]:
 
     Those of classes, which bpframe has otherwise, have no meaning there.
     """
-    others = ("cost", "network.output_activation", "network.layers", "+", "~", "network={")
-    if "data.task=regression" in overrides and not any(o.startswith(others) for o in overrides):
-        return ("cost=quadratic", "network.output_activation=linear")
-    return ()
+    if "data.task=regression" not in overrides:
+        return ()
+    elsewhere = ("+", "~")  # a file that is added may say both
+    output = ("network.output_activation", "network.layers", "network={")
+    suited = {"cost=quadratic": ("cost",), "network.output_activation=linear": output}
+    return tuple(
+        text
+        for text, others in suited.items()
+        if not any(given.startswith((*others, *elsewhere)) for given in overrides)
+    )
 
 
 def compose_sweep(overrides: Sequence[str], *, name: str | None = None) -> DictConfig:
