@@ -217,7 +217,8 @@ class Run:
         """How good it is over all splits: of its own data, or of others that `overrides` choose.
 
         Args:
-            overrides: settings of the data, such as "data=mnist" or "data.path=new.csv".
+            overrides: settings of the data, such as "data=mnist" or "data.path=new.csv"; a path
+                among them starts in the working directory.
             best: whether to answer with `best_params`.
 
         Returns:
@@ -238,8 +239,8 @@ class Run:
 
     def _adapted(self, overrides: list[str]) -> Data:
         """Other data, made like those that were trained on."""
-        found = self._composed(overrides, self._info)
-        with self._entered():
+        found = self._composed([saved_runs.from_here(o, "data") for o in overrides], self._info)
+        with self._entered(if_there=True):
             other = loading.read(found.experiment.data)
         return Data(*(self._info.adapted(examples, self.task) for examples in other))
 
@@ -317,10 +318,10 @@ class Run:
             )
 
     @contextlib.contextmanager
-    def _entered(self) -> Any:
+    def _entered(self, *, if_there: bool = False) -> Any:
         """The working directory in which the run began, where its paths start."""
         with contextlib.chdir(Path.cwd()):
-            saved_runs.enter(self.folder)
+            saved_runs.enter(self.folder, if_there=if_there)
             yield
 
     def _examples(self, x: Any, y: Any) -> tuple[Examples, bool]:
@@ -386,11 +387,11 @@ def _targets(y: Any, m: int, run: Run) -> np.ndarray:
         raise DataError(f"y: has shape {array.shape}; expected ({m}, {n_out})")
     names = list(task.names or range(n_out))
     known = {str(name): at for at, name in enumerate(names)}
-    values = [_label(value) for value in array.tolist()]
-    if new := [value for value in values if value not in known]:
+    given = array.tolist()
+    if new := [value for value in given if _label(value) not in known]:
         shown = ", ".join(map(str, names[:10]))
         raise DataError(f"y: {new[0]!r} is no class of this run; its classes: {shown}")
-    return np.array([known[value] for value in values], np.int64)
+    return np.array([known[_label(value)] for value in given], np.int64)
 
 
 def _label(value: Any) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import sys
 from argparse import ArgumentParser
 from collections.abc import Callable
@@ -15,7 +14,7 @@ import numpy as np
 from rich.table import Table as Shown
 
 from bpframe.api.saved import Run, load
-from bpframe.configuration import composition, saved_runs, trust
+from bpframe.configuration import saved_runs, trust
 from bpframe.errors import ConfigError, DataError, OutputError
 from bpframe.files import check_no_link, write_whole
 from bpframe.runs.screen import Screen
@@ -107,20 +106,12 @@ def rerun(words: list[str], train: Callable[[list[str]], None]) -> None:
         paths = saved_runs.plugin_paths(place, args.overrides)
         code = trust.code_of(paths, (), args.overrides)
         trust.note(code) if args.trust else trust.check(code, folder)
-        overrides = [_beside(text, here) for text in args.overrides]
+        overrides = list(args.overrides)
         if not any(text.startswith("hydra.run.dir=") for text in overrides):
-            overrides.append(
-                _beside("hydra.run.dir=outputs/${now:%Y-%m-%d}/${now:%H-%M-%S-%f}", here)
-            )
+            overrides.append("hydra.run.dir=outputs/${now:%Y-%m-%d}/${now:%H-%M-%S-%f}")
+        for node in ("hydra.run", "data"):
+            overrides = [saved_runs.from_here(text, node, here) for text in overrides]
         train(["--config-dir", place, "--config-name", saved_runs.PRIMARY, *overrides])
-
-
-def _beside(text: str, here: Path) -> str:
-    """An override; a run folder is one from where the user is, not from where the run was."""
-    name, _, value = text.partition("=")
-    if name != "hydra.run.dir" or os.path.isabs(value.strip("'\"")):
-        return text
-    return f"{name}={composition.quoted(str(here))[:-1]}/{value.strip(chr(39) + chr(34))}'"
 
 
 def _inputs(run: Run, path: Path, delimiter: str | None) -> Any:

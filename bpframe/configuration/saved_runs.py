@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -77,6 +78,19 @@ def changed_files(folder: Path, cfg: DictConfig, overrides: Sequence[str]) -> di
     except (OSError, TypeError, yaml.YAMLError) as error:
         raise OutputError(f"{path}: cannot be read, or is damaged: {error}") from error
     return {"config.yaml": OmegaConf.to_yaml(task), "overrides.yaml": texts}
+
+
+def from_here(text: str, node: str, here: Path | None = None) -> str:
+    """An override whose path, if it is one, starts where the user is, not where the run was.
+
+    Paths in a node are its fields path, root, dir, and those that end so, such as test_path.
+    """
+    found = re.fullmatch(rf"(\+*{re.escape(node)}\.(?:\w+_)?(?:path|root|dir))=(.+)", text)
+    value = found[2].strip("'\"") if found else "null"
+    if found is None or value == "null" or value[0] in "~/[{" or value.startswith("$"):
+        return text
+    # What is given may hold interpolations, and so is left as it is.
+    return f"{found[1]}={composition.quoted(str(here or Path.cwd()))[:-1]}/{value}'"
 
 
 def enter(folder: Path, *, if_there: bool = False) -> None:

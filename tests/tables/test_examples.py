@@ -132,7 +132,7 @@ def test_a_column_says_the_split() -> None:
     assert list(map(len, data)) == [30, 15, 15]
     trained = [row for row in range(60) if row % 4 < 2]
     assert data.train.x[:, 0].tolist() == TABLE.columns["size"][trained].tolist()
-    assert data.task == Regression()
+    assert data.task == Regression(names=("price",))
 
 
 def test_several_targets() -> None:
