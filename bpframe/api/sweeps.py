@@ -8,8 +8,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
-
 from bpframe.api.given import given_overrides, with_data
 from bpframe.api.saved import Run, load
 from bpframe.api.showing import screen
@@ -74,17 +72,10 @@ def sweep(
     command = Command(tuple(grid.in_step(words)), config_name, None, extra)
     with screen(progress) as console:
         try:
-            folder = multirun(command, registry, _alone, console=console)
+            folder = multirun(command, registry, None, console=console)
         except FailedJobsError as error:
             folder = error.folder
     return Sweep(folder)
-
-
-def _alone(cfg: DictConfig) -> float | None:
-    raise ConfigError(
-        f"hydra/launcher={cfg.hydra.runtime.choices['hydra/launcher']}: a sweep from Python is run "
-        "by hydra/launcher=vmap; leave it out, or begin the sweep on the command line"
-    )
 
 
 class Sweep:

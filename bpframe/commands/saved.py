@@ -102,7 +102,7 @@ def rerun(words: list[str], train: Callable[[list[str]], None]) -> None:
     args = parser.parse_args(words)
     folder, here = args.folder.absolute(), Path.cwd()
     saved_runs.check_run(folder)
-    with saved_runs.as_primary(folder) as place:
+    with saved_runs.as_primary(folder, args.overrides) as place:
         paths = saved_runs.plugin_paths(place, args.overrides)
         code = trust.code_of(paths, (), args.overrides)
         trust.note(code) if args.trust else trust.check(code, folder)

@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from bpframe.configuration import assembly, composition, schemas, trust
 from bpframe.configuration.networks import Sizes
 from bpframe.configuration.plugin_settings import plugin_settings
-from bpframe.configuration.primary import primary
+from bpframe.configuration.primary import chosen_groups, primary
 from bpframe.errors import ConfigError, OutputError
 from bpframe.files import check_no_link
 from bpframe.plugin_host import host
@@ -144,7 +144,7 @@ def composed(
         OutputError: it cannot be read.
 
     """
-    with as_primary(folder, given=given, if_there=sizes is not None) as place:
+    with as_primary(folder, overrides, given=given, if_there=sizes is not None) as place:
         settings = plugin_settings(overrides, name=PRIMARY, config_dir=place)
         trusting(trust.code_of(settings.paths, (), overrides))
         registry = schemas.store(
@@ -157,7 +157,9 @@ def composed(
 
 
 @contextlib.contextmanager
-def as_primary(folder: Path, *, given: bool = False, if_there: bool = False) -> Iterator[str]:
+def as_primary(
+    folder: Path, overrides: Sequence[str] = (), *, given: bool = False, if_there: bool = False
+) -> Iterator[str]:
     """A folder with the configuration of a run as the primary config `saved.yaml`.
 
     The working directory is that in which the run began, where paths in it start. `given` says
@@ -168,7 +170,8 @@ def as_primary(folder: Path, *, given: bool = False, if_there: bool = False) -> 
         OutputError: it cannot be read.
 
     """
-    text = primary(folder / ".hydra" / "config.yaml")
+    text = primary(folder / ".hydra" / "config.yaml", overrides)
+    given = given or "data" in chosen_groups(overrides)
     if not given and {"override data": GIVEN} in yaml.safe_load(text)["defaults"]:
         raise ConfigError(
             f"{folder}: its data were given in Python, and no file has them; go on there, with "

@@ -17,6 +17,8 @@ from safetensors.numpy import load_file
 from test_cli import Main
 
 import bpframe
+from bpframe.configuration import composition, schemas
+from bpframe.plugin_host.host import load_registry
 
 main = test_cli.main
 TABLE = frame()
@@ -178,10 +180,10 @@ def test_rerun_gives_the_same_bits_where_the_user_stands(
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(elsewhere)
-        assert main("rerun", "../run", "hydra.run.dir=again").status == 0
-        assert main("rerun", "../run", "seed=1", "hydra.run.dir='my other'").status == 0
-        assert main("rerun", "../run").status == 0
+        for words in ([], ["hydra.run.dir=again"], ["seed=1", "hydra.run.dir='my other'"]):
+            patch.chdir(elsewhere)  # a command leaves the process where its run began
+            ended = main("rerun", "../run", *words)
+            assert (ended.status, ended.err) == (0, "")
     one, two = (load_file(path / "params.safetensors") for path in (zoo, elsewhere / "again"))
     for name, array in one.items():
         np.testing.assert_array_equal(two[name], array)
@@ -208,6 +210,30 @@ def test_a_run_from_python_can_be_rerun_from_the_shell(main: Main, tmp_path: Pat
         assert "its data were given in Python" in ended.err
         assert "bpframe.resume(folder, data=...)" in ended.err
     assert main("predict", "given", "--input", "own.csv").status == 0
+
+
+@pytest.mark.slow
+def test_another_component_has_its_own_settings(zoo: Path, main: Main, tmp_path: Path) -> None:
+    """An eta of sgd is none of adam, and paths of a table are none of digits. Slow: compiles."""
+    assert main("rerun", "run", "optimiser=adam", "hydra.run.dir=adam").status == 0
+    settings = bpframe.load("adam").settings["optimiser"]
+    assert settings == bpframe_settings("optimiser=adam")["optimiser"]
+    assert main("rerun", "run", "optimiser.eta=0.7", "hydra.run.dir=faster").status == 0
+    assert bpframe.load("faster").settings["optimiser"] == {"name": "sgd", "eta": 0.7}
+    assert main("rerun", "run", "data=digits", "hydra.run.dir=digits").status == 0
+    digits = bpframe.load("digits")
+    assert digits.summary.sizes == (64, 6, 10)
+    other = bpframe.load("run")
+    with pytest.raises(bpframe.DataError, match=r"this run has \(5,\)"):
+        other.over(["data=digits"])
+
+
+def bpframe_settings(*words: str) -> dict[str, dict[str, object]]:
+    """What bpframe would run."""
+    with composition.initialised():
+        schemas.store(load_registry())
+        cfg = composition.compose_config(words)
+    return {"optimiser": dict(cfg.optimiser)}
 
 
 PLUGIN = """
@@ -282,9 +308,9 @@ def test_report_takes_single_runs_and_folders_of_them(
     ended = main("report", "run")
     assert (ended.status, ended.err) == (0, "")
     assert (zoo / "report.html").exists()
-    ended = main("report", "run", "more", "--output", "page.html")
+    ended = main("report", "run", "more", "--out", "page")
     assert (ended.status, ended.err) == (0, "")
-    assert "optimiser.eta" in Path("page.html").read_text(encoding="utf-8")
+    assert "optimiser.eta" in Path("page/report.html").read_text(encoding="utf-8")
     (tmp_path / "none").mkdir()
     ended = main("report", "none")
     assert ended.status == 1
