@@ -70,6 +70,7 @@ from .runs.records import EpochRecord as EpochRecord
 from .runs.records import RunInfo as RunInfo
 from .runs.records import RunResult as RunResult
 from .runs.saved import read_params as read_params
+from .runs.trackers import Tracker as Tracker
 from .schedules import EpochResult as EpochResult
 from .schedules import Progress as Progress
 from .schedules import Schedule as Schedule

@@ -112,9 +112,18 @@ def _shortened(line: str) -> str:
 
 
 def _dispatch(arguments: list[str]) -> None:
+    from bpframe.commands import completion
+    from bpframe.commands.subcommands import SUBCOMMANDS
+
+    if any(word in completion.OPTIONS for word in arguments):
+        completion.run(arguments)
+        return
+    if arguments and arguments[0] == "help":  # bpframe help, bpframe help check
+        unknown = [word for word in arguments[1:2] if word not in SUBCOMMANDS]
+        arguments = unknown or [*arguments[1:], "--help"]
+    if arguments and arguments[0] in SUBCOMMANDS:
+        SUBCOMMANDS[arguments[0]].run(arguments[1:])
+        return
     from bpframe.commands import train
 
-    if arguments and arguments[0] in train.SUBCOMMANDS:
-        train.SUBCOMMANDS[arguments[0]](arguments[1:])
-    else:
-        train.train(arguments)
+    train.train(arguments)

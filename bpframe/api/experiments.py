@@ -4,26 +4,39 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from bpframe.api.given import GivenData, given_overrides, with_data
 from bpframe.api.showing import shown
-from bpframe.configuration import assembly, composition, disassembly, saved_runs, schemas, trust
+from bpframe.configuration import (
+    assembly,
+    composition,
+    disassembly,
+    saved_runs,
+    schemas,
+    suggestions,
+    trust,
+)
+from bpframe.configuration import trackers as tracking
 from bpframe.configuration.plugin_settings import plugin_settings
 from bpframe.data import Data
 from bpframe.errors import ConfigError, DataError, OutputWarning, plainly
 from bpframe.plugin_host import host
 from bpframe.plugin_host.events import PluginEvents
+from bpframe.plugin_host.registry import Registry
 from bpframe.runs import loop
 from bpframe.runs.bookkeeping import OnEpoch
 from bpframe.runs.checkpoint import DEFAULT, Checkpointing
 from bpframe.runs.records import RunResult
+from bpframe.runs.trackers import Tracker
 from bpframe.tables.in_memory import InMemory
 from bpframe.training.experiment import Experiment
 
-_OF_RUNS = ("checkpoint.", "checkpoint=", "plots=")
+_OF_RUNS = ("checkpoint.", "checkpoint=", "plots=", "trackers=")
 
 
 @plainly
@@ -62,14 +75,14 @@ def compose(
     paths, prefer = plugin_settings(overrides, name=config_name, config_dir=extra)
     registry = schemas.store(host.load_registry(plugins, paths=paths, prefer=prefer))
     host.warn_of_faults(registry)
-    with composition.initialised(config_dir=extra), registry.explaining():
+    with composition.initialised(config_dir=extra), suggestions.explaining(registry):
         config = composition.compose_config(overrides, name=config_name)
         experiment = assembly.assemble(config, registry)
     for text in overrides:
         if text.lstrip("+~").startswith(_OF_RUNS):
             raise ConfigError(
-                f"{text}: is no part of an experiment; give it to bpframe.run, as checkpointing "
-                "or plots"
+                f"{text}: is no part of an experiment; give it to bpframe.run, as checkpointing, "
+                "plots or trackers"
             )
     return experiment
 
@@ -84,6 +97,7 @@ def run(
     plugins: Iterable[object] = (),
     checkpointing: Checkpointing = DEFAULT,
     plots: bool = True,
+    trackers: Sequence[str | Mapping[str, Any] | Tracker] = (),
     progress: bool | None = None,
 ) -> RunResult:
     """Train, and evaluate on the test set at the end.
@@ -96,10 +110,12 @@ def run(
         plugins: modules or objects with event hooks, besides the installed plugins.
         checkpointing: when checkpoints are written into `output_dir`, as the node `checkpoint`.
         plots: whether to draw the learning curves into `output_dir`.
+        trackers: where the run is shown besides `output_dir`, which it then must have: names as
+            in a config, {"name": NAME, field: value}, and instances.
         progress: whether to show how it goes; unset, in a notebook alone.
 
     Raises:
-        ConfigError: the experiment does not fit its data.
+        ConfigError: the experiment does not fit its data, or a tracker is unknown or cannot work.
         DataError: the data cannot be loaded.
         DivergenceError: a value is not finite; the run folder then holds the last finite
             parameters and a summary with the status "diverged".
@@ -112,10 +128,10 @@ def run(
             f"data: is {type(data).__name__}; expected bpframe.Data(train, validation, test), or "
             "give it to bpframe.compose, as data=(x, y)"
         )
-    in_memory_too = isinstance(experiment.data, InMemory)
-    if in_memory_too:
+    if isinstance(experiment.data, InMemory):
         plugins = [*plugins, GivenData(type(experiment.data))]
     registry = host.load_registry(plugins, paths=disassembly.files_of(experiment))
+    followed_by = _ready(trackers, registry, output_dir)
     config: dict[str, str] = {}
     if output_dir is not None:
         try:
@@ -124,7 +140,8 @@ def run(
                 registry,
                 checkpointing,
                 plots=plots,
-                has_own_data=in_memory_too or data is not None,
+                has_own_data=data is not None or isinstance(experiment.data, InMemory),
+                followed_by=followed_by,
             )
         except ConfigError as error:
             text = f"{output_dir}: is written without a configuration, so that bpframe resume "
@@ -135,7 +152,7 @@ def run(
             output_dir,
             data=data,
             on_epoch=told,
-            events=PluginEvents(registry),
+            events=PluginEvents(registry, tracking.of_config(followed_by, _settings(config))),
             plots=plots,
             checkpointing=checkpointing,
             config=config,
@@ -186,14 +203,40 @@ def resume(
             plugins=more,
             given=data is not None,
         )
+        following = tracking.tracking(found.cfg, found.registry)
         with shown(progress, found.experiment.training.epochs, on_epoch) as told:
             return loop.resume(
                 found.experiment,
                 folder,
                 on_epoch=told,
-                events=PluginEvents(found.registry),
+                events=PluginEvents(found.registry, following),
                 plots=found.cfg.plots is not False,
                 checkpointing=Checkpointing(**found.cfg.checkpoint),
                 accept_changes=accept_changes,
                 config=saved_runs.changed_files(folder, found.cfg, words),
             )
+
+
+def _ready(
+    trackers: Sequence[str | Mapping[str, Any] | Tracker],
+    registry: Registry,
+    output_dir: str | Path | None,
+) -> tuple[tracking.Named, ...]:
+    """The trackers, able to work."""
+    if trackers and output_dir is None:
+        raise ConfigError(
+            "trackers: show what is in the run folder, and there is none; give bpframe.run an "
+            "output_dir, or leave trackers out"
+        )
+    found = tracking.ready(trackers, registry)
+    for name, tracker in found:
+        if not tracking.is_offered(name, tracker, registry):
+            text = f"{output_dir}: its configuration does not name tracker {name}, which no plugin "
+            text += "offers, so that bpframe resume goes on without it"
+            warnings.warn(text, OutputWarning, stacklevel=3)
+    return found
+
+
+def _settings(config: Mapping[str, str]) -> Mapping[str, Any]:
+    """The configuration of a run, of which there may be none, in plain values."""
+    return yaml.safe_load(config["config.yaml"]) if config else {}

@@ -136,7 +136,7 @@ class Run:
     @functools.cached_property
     def settings(self) -> dict[str, Any]:
         """Its configuration, as plain values."""
-        own = OmegaConf.masked_copy(self._cfg, [key for key in self._cfg if key != "hydra"])
+        own = OmegaConf.masked_copy(self._cfg, [str(key) for key in self._cfg if key != "hydra"])
         values = OmegaConf.to_container(own, resolve=True)
         assert isinstance(values, dict)
         return {str(key): value for key, value in values.items()}

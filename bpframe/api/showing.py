@@ -59,7 +59,7 @@ def in_notebook() -> bool:
     return shell is not None and hasattr(shell, "kernel")
 
 
-class _InPlace(io.TextIOBase):
+class _InPlace(io.StringIO):
     """The last line that is written, in an output of the cell that is updated."""
 
     def __init__(self) -> None:

@@ -74,6 +74,8 @@ def sweep(
         try:
             folder = multirun(command, registry, None, console=console)
         except FailedJobsError as error:
+            if error.folder is None:
+                raise
             folder = error.folder
     return Sweep(folder)
 

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-from bpframe.configuration import hydra_internals, schemas, trust
+from bpframe.commands import words
+from bpframe.commands.subcommands import SUBCOMMANDS
+from bpframe.configuration import composition, hydra_internals, schemas, suggestions, trust
 from bpframe.configuration.plugin_settings import plugin_settings
 from bpframe.errors import ConfigError
 from bpframe.plugin_host import host
@@ -32,11 +34,15 @@ def parsed(arguments: list[str], by: ArgumentParser | None = None) -> Namespace:
         ConfigError: an option is unknown, is not for bpframe, or names a folder that is none.
 
     """
-    args = (by or parser()).parse_args(arguments)
+    reader = by or parser()
+    args, unknown = reader.parse_known_args(arguments)
+    if unknown:
+        words.refuse_options(unknown, arguments, sorted(reader._option_string_actions), _places)
+    words.check(args.overrides, () if by else list(SUBCOMMANDS), _places)
     if args.experimental_rerun:
         raise ConfigError(
-            "--experimental-rerun: is not for runs of bpframe; run one again with --config-path "
-            "RUN/.hydra, or go on with bpframe resume RUN"
+            "--experimental-rerun: is not for runs of bpframe; run one again with bpframe rerun "
+            "RUN, or go on with bpframe resume RUN"
         )
     if args.config_name == "":
         raise ConfigError("--config-name: '' is no name of a config")
@@ -45,7 +51,13 @@ def parsed(arguments: list[str], by: ArgumentParser | None = None) -> Namespace:
     for option, given in (("path", args.config_path), ("dir", args.config_dir)):
         if given and not Path(given).is_dir():
             raise ConfigError(f"--config-{option}: {Path(given).absolute()} is not a folder")
+        if given:  # before what it names counts as code that has been run
+            composition.check_no_run(Path(given).absolute())
     return args
+
+
+def _places(name: str) -> list[str]:
+    return suggestions.places(name, schemas.store(host.load_registry()))
 
 
 def registry(args: Namespace, trusting: Callable[[list[str]], None]) -> Registry:

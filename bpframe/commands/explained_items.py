@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import textwrap
 from collections.abc import Iterable, Iterator
@@ -36,11 +37,19 @@ Item = Heading | Prose | Equation
 
 
 def equation(
-    pattern: str, formula: Formula | None, tag: str = "", *, latex: str | None = None
+    pattern: str,
+    formula: Formula | None,
+    of: Component,
+    tag: str = "",
+    *,
+    latex: str | None = None,
 ) -> Iterator[Item]:
-    """An equation with a plugin's formula in it, or a line that says that there is none."""
+    """An equation with a formula of a component in it, or what its docstring says instead."""
     if formula is None:
-        yield Prose("(The plugin gives no formula for this; its docstring says what it computes.)")
+        what = pattern.partition(" = ")[0] if " = " in pattern else "it"
+        said = first_line(of)
+        said = f"; its docstring says: {said}" if said else ", and has no docstring."
+        yield Prose(f"The plugin gives no formula for {what}{said}")
         return
     pattern_latex = latex or re.sub(r"\^(\d+)", r"^{{\1}}", pattern.replace("delta", r"\delta"))
     if latex is None:
@@ -50,6 +59,17 @@ def equation(
 
 def _fill(pattern: str, latex: str) -> str:
     return pattern.replace("{{", "{").replace("}}", "}").replace("{}", latex)
+
+
+def first_line(component: Component) -> str:
+    """The first line of the docstring, with what it runs into, as a sentence; "" without one."""
+    cls = type(component)
+    text = (inspect.getdoc(cls) or "").partition("\n\n")[0]
+    line = text.partition("\n")[0]
+    if line.startswith(f"{cls.__name__}("):  # what a dataclass has without one
+        return ""
+    said = line if line.endswith(".") else " ".join(text.split())
+    return said if not said or said.endswith((".", "!", "?")) else f"{said}."
 
 
 def described(component: Component) -> str:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
-import re
 from collections.abc import Iterator
 
-from bpframe.commands import explained_layers
+from bpframe.commands import explained_layers, explained_rules
 from bpframe.commands.explained_items import (
     Equation,
     Heading,
@@ -20,7 +18,7 @@ from bpframe.commands.explained_items import (
 from bpframe.component import hyperparameters
 from bpframe.contracts import Activation, ElementwiseActivation, Formula, InitialCondition
 from bpframe.equations import Dense, Unpaired
-from bpframe.learning import Aggregation, LearningRule, Optimiser, replaces
+from bpframe.learning import Aggregation, Optimiser, replaces
 from bpframe.network import Layer, ModifiedNeurons, PerNeuronActivation
 from bpframe.training.advice import better_cost
 from bpframe.training.experiment import POISSON, Experiment
@@ -28,15 +26,15 @@ from bpframe.training.experiment import POISSON, Experiment
 ONE = Formula("1", "1")
 
 
-def explain(experiment: Experiment, *, latex: bool = False) -> str:
+def explain(experiment: Experiment, *, rule_name: str = "", latex: bool = False) -> str:
     """The algorithm for this experiment: the steps, sigma and sigma' a layer, delta^L.
 
     Says what the book's two exercises ask: for linear neurons that sigma' = 1 drops out of BP2,
     for a modified neuron which entry of sigma'(z) changes. The formulas are those of the program,
     and regular enough to be evaluated: what is indented is an equation, or several with two spaces
-    between them.
+    between them. `rule_name` is what the configuration calls the learning rule.
     """
-    items = [*_experiment(experiment), *_algorithm(experiment), *_layers(experiment)]
+    items = [*_experiment(experiment), *_algorithm(experiment, rule_name), *_layers(experiment)]
     return "\n".join((as_latex if latex else as_text)(items))
 
 
@@ -54,21 +52,22 @@ def _experiment(experiment: Experiment) -> Iterator[Item]:
     stopping = experiment.stopping
     if stopping.formula is None or stopping.formula.text != "never":
         yield Prose(f"Training stops earlier by the rule {described(stopping)}:")
-        yield from equation("stop {}", stopping.formula)
+        yield from equation("stop {}", stopping.formula, stopping)
     start = described(experiment.initialiser)
     verb = "has" if isinstance(experiment.initialiser, InitialCondition) else "draws"
     yield Prose(f"Weights and biases start as {start} {verb} them:")
-    yield from equation("{}", experiment.initialiser.formula)
-    yield Prose(f"Cost of one example with target y: {described(experiment.cost.cost_function)}.")
-    yield from equation("C = {}", experiment.cost.cost_function.formula)
+    yield from equation("{}", experiment.initialiser.formula, experiment.initialiser)
+    cost = experiment.cost.cost_function
+    yield Prose(f"Cost of one example with target y: {described(cost)}.")
+    yield from equation("C = {}", cost.formula, cost)
     if experiment.regulariser.formula != Formula("0", "0"):
         yield Prose(
             f"Penalty, added as R/n for n training examples: {described(experiment.regulariser)}."
         )
-        yield from equation("R = {}", experiment.regulariser.formula)
+        yield from equation("R = {}", experiment.regulariser.formula, experiment.regulariser)
 
 
-def _algorithm(experiment: Experiment) -> Iterator[Item]:
+def _algorithm(experiment: Experiment, rule_name: str) -> Iterator[Item]:
     layers = experiment.network.layers
     depth = len(layers) + 1
     yield Heading("One step, for a mini-batch of examples x")
@@ -80,22 +79,10 @@ def _algorithm(experiment: Experiment) -> Iterator[Item]:
     yield Prose("3. Output error.")
     yield from _output_error(experiment, depth)
     rule = experiment.learning_rule
-    if depth > 2 and not rule.is_gradient:
-        yield Prose(f"4. Backward, layer by layer, by the learning rule {described(rule)}.")
-        first = (inspect.getdoc(type(rule)) or "").partition("\n")[0]
-        if replaces(rule, "assign"):
-            yield Prose(first)
-        else:
-            yield Prose(f"{first} In BP2 it replaces (w^(l+1))^T delta^(l+1): delta is not dC/dz.")
-            if rule.formula is None:
-                yield Prose(
-                    "The plugin gives no formula for it; e^l is what it carries to layer l."
-                )
-        yield from _other_doors(rule)
-    else:
-        yield Prose("4. Backward, layer by layer.")
+    yield from explained_rules.introduced(experiment, rule_name)
     for number in range(depth - 1, 1, -1) if not replaces(rule, "assign") else ():
         yield from _backward(experiment, number, layers[number - 2])
+        yield from explained_rules.defined(experiment, number)
     if depth == 2:
         yield Prose("There is no hidden layer to go back to.")
     yield from explained_layers.mean_gradient(experiment)
@@ -107,18 +94,7 @@ def _algorithm(experiment: Experiment) -> Iterator[Item]:
         yield Prose(
             f"At every step eta is multiplied by a factor: {described(experiment.schedule)}."
         )
-        yield from equation("factor = {}", experiment.schedule.formula)
-
-
-def _other_doors(rule: LearningRule) -> Iterator[Item]:
-    """What a learning rule replaces besides what carries the error back."""
-    for method, sentence in (
-        ("assign", "It gives all layers deltas, or terms of its own, in place of BP1 and BP2."),
-        ("answer", "The network's answer is what the rule makes of it, and not a^L."),
-        ("learn", "Its state learns after every step."),
-    ):
-        if replaces(rule, method):
-            yield Prose(sentence)
+        yield from equation("factor = {}", experiment.schedule.formula, experiment.schedule)
 
 
 def _aggregation(experiment: Experiment) -> Iterator[Item]:
@@ -130,12 +106,12 @@ def _aggregation(experiment: Experiment) -> Iterator[Item]:
     yield Prose(
         f"In place of the mean, with g_x the gradient of one example: {described(aggregation)}."
     )
-    yield from equation("{}", aggregation.formula)
+    yield from equation("{}", aggregation.formula, aggregation)
 
 
 def _optimiser(optimiser: Optimiser) -> Iterator[Item]:
     """Its formula, and those of the optimisers in it."""
-    yield from equation("{}", optimiser.formula)
+    yield from equation("{}", optimiser.formula, optimiser)
     for _, inner in hyperparameters(optimiser):
         if isinstance(inner, Optimiser):
             yield Prose(f"The optimiser in it: {described(inner)}.")
@@ -157,7 +133,11 @@ def _output_error(experiment: Experiment, depth: int) -> Iterator[Item]:
     else:
         general = _through_jacobian(depth, Formula("grad_a C", r"\nabla_a C"))
     yield Equation(general, "BP1")
-    yield from equation("grad_a C = {}", pair.cost_function.prime_formula)
+    prime = pair.cost_function.prime_formula
+    if prime is None:
+        yield Prose("The plugin gives no formula for grad_a C; it is the gradient of C.")
+    else:
+        yield from equation("grad_a C = {}", prime, pair.cost_function)
     if hint := better_cost(experiment):
         yield Prose(f"{hint}.")
     if isinstance(pair, Unpaired):
@@ -167,11 +147,11 @@ def _output_error(experiment: Experiment, depth: int) -> Iterator[Item]:
     simple = pair.delta_formula
     if simple:
         simple = Formula(*(part.replace("^L", f"^{depth}") for part in simple))
-    yield from equation(f"delta^{depth} = {{}}", simple, "BP1")
+    yield from equation(f"delta^{depth} = {{}}", simple, pair, "BP1")
 
 
 def _backward(experiment: Experiment, number: int, layer: Layer) -> Iterator[Item]:
-    carried = _carried(experiment, number)
+    carried = explained_rules.carried(experiment, number)
     if layer.activation.prime_formula == ONE:
         yield Equation(
             Formula(f"delta^{number} = {carried.text}", rf"\delta^{{{number}}} = {carried.latex}"),
@@ -193,24 +173,6 @@ def _backward(experiment: Experiment, number: int, layer: Layer) -> Iterator[Ite
             rf"\sigma_{{{number}}}'(z^{{{number}}})",
         ),
         "BP2",
-    )
-
-
-def _carried(experiment: Experiment, number: int) -> Formula:
-    """What the learning rule carries to a layer, with its own number in place of l."""
-    rule, depth = experiment.learning_rule.formula, len(experiment.network.sizes)
-    if experiment.learning_rule.is_gradient:
-        rule = explained_layers.carried(experiment.network.layers[number - 1]) or rule
-    if rule is None:
-        return Formula(f"e^{number}", f"e^{{{number}}}")
-    indices = {"l+1": number + 1, "l": number, "L": depth}
-
-    def filled(match: re.Match[str]) -> str:
-        return f"^{indices[match[1] or match[2]]}"
-
-    return Formula(
-        re.sub(r"\^(?:\((l\+1)\)|([lL])\b)", filled, rule.text),
-        re.sub(r"\^(?:\{(l\+1|l|L)\}|([lL])\b)", lambda m: f"^{{{filled(m)[1:]}}}", rule.latex),
     )
 
 
@@ -253,13 +215,17 @@ def _layers(experiment: Experiment) -> Iterator[Item]:
 
 
 def _functions(activation: Activation, text: str, latex: str) -> Iterator[Item]:
-    yield from equation(f"{text}(z) = {{}}", activation.formula, latex=f"{latex}(z) = {{}}")
+    head, head_latex = f"{text}(z) = {{}}", f"{latex}(z) = {{}}"
+    yield from equation(head, activation.formula, activation, latex=head_latex)
     if not isinstance(activation, ElementwiseActivation):
         yield Prose(f"The Jacobian J of {text}, by what J^T does to any vector v:")
-        yield from equation("{}", activation.prime_formula)
+        yield from equation("{}", activation.prime_formula, activation)
+        return
+    if activation.prime_formula is None:
+        yield Prose(f"The plugin gives no formula for {text}'; it is the derivative of {text}.")
         return
     name, name_latex = f"{text}'(z) = {{}}", f"{latex}'(z) = {{}}"
-    yield from equation(name, activation.prime_formula, latex=name_latex)
+    yield from equation(name, activation.prime_formula, activation, latex=name_latex)
 
 
 def _modified(group: ModifiedNeurons, number: int, f: str) -> Iterator[Item]:

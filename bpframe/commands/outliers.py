@@ -6,13 +6,13 @@ import io
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from bpframe.api.saved import load
+from bpframe.commands import subcommands
 from bpframe.data import Examples
 from bpframe.errors import ConfigError, OutputError
 from bpframe.files import check_no_link, write_whole
@@ -32,21 +32,7 @@ def show(words: list[str]) -> None:
         OutputError: there is no run, or it cannot be written to.
 
     """
-    parser = ArgumentParser(
-        prog="bpframe outliers",
-        description="the examples with the largest gradients at the end of a run: what is unusual, "
-        "or mislabelled; images are drawn to outliers_SPLIT.png in its folder",
-    )
-    parser.error = _error
-    parser.add_argument("--split", choices=SPLITS, default="train", help="default: train")
-    parser.add_argument("--count", type=_count, default=20, help="how many; default: 20")
-    parser.add_argument(
-        "--trust",
-        action="store_true",
-        help="run the plugins that the folder names, though no command of yours has",
-    )
-    parser.add_argument("folder", metavar="RUN", type=Path)
-    args = parser.parse_args(words)
+    args = parser().parse_args(words)
     run = load(args.folder, trusted=args.trust)
     examples: Examples = getattr(run.data, args.split)
     found = outliers.largest(run.experiment, run.params, examples, args.count)
@@ -61,6 +47,24 @@ def show(words: list[str]) -> None:
         except OSError as error:
             raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
         console.print(f"written to {path}", highlight=False, soft_wrap=True, markup=False)
+
+
+def parser() -> ArgumentParser:
+    """What reads the words after `bpframe outliers`."""
+    made = subcommands.parser(
+        "outliers",
+        "the examples with the largest gradients at the end of a run: what is unusual, "
+        "or mislabelled; images are drawn to outliers_SPLIT.png in its folder",
+    )
+    made.add_argument("--split", choices=SPLITS, default="train", help="default: train")
+    made.add_argument("--count", type=_count, default=20, help="how many; default: 20")
+    made.add_argument(
+        "--trust",
+        action="store_true",
+        help="run the plugins that the folder names, though no command of yours has",
+    )
+    made.add_argument("folder", metavar="RUN", type=Path)
+    return made
 
 
 def _table(found: list[Outlier], split: str, names: Sequence[object]) -> Table:
@@ -117,7 +121,3 @@ def _count(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise ConfigError(f"--count: {text!r} is no number of examples; give 1 or more")
     return int(text)
-
-
-def _error(message: str) -> NoReturn:
-    raise ConfigError(f"command line: {message}; see bpframe outliers --help")

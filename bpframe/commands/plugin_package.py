@@ -37,6 +37,7 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "metric": "bpframe 'metrics=[$component]'",
         "schedule": "bpframe schedule=$component",
         "stopping": "bpframe stopping=$component",
+        "tracker": "bpframe 'trackers=[$component]'",
         "event": "bpframe",
     }
 )

@@ -6,12 +6,11 @@ import json
 import sys
 from argparse import ArgumentParser
 from pathlib import Path
-from typing import NoReturn
 
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from bpframe.commands import listing, plugin_package
+from bpframe.commands import listing, plugin_package, subcommands
 from bpframe.configuration import schemas
 from bpframe.configuration.plugin_settings import PluginSettings, plugin_settings
 from bpframe.errors import ConfigError, unknown
@@ -24,12 +23,8 @@ _COLUMNS = (MofNCompleteColumn(), BarColumn(), TextColumn("{task.description}"))
 
 def plugins(arguments: list[str]) -> None:
     """List every plugin and component, or show one in full."""
-    parser = _parser("plugins", "list the plugins and what they offer")
-    parser.add_argument("name", nargs="?", help="a plugin or component to show in full")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--hooks", action="store_true", help="list the hooks instead")
     words, overrides = _split(arguments)
-    args = parser.parse_args(words)
+    args = plugins_parser().parse_args(words)
     registry = _registry(overrides)
     console = Screen()
     if args.name and (args.json or args.hooks):
@@ -45,6 +40,15 @@ def plugins(arguments: list[str]) -> None:
         listing.show(console, registry)
 
 
+def plugins_parser() -> ArgumentParser:
+    """What reads the words after `bpframe plugins`."""
+    made = subcommands.parser("plugins", "list the plugins and what they offer")
+    made.add_argument("name", nargs="?", help="a plugin or component to show in full")
+    made.add_argument("--json", action="store_true", help="print JSON")
+    made.add_argument("--hooks", action="store_true", help="list the hooks instead")
+    return made
+
+
 def check(arguments: list[str]) -> None:
     """Check plugins against their contracts.
 
@@ -53,12 +57,8 @@ def check(arguments: list[str]) -> None:
     from bpframe import testing  # here, because nothing else needs them
     from bpframe.training import compilation
 
-    parser = _parser("check", "check whether plugins keep their contracts")
-    parser.add_argument("what", nargs="*", help="plugins by name, or Python files and folders")
     words, overrides = _split(arguments)
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="search other inputs")
-    parser.add_argument("--deep", action="store_true", help="search thirty times as many inputs")
-    args = parser.parse_args(words)
+    args = check_parser().parse_args(words)
     settings, registry, chosen = _chosen(args.what, overrides)
     effort = testing.Effort.deep(args.seed) if args.deep else testing.Effort(args.seed)
     cases = testing.cases(registry, chosen, effort)
@@ -74,8 +74,19 @@ def check(arguments: list[str]) -> None:
     report.show(console)
     for line in testing.declared(cases) if args.what else ():
         console.print(f"declared: {line}", highlight=False, markup=False, soft_wrap=True)
+    for line in testing.advised(cases) if args.what else ():
+        console.print(f"advice: {line}", highlight=False, markup=False, soft_wrap=True)
     if not report.is_good:
         sys.exit(1)
+
+
+def check_parser() -> ArgumentParser:
+    """What reads the words after `bpframe check`."""
+    made = subcommands.parser("check", "check whether plugins keep their contracts")
+    made.add_argument("what", nargs="*", help="plugins by name, or Python files and folders")
+    made.add_argument("--seed", type=int, default=0, metavar="N", help="search other inputs")
+    made.add_argument("--deep", action="store_true", help="search thirty times as many inputs")
+    return made
 
 
 def _chosen(
@@ -138,13 +149,7 @@ def _loaded(settings: PluginSettings) -> Registry:
 
 def new_plugin(arguments: list[str]) -> None:
     """Write a package to start a plugin from."""
-    parser = _parser("new-plugin", "write a package to start a plugin from")
-    parser.add_argument("name", help="the name of the package, such as my-sine")
-    parser.add_argument("--kind", default="activation", help=", ".join(plugin_package.KINDS))
-    parser.add_argument("--licence", default="MIT", help=", ".join(plugin_package.LICENCES))
-    parser.add_argument("--author", help="who holds the copyright")
-    parser.add_argument("--into", default=".", help="the folder to make the package in")
-    args = parser.parse_args(arguments)
+    args = new_plugin_parser().parse_args(arguments)
     written = plugin_package.write(
         plugin_package.NewPackage(args.name, args.kind, args.licence, args.author),
         Path(args.into).expanduser(),
@@ -162,6 +167,17 @@ def new_plugin(arguments: list[str]) -> None:
     )
 
 
+def new_plugin_parser() -> ArgumentParser:
+    """What reads the words after `bpframe new-plugin`."""
+    made = subcommands.parser("new-plugin", "write a package to start a plugin from")
+    made.add_argument("name", help="the name of the package, such as my-sine")
+    made.add_argument("--kind", default="activation", help=", ".join(plugin_package.KINDS))
+    made.add_argument("--licence", default="MIT", help=", ".join(plugin_package.LICENCES))
+    made.add_argument("--author", help="who holds the copyright")
+    made.add_argument("--into", default=".", help="the folder to make the package in")
+    return made
+
+
 def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
     """Words and options, and overrides such as plugins.path=[folder]."""
     overrides = [text for text in arguments if "=" in text and not text.startswith("-")]
@@ -176,12 +192,3 @@ def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
 
 def _registry(overrides: list[str]) -> Registry:
     return _loaded(plugin_settings(overrides))
-
-
-def _parser(name: str, description: str) -> ArgumentParser:
-    def error(message: str) -> NoReturn:
-        raise ConfigError(f"command line: {message}; see bpframe {name} --help")
-
-    parser = ArgumentParser(f"bpframe {name}", description=description)
-    parser.error = error
-    return parser

@@ -5,8 +5,9 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 
+from bpframe.commands import subcommands
 from bpframe.configuration import saved_runs, trust
 from bpframe.errors import ConfigError
 from bpframe.sweeps import ledger
@@ -44,31 +45,7 @@ def parsed(arguments: list[str]) -> Resumed:
         OutputError: there is neither a run nor a sweep.
 
     """
-    parser = ArgumentParser(
-        prog="bpframe resume",
-        description="go on with a run from its last checkpoint, or finish a sweep: run what is "
-        "missing, and keep what is done",
-    )
-    parser.error = _error
-    parser.add_argument(
-        "--accept-changes",
-        action="store_true",
-        help="go on although code, data or versions have changed; the results tell of it",
-    )
-    parser.add_argument(
-        "--trust",
-        action="store_true",
-        help="run the plugins and other code that the folder names, though no command of yours has",
-    )
-    parser.add_argument("folder", metavar="RUN_OR_SWEEP", type=Path)
-    parser.add_argument(
-        "overrides",
-        nargs="*",
-        metavar="KEY=VALUE",
-        help="of a run training.epochs, checkpoint.*, plots; of a sweep settings of the sweeper or "
-        "the launcher, such as hydra.sweeper.n_trials=100",
-    )
-    args = parser.parse_args(arguments)
+    args = parser().parse_args(arguments)
     found = Resumed(args.folder.absolute(), tuple(args.overrides), args.accept_changes, args.trust)
     if not found.is_sweep:
         saved_runs.check_run(found.folder, f" nor a sweep ({ledger.LEDGER})")
@@ -82,6 +59,34 @@ def parsed(arguments: list[str]) -> Resumed:
     return found
 
 
+def parser() -> ArgumentParser:
+    """What reads the words after `bpframe resume`."""
+    made = subcommands.parser(
+        "resume",
+        "go on with a run from its last checkpoint, or finish a sweep: run what is "
+        "missing, and keep what is done",
+    )
+    made.add_argument(
+        "--accept-changes",
+        action="store_true",
+        help="go on although code, data or versions have changed; the results tell of it",
+    )
+    made.add_argument(
+        "--trust",
+        action="store_true",
+        help="run the plugins and other code that the folder names, though no command of yours has",
+    )
+    made.add_argument("folder", metavar="RUN_OR_SWEEP", type=Path)
+    made.add_argument(
+        "overrides",
+        nargs="*",
+        metavar="KEY=VALUE",
+        help="of a run training.epochs, checkpoint.*, plots, trackers; of a sweep settings of the "
+        "sweeper or the launcher, such as hydra.sweeper.n_trials=100",
+    )
+    return made
+
+
 def sweep(found: Resumed) -> Command:
     """The command that began a sweep; the working directory is as then."""
     head = ledger.read(found.folder)[0]
@@ -90,7 +95,3 @@ def sweep(found: Resumed) -> Command:
     )
     saved_runs.enter_as(command.cwd, found.folder, "the sweep")
     return command
-
-
-def _error(message: str) -> NoReturn:
-    raise ConfigError(f"command line: {message}; see bpframe resume --help")

@@ -9,15 +9,15 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict
 
-from bpframe.configuration import assembly, job_logging
+from bpframe.configuration import assembly, job_logging, trackers
 from bpframe.data import Data
 from bpframe.errors import ConfigError, DivergenceError, OutputError, unknown
 from bpframe.files import check_no_link
-from bpframe.plugin_host.events import PluginEvents
 from bpframe.plugin_host.registry import Registry
 from bpframe.runs import console, loop
 from bpframe.runs.checkpoint import Checkpointing
 from bpframe.runs.folder import RunFolder
+from bpframe.runs.listeners import Events, EventsOf
 from bpframe.runs.records import RunResult
 from bpframe.runs.screen import Screen
 from bpframe.sweeps import objective
@@ -53,7 +53,7 @@ def enter(cfg: DictConfig, output_dir: Path) -> None:
             raise OutputError(f"{path}: {error.strerror}") from error
 
 
-def job(cfg: DictConfig, registry: Registry) -> float | None:
+def job(cfg: DictConfig, registry: Registry, events: EventsOf) -> float | None:
     """One job of a multirun that runs its jobs one after another; its objective comes back."""
     experiment = assembly.assemble(cfg, registry)
     data = loading.load(experiment)
@@ -63,8 +63,11 @@ def job(cfg: DictConfig, registry: Registry) -> float | None:
         columns = scalar_columns(experiment, data)
         if name not in columns:
             raise unknown("sweep.objective", name, (*OBJECTIVES, *columns))
-    output_dir = Path(HydraConfig.get().runtime.output_dir)  # Hydra has made it
-    result = show(loop.run, cfg, experiment, data, registry, output_dir, plots=cfg.plots is True)
+    hydra = HydraConfig.get()
+    sweep = Path(str(hydra.sweep.dir)).absolute()
+    told = events(trackers.tracking(cfg, registry, sweep))
+    output_dir = Path(hydra.runtime.output_dir)  # Hydra has made it
+    result = show(loop.run, cfg, experiment, data, told, output_dir, plots=cfg.plots is True)
     return scalars(result.summary.as_dict(), result.history.last())[name]
 
 
@@ -73,7 +76,7 @@ def show(
     cfg: DictConfig,
     experiment: Experiment,
     data: Data,
-    registry: Registry,
+    events: Events,
     output_dir: Path | RunFolder,
     *,
     plots: bool,
@@ -91,7 +94,7 @@ def show(
                 output_dir,
                 data=data,
                 on_epoch=on_epoch,
-                events=PluginEvents(registry),
+                events=events,
                 plots=plots,
                 checkpointing=Checkpointing(**cfg.checkpoint),
             )

@@ -8,12 +8,13 @@ import sys
 from argparse import ArgumentParser
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from rich.table import Table as Shown
 
 from bpframe.api.saved import Run, load
+from bpframe.commands import subcommands
 from bpframe.configuration import saved_runs, trust
 from bpframe.errors import ConfigError, DataError, OutputError
 from bpframe.files import check_no_link, write_whole
@@ -30,23 +31,7 @@ def predict(words: list[str]) -> None:
         OutputError: there is no run, or the output cannot be written.
 
     """
-    parser = _parser(
-        "predict", "what a run answers to new examples: CSV with an answer and the outputs of each"
-    )
-    parser.add_argument("folder", metavar="RUN", type=Path)
-    parser.add_argument(
-        "--input",
-        metavar="FILE",
-        type=Path,
-        required=True,
-        help="a table (.csv, .csv.gz, .parquet) with the columns trained on, or an array (.npy, "
-        ".npz with x)",
-    )
-    parser.add_argument("--output", metavar="FILE", type=Path, help="default: print")
-    parser.add_argument("--delimiter", help="of a table; default: that of the run's data set")
-    parser.add_argument("--best", action="store_true", help="by the best parameters, not the last")
-    _add_trust(parser)
-    args = parser.parse_args(words)
+    args = predict_parser().parse_args(words)
     if args.output is not None and args.output.absolute() == args.input.absolute():
         raise ConfigError("--output: is the input; choose another file")
     run = load(args.folder, trusted=args.trust)
@@ -63,6 +48,27 @@ def predict(words: list[str]) -> None:
     Screen().print(f"{len(x)} answers in {args.output}", highlight=False, soft_wrap=True)
 
 
+def predict_parser() -> ArgumentParser:
+    """What reads the words after `bpframe predict`."""
+    made = subcommands.parser(
+        "predict", "what a run answers to new examples: CSV with an answer and the outputs of each"
+    )
+    made.add_argument("folder", metavar="RUN", type=Path)
+    made.add_argument(
+        "--input",
+        metavar="FILE",
+        type=Path,
+        required=True,
+        help="a table (.csv, .csv.gz, .parquet) with the columns trained on, or an array (.npy, "
+        ".npz with x)",
+    )
+    made.add_argument("--output", metavar="FILE", type=Path, help="default: print")
+    made.add_argument("--delimiter", help="of a table; default: that of the run's data set")
+    made.add_argument("--best", action="store_true", help="by the best parameters, not the last")
+    _add_trust(made)
+    return made
+
+
 def evaluate(words: list[str]) -> None:
     """Print cost and accuracy of a run over all splits of its data, or of other data.
 
@@ -70,12 +76,7 @@ def evaluate(words: list[str]) -> None:
         ConfigError: the command line is wrong, or other settings than those of the data change.
 
     """
-    parser = _parser("evaluate", "how good a run is, over its data or over others")
-    parser.add_argument("folder", metavar="RUN", type=Path)
-    parser.add_argument("overrides", nargs="*", metavar="data.KEY=VALUE", help="other data")
-    parser.add_argument("--best", action="store_true", help="by the best parameters, not the last")
-    _add_trust(parser)
-    args = parser.parse_args(words)
+    args = evaluate_parser().parse_args(words)
     run = load(args.folder, trusted=args.trust)
     found = run.over(args.overrides, best=args.best)
     table = Shown(title=f"{args.folder}", title_justify="left")
@@ -87,6 +88,16 @@ def evaluate(words: list[str]) -> None:
     Screen().print(table)
 
 
+def evaluate_parser() -> ArgumentParser:
+    """What reads the words after `bpframe evaluate`."""
+    made = subcommands.parser("evaluate", "how good a run is, over its data or over others")
+    made.add_argument("folder", metavar="RUN", type=Path)
+    made.add_argument("overrides", nargs="*", metavar="data.KEY=VALUE", help="other data")
+    made.add_argument("--best", action="store_true", help="by the best parameters, not the last")
+    _add_trust(made)
+    return made
+
+
 def rerun(words: list[str], train: Callable[[list[str]], None]) -> None:
     """Run the configuration of a run once more, in a folder of its own.
 
@@ -95,11 +106,7 @@ def rerun(words: list[str], train: Callable[[list[str]], None]) -> None:
         OutputError: there is no run.
 
     """
-    parser = _parser("rerun", "run the configuration of a run once more, in a new folder")
-    parser.add_argument("folder", metavar="RUN", type=Path)
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="what changes")
-    _add_trust(parser)
-    args = parser.parse_args(words)
+    args = rerun_parser().parse_args(words)
     folder, here = args.folder.absolute(), Path.cwd()
     saved_runs.check_run(folder)
     with saved_runs.as_primary(folder, args.overrides) as place:
@@ -112,6 +119,15 @@ def rerun(words: list[str], train: Callable[[list[str]], None]) -> None:
         for node in ("hydra.run", "data"):
             overrides = [saved_runs.from_here(text, node, here) for text in overrides]
         train(["--config-dir", place, "--config-name", saved_runs.PRIMARY, *overrides])
+
+
+def rerun_parser() -> ArgumentParser:
+    """What reads the words after `bpframe rerun`."""
+    made = subcommands.parser("rerun", "run the configuration of a run once more, in a new folder")
+    made.add_argument("folder", metavar="RUN", type=Path)
+    made.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="what changes")
+    _add_trust(made)
+    return made
 
 
 def _inputs(run: Run, path: Path, delimiter: str | None) -> Any:
@@ -175,12 +191,3 @@ def _add_trust(parser: ArgumentParser) -> None:
         action="store_true",
         help="run the plugins that the folder names, though no command of yours has",
     )
-
-
-def _parser(name: str, text: str) -> ArgumentParser:
-    def error(message: str) -> NoReturn:
-        raise ConfigError(f"command line: {message}; see bpframe {name} --help")
-
-    parser = ArgumentParser(prog=f"bpframe {name}", description=text)
-    parser.error = error
-    return parser

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 from pathlib import Path
-from typing import NoReturn
 
+from bpframe.commands import subcommands
 from bpframe.errors import ConfigError, OutputError
 from bpframe.runs.screen import Screen
 from bpframe.sweeps.objective import DIRECTIONS, Objective, implied, suited
@@ -15,12 +15,7 @@ from bpframe.sweeps.terminal import say
 
 def report(arguments: list[str]) -> None:
     """Write report.html, results.png and the tables of one sweep or of several."""
-    parser = _parser("report", "write report.html, results.png and results.csv again")
-    parser.add_argument("folders", metavar="SWEEP_DIR", nargs="+", type=Path)
-    parser.add_argument("--out", metavar="FOLDER", type=Path, help="where to write (several: .)")
-    parser.add_argument("--objective", metavar="NAME", help="a column of results.csv")
-    parser.add_argument("--direction", choices=DIRECTIONS)
-    args = parser.parse_args(arguments)
+    args = parser().parse_args(arguments)
     folders = [path.absolute() for path in args.folders]
     out = (args.out or (folders[0] if len(folders) == 1 else Path())).absolute()
     sweeps = {folder: saved_rows.rows(folder) for folder in folders}
@@ -47,10 +42,11 @@ def report(arguments: list[str]) -> None:
     say(Screen(), f"{n} run{'s' * (n != 1)} in {out / files.PAGE} and {out / files.PICTURE}")
 
 
-def _parser(name: str, text: str) -> ArgumentParser:
-    def error(message: str) -> NoReturn:
-        raise ConfigError(f"command line: {message}; see bpframe {name} --help")
-
-    parser = ArgumentParser(prog=f"bpframe {name}", description=text)
-    parser.error = error
-    return parser
+def parser() -> ArgumentParser:
+    """What reads the words after `bpframe report`."""
+    made = subcommands.parser("report", "write report.html, results.png and results.csv again")
+    made.add_argument("folders", metavar="SWEEP_DIR", nargs="+", type=Path)
+    made.add_argument("--out", metavar="FOLDER", type=Path, help="where to write (several: .)")
+    made.add_argument("--objective", metavar="NAME", help="a column of results.csv")
+    made.add_argument("--direction", choices=DIRECTIONS)
+    return made

@@ -5,18 +5,17 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-from argparse import Namespace
-from collections.abc import Callable, Iterator, Mapping
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
 from pathlib import Path
-from types import MappingProxyType
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobStatus, configure_log, run_job
 from hydra.types import HydraContext, RunMode
-from omegaconf import OmegaConf
+from omegaconf import OmegaConf, open_dict
 
-from bpframe.commands import arguments, outliers, plugins, run, saved, sweeps
+from bpframe.commands import arguments, overview, run, saved
 from bpframe.commands import resume as resuming
 from bpframe.commands.explanation import explain as explained
 from bpframe.commands.resume import Resumed
@@ -26,10 +25,13 @@ from bpframe.configuration import (
     hydra_internals,
     saved_runs,
     schemas,
+    suggestions,
+    trackers,
     trust,
 )
 from bpframe.configuration.translation import translated
 from bpframe.errors import ConfigError, printable
+from bpframe.plugin_host.events import PluginEvents, events_of
 from bpframe.plugin_host.registry import Registry
 from bpframe.runs import checkpoint, folder, loop
 from bpframe.runs.folder import RunFolder, last_epoch, read_summary
@@ -44,15 +46,15 @@ def train(words: list[str]) -> None:
     """Run one experiment, or whatever else Hydra's options ask for.
 
     A run or a sweep is composed and checked, data included, before its folder is made; so bad
-    input leaves nothing behind. --cfg, --help, --info and completion are Hydra's own.
+    input leaves nothing behind. --cfg, --info and --hydra-help are Hydra's own.
     """
     args = arguments.parsed(words)
     if args.multirun or _may_set_the_mode(args):
         args.overrides = grid.in_step(args.overrides)
     registry = arguments.registry(args, trust.note)
-    if args.shell_completion:
-        _leave_subcommand_out()
-    if any((args.help, args.hydra_help, args.cfg, args.info, args.shell_completion)):
+    if args.help:
+        _help(args, registry)
+    elif any((args.hydra_help, args.cfg, args.info)):
         _hydra(args, registry)
     elif args.multirun or _sweeps(args, registry):
         _multirun(args, registry)
@@ -73,9 +75,7 @@ options:
 
 def explain(words: list[str]) -> None:
     """Print the algorithm as it stands for a configuration."""
-    parser = arguments.parser()
-    parser.add_argument("--latex", action="store_true")
-    args = arguments.parsed(words, parser)
+    args = arguments.parsed(words, explain_parser())
     if args.help:
         print(_EXPLAIN_HELP)
         return
@@ -85,10 +85,20 @@ def explain(words: list[str]) -> None:
                 f"command line: --{name.replace('_', '-')} does not go with explain; leave it out"
             )
     registry = arguments.registry(args, trust.note)
-    with composition.initialised(args.config_path, args.config_dir), registry.explaining():
+    with (
+        composition.initialised(args.config_path, args.config_dir),
+        suggestions.explaining(registry),
+    ):
         cfg = composition.compose_config(args.overrides, name=args.config_name)
         experiment = assembly.assemble(cfg, registry)
-    print(printable(explained(experiment, latex=args.latex)))
+    print(printable(explained(experiment, rule_name=cfg.learning_rule.name, latex=args.latex)))
+
+
+def explain_parser() -> ArgumentParser:
+    """What reads the words after `bpframe explain`."""
+    made = arguments.parser()
+    made.add_argument("--latex", action="store_true")
+    return made
 
 
 def resume(words: list[str]) -> None:
@@ -106,6 +116,7 @@ def resume(words: list[str]) -> None:
     cfg, registry, experiment = saved_runs.composed(
         found.folder, found.overrides, trusting=found.trusting
     )
+    events = PluginEvents(registry, trackers.tracking(cfg, registry))
     run.enter(cfg, found.folder)
     HydraConfig.instance().set_config(cfg)
     with folder.writing(found.folder):
@@ -117,23 +128,12 @@ def resume(words: list[str]) -> None:
         print(f"{found.folder}: has no checkpoint; its {epochs} epochs are trained again")
     config = saved_runs.changed_files(found.folder, cfg, found.overrides)
     go_on = functools.partial(loop.resume, accept_changes=found.accepts_changes, config=config)
-    run.show(go_on, cfg, experiment, data, registry, found.folder, plots=cfg.plots is not False)
+    run.show(go_on, cfg, experiment, data, events, found.folder, plots=cfg.plots is not False)
 
 
-SUBCOMMANDS: Mapping[str, Callable[[list[str]], None]] = MappingProxyType(
-    {
-        "explain": explain,
-        "plugins": plugins.plugins,
-        "check": plugins.check,
-        "new-plugin": plugins.new_plugin,
-        "resume": resume,
-        "report": sweeps.report,
-        "outliers": outliers.show,
-        "predict": saved.predict,
-        "evaluate": saved.evaluate,
-        "rerun": lambda words: saved.rerun(words, train),
-    }
-)
+def rerun(words: list[str]) -> None:
+    """Run the configuration of a run once more."""
+    saved.rerun(words, train)
 
 
 def _may_set_the_mode(args: Namespace) -> bool:
@@ -147,24 +147,39 @@ def _sweeps(args: Namespace, registry: Registry) -> bool:
     """Whether the composed config makes a sweep of it, by hydra.mode."""
     if not _may_set_the_mode(args):
         return False
-    with composition.initialised(args.config_path, args.config_dir), registry.explaining():
+    with (
+        composition.initialised(args.config_path, args.config_dir),
+        suggestions.explaining(registry),
+    ):
         cfg = composition.compose_sweep(args.overrides, name=args.config_name)
     return cfg.hydra.mode is RunMode.MULTIRUN
 
 
-def _leave_subcommand_out() -> None:
-    """Hydra completes overrides, from COMP_LINE; the subcommand before them is not one."""
-    line = os.environ.get("COMP_LINE", "")
-    words = line.split(maxsplit=2)
-    if len(words) > 1 and words[1] in SUBCOMMANDS:
-        os.environ["COMP_LINE"] = line.replace(f" {words[1]}", "", 1)
+@contextlib.contextmanager
+def _initialised(args: Namespace, registry: Registry) -> Iterator[None]:
+    """Hydra for a command line, with errors in the words of bpframe."""
+    with (
+        composition.initialised(args.config_path, args.config_dir),
+        suggestions.explaining(registry),
+    ):
+        yield
+
+
+def _help(args: Namespace, registry: Registry) -> None:
+    with _initialised(args, registry):
+        cfg = composition.compose_config(args.overrides, name=args.config_name)
+        groups = {group: composition.options(group) for group in composition.groups()}
+    with open_dict(cfg):
+        del cfg.hydra
+    print(overview.text(groups, OmegaConf.to_yaml(cfg)))
 
 
 def _single(args: Namespace, registry: Registry) -> None:
     with composition.initialised(args.config_path, args.config_dir):
-        with registry.explaining():
+        with suggestions.explaining(registry):
             cfg = composition.compose_config(args.overrides, name=args.config_name)
             experiment = assembly.assemble(cfg, registry)
+            events = PluginEvents(registry, trackers.tracking(cfg, registry))
         data = loading.load(experiment)
         with translated():
             output_dir = Path(os.path.abspath(str(cfg.hydra.run.dir)))
@@ -178,7 +193,7 @@ def _single(args: Namespace, registry: Registry) -> None:
         with folder.writing(output_dir):
             job = run_job(
                 task_function=lambda cfg: run.show(
-                    loop.run, cfg, experiment, data, registry, taken, plots=cfg.plots is not False
+                    loop.run, cfg, experiment, data, events, taken, plots=cfg.plots is not False
                 ),
                 config=cfg,
                 job_dir_key="hydra.run.dir",
@@ -192,10 +207,11 @@ def _single(args: Namespace, registry: Registry) -> None:
 
 def _multirun(args: Namespace, registry: Registry, resumed: Resumed | None = None) -> None:
     path = str(args.config_path) if args.config_path else None
+    events = events_of(registry)
     multirun(
         Command(tuple(args.overrides), args.config_name, path, args.config_dir),
         registry,
-        lambda cfg: run.job(cfg, registry),
+        lambda cfg: run.job(cfg, registry, events),
         trusting=resumed.trusting if resumed else trust.note,
         resumes=resumed is not None,
         accepts_changes=resumed is not None and resumed.accepts_changes,
@@ -203,14 +219,17 @@ def _multirun(args: Namespace, registry: Registry, resumed: Resumed | None = Non
 
 
 def _hydra(args: Namespace, registry: Registry) -> None:
-    if args.cfg or args.help or args.info:  # errors in bpframe's words, while its groups are known
-        with composition.initialised(args.config_path, args.config_dir), registry.explaining():
+    if args.cfg or args.info:  # errors in bpframe's words, while its groups are known
+        with (
+            composition.initialised(args.config_path, args.config_dir),
+            suggestions.explaining(registry),
+        ):
             cfg = composition.compose_config(args.overrides, name=args.config_name)
         package = args.package or "_global_"
         if package != "_global_" and OmegaConf.select(cfg, package) is None:
             raise ConfigError(f"--package: {package!r} is not in the config")
     with (
-        registry.explaining(),
+        suggestions.explaining(registry),
         translated(),
         schemas.hydra_defaults(),
         _command_line(),
@@ -218,7 +237,7 @@ def _hydra(args: Namespace, registry: Registry) -> None:
         hydra_internals.run_hydra(
             args=args,
             args_parser=arguments.parser(),
-            task_function=lambda cfg: run.job(cfg, registry),
+            task_function=lambda cfg: run.job(cfg, registry, events_of(registry)),
             config_path=str(args.config_path or schemas.directory()),
             config_name=args.config_name or composition.CONFIG_NAME,
         )

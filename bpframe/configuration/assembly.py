@@ -9,8 +9,9 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from bpframe.component import check_fields
-from bpframe.configuration import networks, schemas
+from bpframe.configuration import networks, schemas, suggestions
 from bpframe.configuration.components import component, merged, named
+from bpframe.configuration.trackers import chosen
 from bpframe.configuration.translation import translated
 from bpframe.contracts import Cost, OutputPair
 from bpframe.deltas.curvature import has_curvature
@@ -38,7 +39,7 @@ def assemble(
             cannot go together.
 
     """
-    with translated():
+    with suggestions.explaining(registry), translated():
         _check_keys(cfg)
         _check_settings(cfg)
         parts = {group: component(cfg[group], group, registry) for group in schemas.GROUPS}
@@ -58,6 +59,7 @@ def assemble(
             seed=cfg.seed,
             best=_criterion(cfg.sweep),
         )
+        chosen(cfg.trackers, registry)  # no part of the experiment, but checked with it
     _check_schedule(experiment, str(cfg.schedule.name), str(cfg.optimiser.name))
     experiment.learning_rule.check(network, pair)
     experiment.optimiser.check(network, pair)
@@ -119,10 +121,12 @@ def _check_settings(cfg: DictConfig) -> None:
         ("seed", "an integer", (int,)),
         ("plots", "true, false or null", (bool, type(None))),
         ("metrics", "a list", (ListConfig,)),
+        ("trackers", "a list", (ListConfig,)),
     ):
         value = cfg[path]
         if not isinstance(value, kinds) or (path == "seed" and isinstance(value, bool)):
-            raise ConfigError(f"{path}: {value!r} is not {allowed}")
+            write = f"; write [{value}]" if path == "metrics" else ""
+            raise ConfigError(f"{path}: {value!r} is not {allowed}{write}")
 
 
 def _metrics(nodes: Any, registry: Registry) -> tuple[Monitor, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,8 +24,11 @@ from bpframe.configuration.translation import translated
 from bpframe.errors import ConfigError, UnknownNameError
 
 CONFIG_NAME = "config"
+OF_A_RUN = ".hydra"
+"""The folder in which Hydra leaves the composed config of a run."""
+
+_OF_A_RUN = ("config.yaml", "hydra.yaml", "overrides.yaml")
 VERSION_BASE = "1.3"
-_ELSEWHERE = {"activation": "network.activation=NAME", "metric": "metrics=[NAME]"}
 _SHORT = ("network.hidden", "network.activation", "network.output_activation")
 
 
@@ -34,6 +38,8 @@ def initialised(config_path: Path | None = None, config_dir: str | None = None) 
 
     Whatever Hydra was initialised with before comes back at the end.
     """
+    for given in filter(None, (config_path, config_dir)):
+        check_no_run(Path(given).absolute())
     if config_dir and config_path is None:
         own = Path(config_dir).absolute() / f"{CONFIG_NAME}.yaml"
         if own.exists():
@@ -61,6 +67,17 @@ def initialised(config_path: Path | None = None, config_dir: str | None = None) 
         GlobalHydra.instance().hydra = before
 
 
+def check_no_run(folder: Path) -> None:
+    """Raise a ConfigError for a folder with the composed config of a run, which chooses nothing."""
+    if folder.name == OF_A_RUN or all((folder / name).is_file() for name in _OF_A_RUN):
+        run = folder.parent
+        raise ConfigError(
+            f"{folder}: holds the configuration of a run, which composes with nothing; run it "
+            f"again with bpframe rerun {shlex.quote(str(run))}, or from Python with "
+            f"bpframe.run(bpframe.load({str(run)!r}).experiment)"
+        )
+
+
 def compose_config(
     overrides: Sequence[str], *, name: str | None = None, mode: RunMode = RunMode.RUN
 ) -> DictConfig:
@@ -72,6 +89,11 @@ def compose_config(
     """
     hydra = GlobalHydra.instance().hydra
     assert hydra is not None
+    if name and OF_A_RUN in Path(name).parts[:-1]:
+        raise ConfigError(
+            f"--config-name: {name!r} is the configuration of a run, which composes with nothing; "
+            "run it again with bpframe rerun RUN"
+        )
     with composing(overrides, name=name or CONFIG_NAME):
         return hydra.compose_config(
             config_name=name or CONFIG_NAME,
@@ -163,9 +185,6 @@ def composing(
             f"network: {short[0]} and network.layers=... exclude each other; "
             "set the layers in one of the two ways"
         )
-    for key, instead in _ELSEWHERE.items():
-        if given := next((text for text in overrides if text.split("=")[0] == key), None):
-            raise ConfigError(f"{given}: there is no key {key!r}; write {instead}")
     try:
         with translated(missing_too=missing_too):
             _check_choices(overrides)
@@ -197,19 +216,27 @@ def _check_choices(overrides: Sequence[str]) -> None:
         if override.is_sweep_override() or override.is_delete():
             continue
         value = override.value()
-        if "." not in key and (options := _options(key)):
+        if "." not in key and (known := options(key)):
             if isinstance(value, dict) and value and "/" not in key:
                 continue  # settings of the component that is chosen
             if not isinstance(value, str | QuotedString):
                 raise ConfigError(
                     f"{override.input_line}: is no name; choose one with {key}=NAME; known: "
-                    f"{', '.join(options)}"
+                    f"{', '.join(known)}"
                 )
         elif value == {} and not key.startswith("hydra."):
             raise ConfigError(f"{override.input_line}: an empty mapping sets nothing; leave it out")
 
 
-def _options(group: str) -> list[str]:
+def groups() -> list[str]:
+    """The config groups but for Hydra's own; call it inside `initialised`."""
+    hydra = GlobalHydra.instance().hydra
+    names = hydra.list_all_config_groups() if hydra else ()
+    return sorted(name for name in names if name.partition("/")[0] != "hydra")
+
+
+def options(group: str) -> list[str]:
+    """The configs of a group; call it inside `initialised`."""
     hydra = GlobalHydra.instance().hydra
     return _options_of(hydra.config_loader, group) if hydra else []
 

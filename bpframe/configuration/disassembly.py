@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 
 from bpframe.component import Component
-from bpframe.configuration import assembly, networks, schemas
+from bpframe.configuration import assembly, networks, schemas, trackers
 from bpframe.contracts import Activation, Layer
 from bpframe.errors import BpframeError, ConfigError
 from bpframe.network import Network, PerNeuronActivation
@@ -29,8 +30,11 @@ def config_files(
     *,
     plots: bool,
     has_own_data: bool,
+    followed_by: Sequence[trackers.Named] = (),
 ) -> dict[str, str]:
     """What Hydra would have written for a run of this experiment, by the names of the files.
+
+    Trackers that no plugin offers are left out.
 
     Raises:
         ConfigError: no config describes the experiment, for a part of it is offered by no plugin.
@@ -38,6 +42,8 @@ def config_files(
     """
     config = _config(experiment, registry)
     config |= {"checkpoint": checkpointing._asdict(), "plots": None if plots else False}
+    named = [trackers.node(*one) for one in followed_by if trackers.is_offered(*one, registry)]
+    config["trackers"] = named
     if has_own_data:
         kept = {field.name for field in dataclasses.fields(InMemory)}
         fields = {k: v for k, v in _fields(experiment.data).items() if k in kept}
@@ -69,6 +75,7 @@ def _config(experiment: Experiment, registry: Registry) -> dict[str, Any]:
         "training": training,
         "checkpoint": DEFAULT._asdict(),
         "plots": None,
+        "trackers": [],
         "sweep": {"shared_order": shared_order, **_objective(experiment.best)},
         "plugins": {"path": files_of(experiment), "prefer": []},
     }

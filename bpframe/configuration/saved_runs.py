@@ -13,7 +13,7 @@ from typing import NamedTuple
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from bpframe.configuration import assembly, composition, schemas, trust
+from bpframe.configuration import assembly, composition, schemas, suggestions, trust
 from bpframe.configuration.networks import Sizes
 from bpframe.configuration.plugin_settings import plugin_settings
 from bpframe.configuration.primary import chosen_groups, primary
@@ -27,7 +27,7 @@ from bpframe.tables.in_memory import GIVEN
 from bpframe.training.experiment import Experiment
 
 PRIMARY = "saved"
-_ALLOWED = ("training.epochs=", "checkpoint.", "plots=")
+_ALLOWED = ("training.epochs=", "checkpoint.", "plots=", "trackers=")
 
 
 class Composed(NamedTuple):
@@ -55,8 +55,8 @@ def check_changes(overrides: Sequence[str]) -> None:
     for text in overrides:
         if not text.startswith(_ALLOWED):
             raise ConfigError(
-                f"{text}: a run stays as it is; only training.epochs, checkpoint and plots can be "
-                "set when it is resumed"
+                f"{text}: a run stays as it is; only training.epochs, checkpoint, plots and "
+                "trackers can be set when it is resumed"
             )
 
 
@@ -151,7 +151,7 @@ def composed(
             host.load_registry(plugins, paths=settings.paths, prefer=settings.prefer)
         )
         host.warn_of_faults(registry)
-        with composition.initialised(None, place), registry.explaining():
+        with composition.initialised(None, place), suggestions.explaining(registry):
             cfg = composition.compose_config(overrides, name=PRIMARY)
             return Composed(cfg, registry, assembly.assemble(cfg, registry, sizes))
 

@@ -22,7 +22,8 @@ from bpframe.plugin_host.registry import ACTIVE, KINDS, PAIRS, Registry
 from bpframe.runs.checkpoint import DEFAULT
 from bpframe.training.experiment import Training
 
-GROUPS = tuple(kind for kind in KINDS if kind not in ("activation", "layer", "metric", PAIRS))
+_LISTED = ("activation", "layer", "metric", "tracker", PAIRS)
+GROUPS = tuple(kind for kind in KINDS if kind not in _LISTED)
 """The config groups: every kind of component that is chosen as `group=name`."""
 
 _PROVIDER = "bpframe"
@@ -150,6 +151,7 @@ class Config:
     )
     checkpoint: CheckpointConfig = dataclasses.field(default_factory=CheckpointConfig)
     plots: bool | None = MISSING
+    trackers: list[Any] = MISSING  # as metrics
     sweep: SweepConfig = dataclasses.field(default_factory=SweepConfig)
     plugins: PluginsConfig = dataclasses.field(default_factory=PluginsConfig)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,6 +39,14 @@ _NO_DELETION = re.compile(r".* does not support deletion")
 _RESOLVING = re.compile(r"^\w+ raised while resolving interpolation: ")
 _NO_VALUE = re.compile(r"field '.*' is not Optional")
 _NO_LIST = re.compile(r"Invalid value assigned: \w+ is not a ListConfig, list or tuple\.")
+_A_LIST = re.compile(r"Value '\[(?P<only>[^,\]]*)\]' of type 'list' could not be converted to \w+")
+_NO_MATCH = re.compile(
+    r"(?:In '(?P<name>[^']*)': )?Could not override '(?P<key>[^'@]*)(?:@[^']*)?'\."
+    r"(?: No match in the defaults list\.| Did you mean .*)",
+    re.DOTALL,
+)
+_TWICE = re.compile(r"Multiple values for (?P<group>[\w/]+)\. To override a value use.*: (\w+)'")
+_AMBIGUOUS = re.compile(r"Ambiguous value for argument '(?P<key>[^'=]*)=(?P<values>[^']*)'")
 _CONTAINERS = {
     "Cannot merge DictConfig with ListConfig": "a list stands where a mapping is needed",
     "Cannot merge ListConfig with DictConfig": "a mapping stands where a list is needed",
@@ -72,6 +81,10 @@ def missing(error: MissingConfigException) -> ConfigError:
     """The error for a config that does not exist."""
     wanted = error.missing_cfg_file or ""
     group, _, name = wanted.rpartition("/")
+    folder, _, own = group.rpartition("/")
+    if folder and own in schemas.GROUPS:  # a defaults list is relative to its file's folder
+        found = _first_line(error).partition("'")[2].partition("'")[0]
+        return ConfigError(f"config {found!r}: there is no {wanted!r}; {_in_a_file(own, name)}")
     if group and (error.options or group in schemas.GROUPS):
         return unknown(group, name, error.options or ())
     return ConfigError(f"config {wanted!r} is not in the config path: {_first_line(error)}")
@@ -140,7 +153,8 @@ def _config_error(error: Exception) -> ConfigError:
         cause = following
     found = _error_of(cause)
     if found is None:
-        return ConfigError(schemas.one_line(str(error)) or type(error).__name__)
+        text = schemas.one_line(str(error))
+        return ConfigError(_of_the_defaults(text) or text or type(error).__name__)
     if isinstance(found, UnknownNameError):
         return UnknownNameError(f"{place}{found}", path=found.path, name=found.name)
     return ConfigError(f"{place}{found}")
@@ -167,6 +181,13 @@ def _error_of(cause: Exception) -> ConfigError | None:
     text = _first_line(cause)
     if match := _NO_MAPPING.fullmatch(text):
         node = OmegaConf.select(parent, key) if isinstance(parent, DictConfig) and key else None
+        if not key and (groups := _choosing(match["wanted"], match["value"])):
+            name = match["value"] if match["value"].isidentifier() else "NAME"
+            choices = " or ".join(f"override /{group}: {name}" for group in groups)
+            return ConfigError(
+                f"{' or '.join(groups)}: {match['value']} is not a mapping; a file chooses a "
+                f"component in its defaults list: defaults: - {choices}"
+            )
         fields = f" with {', '.join(_fields(node))}" if isinstance(node, DictConfig) else ""
         wanted = key or match["wanted"].removesuffix("Config").removesuffix("Conf").lower()
         return ConfigError(f"{wanted}: {match['value']} is not a mapping{fields}")
@@ -178,8 +199,47 @@ def _error_of(cause: Exception) -> ConfigError | None:
     if _NO_DELETION.fullmatch(text):
         text = "cannot be taken away; set another value"
     if _NO_LIST.fullmatch(text):
-        text = f"{cause.value!r} is not a list"
+        text = f"{cause.value!r} is not a list; write [{cause.value}]"
+    if match := _A_LIST.fullmatch(text):
+        text = f"a list stands where one value is needed; write {match['only']}"
     return ConfigError(f"{key}: {_CONTAINERS.get(text, text)}")
+
+
+def _of_the_defaults(text: str) -> str | None:
+    """What is wrong with a choice of components, in the words of one who writes a file."""
+    if match := _AMBIGUOUS.match(text):
+        key, values = match.groups()
+        as_list = "" if key in schemas.GROUPS else f", or write {key}=[{values}] for a list"
+        return (
+            f"{key}={values}: Ambiguous value: several stand where one is; add --multirun to sweep "
+            f"over them{as_list}"
+        )
+    if match := _TWICE.search(text):
+        return f"{match['group']}: is chosen twice; {_in_a_file(match['group'], match[2])}"
+    if match := _NO_MATCH.match(text):
+        key, name = match["key"], match["name"]
+        if name is None:
+            return f"{key}: is chosen by no defaults list; write +{key}=NAME" if key else None
+        own = key.rpartition("/")[2]
+        wanted = own if own in schemas.GROUPS else None
+        near = wanted or next(iter(difflib.get_close_matches(own, schemas.GROUPS, n=1)), own)
+        return f"config {name!r}: there is no {key!r} to override; {_in_a_file(near, 'NAME')}"
+    return None
+
+
+def _in_a_file(group: str, name: str) -> str:
+    """How a file chooses a component."""
+    return f"in a file write defaults: - override /{group}: {name}"
+
+
+def _choosing(chosen: str, value: str) -> list[str]:
+    """The groups with the component `chosen`, or those of them with the component `value`."""
+    hydra = GlobalHydra.instance().hydra
+    if hydra is None:
+        return []
+    options = {group: hydra.config_loader.get_group_options(group) for group in schemas.GROUPS}
+    groups = [group for group, names in options.items() if chosen in names]
+    return [group for group in groups if value in options[group]] or groups
 
 
 def _groups(name: str) -> list[str]:

@@ -1,25 +1,39 @@
-"""Telling plugins what happens during one run."""
+"""Telling plugins and trackers what happens during one run."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from bpframe.errors import PluginWarning, described
 from bpframe.plugin_host.registry import ACTIVE, LISTENER, Plugin, Registry
+from bpframe.plugin_host.tracking import Failures, TrackerEvents
 from bpframe.runs.interruption import CtrlC
 from bpframe.runs.listeners import Listener
 from bpframe.runs.records import EpochRecord, RunInfo, RunResult
+from bpframe.runs.trackers import NO_TRACKING, Tracking
+
+
+def events_of(registry: Registry) -> Callable[[Tracking], PluginEvents]:
+    """What makes the events of each run of this process."""
+    failures = Failures()
+    return lambda tracking: PluginEvents(registry, tracking, failures)
 
 
 class PluginEvents:
-    """Tells the plugins with event hooks what happens in one run.
+    """Tells the plugins with event hooks, and the trackers, what happens in one run.
 
     A plugin that fails is told nothing more.
     """
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        tracking: Tracking = NO_TRACKING,
+        failures: Failures | None = None,
+    ) -> None:
+        self._trackers = TrackerEvents(tracking, failures or Failures())
         self._listening = {plugin.name: plugin for plugin in registry.plugins if _listens(plugin)}
         self._listeners: dict[str, Listener] = {}
 
@@ -41,10 +55,12 @@ class PluginEvents:
                 reason = f"hook {LISTENER} returned {listener!r}; expected a bpframe.Listener"
                 self._disable(plugin, reason)
         self._tell("bpframe_run_started", run=run)
+        self._trackers.run_started(run)
 
     def epoch_finished(self, run: RunInfo, record: EpochRecord) -> None:
         """Call bpframe_epoch_finished."""
         self._tell("bpframe_epoch_finished", run=run, record=record)
+        self._trackers.epoch_finished(record)
 
     def should_stop(self, run: RunInfo, record: EpochRecord) -> str | None:
         """The reasons of bpframe_should_stop, with the plugins that gave them."""
@@ -62,6 +78,7 @@ class PluginEvents:
     def run_finished(self, run: RunInfo, result: RunResult) -> None:
         """Call bpframe_run_finished."""
         self._tell("bpframe_run_finished", run=run, result=result)
+        self._trackers.run_finished(result)
 
     def _tell(self, hook: str, **arguments: Any) -> list[tuple[Plugin, Any]]:
         """What each plugin's hook returned, but for None."""

@@ -24,6 +24,7 @@ from bpframe.learning import Aggregation, LearningRule, Optimiser
 from bpframe.metrics import Metric
 from bpframe.runs.listeners import Listener
 from bpframe.runs.records import EpochRecord, RunInfo, RunResult
+from bpframe.runs.trackers import Tracker
 from bpframe.schedules import Schedule, Stopping
 
 API_VERSION = 2
@@ -102,6 +103,11 @@ def bpframe_schedules() -> Mapping[str, type[Schedule]]:  # pyright: ignore[repo
 @hookspec
 def bpframe_stopping() -> Mapping[str, type[Stopping]]:  # pyright: ignore[reportReturnType]
     """Stopping rules, chosen as `stopping=NAME`."""
+
+
+@hookspec
+def bpframe_trackers() -> Mapping[str, type[Tracker]]:  # pyright: ignore[reportReturnType]
+    """Trackers, chosen as `trackers=[NAME, {name: NAME, field: value}]`."""
 
 
 @hookspec

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from bpframe import contracts, learning, metrics, schedules
 from bpframe.component import Component
 from bpframe.errors import ConfigError, UnknownNameError, unknown
+from bpframe.runs.trackers import Tracker
 
 ACTIVE, DISABLED, BLOCKED = "active", "disabled", "blocked"
 PAIRS = "output_pair"
@@ -48,6 +49,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "metric": Kind("bpframe_metrics", metrics.Metric),
         "schedule": Kind("bpframe_schedules", schedules.Schedule),
         "stopping": Kind("bpframe_stopping", schedules.Stopping),
+        "tracker": Kind("bpframe_trackers", Tracker),
     }
 )
 LISTENER = "bpframe_listener"

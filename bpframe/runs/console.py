@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
 from bpframe.runs.records import EpochRecord, RunResult
+
+_USUAL = (1e-3, 1e5)
+"""Between these sizes four decimals say what there is to say."""
+
+MOST_CLASSES = 12
+"""Classes of which a confusion matrix has room on a screen."""
 
 
 @contextmanager
@@ -29,8 +37,8 @@ def progress(console: Console, epochs: int) -> Iterator[Callable[[EpochRecord], 
         task = bar.add_task("compiling", total=epochs)
 
         def show(record: EpochRecord) -> None:
-            description = f"cost {record.train_cost:.4f}" + (
-                f"  validation cost {record.validation_cost:.4f}"
+            description = f"cost {cost_text(record.train_cost)}" + (
+                f"  validation cost {cost_text(record.validation_cost)}"
                 if record.train_accuracy is None or record.validation_accuracy is None
                 else f"  accuracy {record.train_accuracy:.1%}"
                 f"  validation {record.validation_accuracy:.1%}"
@@ -43,9 +51,16 @@ def progress(console: Console, epochs: int) -> Iterator[Callable[[EpochRecord], 
 def _line(record: EpochRecord, epochs: int) -> str:
     return (
         f"epoch {record.epoch:>{len(str(epochs))}}/{epochs}  "
-        f"cost {record.train_cost:.4f}{_accuracy(record.train_accuracy)}  "
-        f"validation cost {record.validation_cost:.4f}{_accuracy(record.validation_accuracy)}"
+        f"cost {cost_text(record.train_cost)}{_accuracy(record.train_accuracy)}  "
+        f"validation cost {cost_text(record.validation_cost)}"
+        f"{_accuracy(record.validation_accuracy)}"
     )
+
+
+def cost_text(cost: float) -> str:
+    """A cost with four decimals, or with three digits where it is very large or very small."""
+    is_usual = cost == 0 or not math.isfinite(cost) or _USUAL[0] <= abs(cost) < _USUAL[1]
+    return f"{cost:.4f}" if is_usual else f"{cost:.3g}"
 
 
 def _accuracy(value: float | None) -> str:
@@ -68,13 +83,14 @@ def show_result(console: Console, result: RunResult, output_dir: str) -> None:
         ("test", summary.test_cost, summary.test_accuracy),
     )
     for name, cost, accuracy in rows:
-        cells = [name, "-" if cost is None else f"{cost:.4f}"]
+        cells = [name, "-" if cost is None else cost_text(cost)]
         if summary.has_accuracy:
             cells.append("-" if accuracy is None else f"{accuracy:.2%}")
         table.add_row(*cells)
     console.print(table)
+    assert summary.best_validation_cost is not None
     best = (
-        f"validation cost {summary.best_validation_cost:.4g}"
+        f"validation cost {cost_text(summary.best_validation_cost)}"
         if summary.best_validation_accuracy is None
         else f"validation accuracy {summary.best_validation_accuracy:.2%}"
     )
@@ -84,9 +100,26 @@ def show_result(console: Console, result: RunResult, output_dir: str) -> None:
         highlight=False,
         soft_wrap=True,
     )
+    _show_confusion(console, result)
     if summary.privacy is not None:
         console.print(str(summary.privacy["text"]), highlight=False, soft_wrap=True, markup=False)
     show_folder(console, output_dir)
+
+
+def _show_confusion(console: Console, result: RunResult) -> None:
+    """Confusion matrices, if they were chosen: what was right down, what was answered across."""
+    info = result.summary.data
+    for name, counts in result.summary.metrics.items():
+        if not name.startswith("confusion_matrix") or len(counts) > MOST_CLASSES:
+            continue
+        names = (info.task.names if info and info.task else ()) or range(len(counts))
+        table = Table(title=name, title_justify="left")
+        table.add_column("target")
+        for answer in names:
+            table.add_column(escape(str(answer)), justify="right")
+        for target, row in zip(names, counts, strict=True):
+            table.add_row(escape(str(target)), *(f"{count:.0f}" if count else "" for count in row))
+        console.print(table)
 
 
 def show_folder(console: Console, output_dir: str) -> None:

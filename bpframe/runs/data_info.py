@@ -71,7 +71,9 @@ class DataInfo:
         """What `as_dict` has written."""
         task = None
         if found["task"] is not None:
-            fields = {k: tuple(v) if isinstance(v, list) else v for k, v in found["task"].items()}
+            fields: Any = {
+                k: tuple(v) if isinstance(v, list) else v for k, v in found["task"].items()
+            }
             task = _TASKS[fields.pop("name")](**fields)
         features = tuple(f if isinstance(f, str) else tuple(f) for f in found["features"])
         return cls(**{**found, "shape": tuple(found["shape"]), "task": task, "features": features})

@@ -67,6 +67,7 @@ class RunFolder:
     Attributes:
         path: the folder.
         checksum: that of summary.json, once it is written.
+        has_begun: whether there was a run in it before, which goes on.
 
     Raises:
         OutputError: it belongs to another run, or cannot be written.
@@ -77,7 +78,7 @@ class RunFolder:
         self.path = path
         self.checksum: str | None = None
         self._metrics = checksum(b"")
-        self._has_begun = False
+        self.has_begun = False
         self._one_of_many = one_of_many
         _refuse(path, METRICS, SUMMARY, PARAMS, BEST)
         self._lock = None if one_of_many else _locked(path)
@@ -97,7 +98,7 @@ class RunFolder:
         """
         self = cls.__new__(cls)
         self.path, self._one_of_many, self._lock = path, False, _locked(path)
-        self.checksum, self._metrics, self._has_begun = None, checksum(_lines(records)), True
+        self.checksum, self._metrics, self.has_begun = None, checksum(_lines(records)), True
         with writing(path):
             remove_partials(path)
             (path / SUMMARY).unlink(missing_ok=True)  # from now on it is no longer true
@@ -116,10 +117,10 @@ class RunFolder:
         """
         with writing(self.path):
             if config:
-                (self.path / CONFIG).parent.mkdir(exist_ok=self._has_begun)
+                (self.path / CONFIG).parent.mkdir(exist_ok=self.has_begun)
             for name, text in config.items():
                 write_whole((self.path / CONFIG).with_name(name), text.encode())
-            (self.path / METRICS).touch(exist_ok=self._has_begun)
+            (self.path / METRICS).touch(exist_ok=self.has_begun)
 
     def release(self) -> None:
         """Let other processes have the folder."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
 
 from bpframe.runs.records import EpochRecord, RunInfo, RunResult
+
+if TYPE_CHECKING:
+    from bpframe.runs.trackers import Tracking
 
 
 class Listener:
@@ -47,6 +51,10 @@ class Events(Protocol):
 
     def run_finished(self, run: RunInfo, result: RunResult) -> None:
         """The run is over, however it ended, and its folder is written."""
+
+
+EventsOf = Callable[["Tracking"], Events]
+"""Makes what is told of one run, from what follows that run besides the plugins."""
 
 
 class NoEvents:

@@ -174,7 +174,12 @@ def _trained(
             folder.begin(config)
         epoch = start.epoch if start else 0
         path = folder.path if folder else None
-        info = RunInfo(experiment, path, programs.n_train, data.task, DataInfo.of(data))
+        goes_on = folder is not None and folder.has_begun
+        info = RunInfo(
+            *(experiment, path, programs.n_train, data.task),
+            data=DataInfo.of(data),
+            earlier=(start.records if start else ()) if goes_on else None,
+        )
         recorder = Recorder(
             info,
             folder,

@@ -42,6 +42,22 @@ class EpochRecord:
     seconds: float
     metrics: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
+    def scalars(self) -> dict[str, float]:
+        """The numbers by name, without the epoch, as trackers show them beside it.
+
+        A column of a layer has a name like delta_norm.steps/layer_2. Lists of up to 32 numbers
+        are told one by one, as name/0, ...; longer ones, matrices, and what is not finite are left
+        out.
+        """
+        found: dict[str, float] = {}
+        for name, value in self.as_dict().items():
+            metric, *column = name.split(".", 2)
+            whole = ".".join((metric, *column[:1])) + "".join(f"/{part}" for part in column[1:])
+            listed = {f"{whole}/{index}": part for index, part in enumerate(_few(value))}
+            found.update({whole: value} if isinstance(value, int | float) else listed)
+        del found["epoch"]
+        return found
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON, with the metrics' columns beside the others.
 
@@ -58,8 +74,14 @@ class EpochRecord:
     def read(cls, line: Mapping[str, Any]) -> EpochRecord:
         """What `as_dict` has written."""
         own = {field.name for field in dataclasses.fields(cls)} - {"metrics"}
-        fields = {name: line.get(name) for name in own}
+        fields: dict[str, Any] = {name: line.get(name) for name in own}
         return cls(**fields, metrics={k: v for k, v in line.items() if k not in own})
+
+
+def _few(value: Any) -> list[Any]:
+    """The entries of a short list of numbers; none of anything else."""
+    few = value if isinstance(value, list) and len(value) <= 32 else []
+    return few if all(isinstance(part, int | float) for part in few) else []
 
 
 @dataclasses.dataclass(frozen=True)
@@ -256,6 +278,11 @@ class RunInfo:
         n_train: the number of training examples.
         task: what an answer is.
         data: what is to be known of the data to answer for new examples.
+        earlier: the records so far of a run that goes on; None of one that begins.
+        settings: told to trackers alone: the configuration by key, such as optimiser.eta, with
+            interpolations as they were written, since what they stand for may be a secret; without
+            what says how a run is shown and kept.
+        sweep: told to trackers alone: the folder of the sweep that the run is a job of, if it is.
 
     """
 
@@ -264,3 +291,6 @@ class RunInfo:
     n_train: int
     task: Task = dataclasses.field(default_factory=Classification)
     data: DataInfo | None = None
+    earlier: tuple[EpochRecord, ...] | None = None
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    sweep: Path | None = None

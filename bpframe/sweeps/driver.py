@@ -19,7 +19,7 @@ from bpframe.errors import (
 from bpframe.runs import provenance
 from bpframe.runs.checkpoint import ACCEPT
 from bpframe.runs.folder import SUMMARY, check_whole
-from bpframe.runs.listeners import Events
+from bpframe.runs.listeners import EventsOf
 from bpframe.sweeps import ledger
 from bpframe.sweeps.backends import messages
 from bpframe.sweeps.backends.backend import Backend
@@ -58,7 +58,7 @@ class Driver:
         self,
         book: Ledger,
         composer: JobComposer,
-        events: Callable[[], Events],
+        events: EventsOf,
         progress: SweepProgress,
         backend: Backend,
         callbacks: JobCallbacks,

@@ -36,18 +36,17 @@ class FailedJobsError(BpframeError):
     """Jobs that did not complete, while the others did.
 
     Attributes:
-        folder: the folder of the sweep.
+        folder: the folder of the sweep; None where the launcher keeps none.
 
     """
 
-    def __init__(self, statuses: Sequence[str], n_jobs: int, folder: Path) -> None:
+    def __init__(self, statuses: Sequence[str], n_jobs: int, folder: Path | None = None) -> None:
         self.folder = folder
         counts = ", ".join(
             f"{statuses.count(status)} {status}" for status in dict.fromkeys(statuses)
         )
-        super().__init__(
-            f"{_counted(len(statuses), n_jobs)} did not complete ({counts}); see {folder / TABLE}"
-        )
+        where = "" if folder is None else f"; see {folder / TABLE}"
+        super().__init__(f"{_counted(len(statuses), n_jobs)} did not complete ({counts}){where}")
 
 
 def _counted(n: int, of: int) -> str:

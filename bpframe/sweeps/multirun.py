@@ -15,7 +15,13 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
-from bpframe.configuration import composition, hydra_internals, job_logging, trust
+from bpframe.configuration import (
+    composition,
+    hydra_internals,
+    job_logging,
+    suggestions,
+    trust,
+)
 from bpframe.configuration.translation import translated
 from bpframe.errors import ConfigError, OutputError
 from bpframe.plugin_host.registry import Registry
@@ -59,7 +65,10 @@ def multirun(
 
     """
     config_path = Path(command.config_path) if command.config_path else None
-    with composition.initialised(config_path, command.config_dir), registry.explaining():
+    with (
+        composition.initialised(config_path, command.config_dir),
+        suggestions.explaining(registry),
+    ):
         cfg = composition.compose_sweep(command.overrides, name=command.config_name)
         with translated():
             sweep_dir = Path(str(cfg.hydra.sweep.dir)).absolute()

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from bpframe.configuration import hydra_internals
 from bpframe.errors import ConfigError
-from bpframe.plugin_host.events import PluginEvents
+from bpframe.plugin_host.events import events_of
 from bpframe.plugin_host.registry import Registry
 from bpframe.runs.interruption import Interruption, InterruptionError
 from bpframe.runs.screen import Screen
@@ -143,7 +143,7 @@ class Sweep:
         self._driver = Driver(
             self._book,
             composer,
-            lambda: PluginEvents(task.registry),
+            events_of(task.registry),
             SweepProgress(self._console),
             self._backend,
             JobCallbacks(task.callbacks, task),

@@ -92,7 +92,7 @@ def in_memory(data: Any, target: Any = None) -> type[InMemory]:
             raise ConfigError("target: is that of a frame; bpframe.Data has its targets")
     chosen: dict[str, Any] = {"__annotations__": {}, "source": Table.of(data) if is_frame else data}
     if is_frame:
-        names = (target,) if isinstance(target, str) else tuple(map(str, target))
+        names = (target,) if isinstance(target, str) else tuple(map(str, target or ()))
         chosen |= {"target": names, "standardise": True}
         chosen["__annotations__"] = {"target": Any, "standardise": bool}
     else:

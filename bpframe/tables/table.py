@@ -185,7 +185,7 @@ class Table:
 
 def _gaps(column: np.ndarray) -> np.ndarray:
     """Which cells are empty."""
-    return np.equal(column, None) if column.dtype.kind == "O" else np.isnan(column)
+    return column == np.array(None) if column.dtype.kind == "O" else np.isnan(column)
 
 
 def _some_text(column: np.ndarray) -> str:

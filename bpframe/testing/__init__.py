@@ -16,7 +16,7 @@ from bpframe.configuration import schemas
 from bpframe.errors import BpframeError, PluginError
 from bpframe.plugin_host import host
 from bpframe.plugin_host.registry import DISABLED, Plugin, Registry
-from bpframe.testing.declared import declared
+from bpframe.testing.declared import advised, declared
 from bpframe.testing.kit import Case, cases
 from bpframe.testing.outcome import FAILED, PASSED, SKIPPED, Outcome
 from bpframe.testing.running import run
@@ -31,6 +31,7 @@ __all__ = [
     "Effort",
     "Outcome",
     "Verdict",
+    "advised",
     "cases",
     "check_plugins",
     "check_registry",

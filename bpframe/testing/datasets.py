@@ -19,6 +19,7 @@ from bpframe.testing.expect import expect
 from bpframe.testing.outcome import Check, CheckFailedError, CheckSkippedError
 from bpframe.testing.purity import watched
 from bpframe.testing.subjects import Subject
+from bpframe.training.standardisation import standardised
 
 SPLITS = ("train", "validation", "test")
 NEAR = 1e-5
@@ -40,6 +41,13 @@ def _loaded(dataset: Any) -> Data:
         raise CheckFailedError(str(error), method="load") from error
     except DataError as error:
         raise CheckSkippedError(f"its files are not on this machine: {error}") from error
+
+
+def _required(subject: Subject) -> dict[str, Any]:
+    """The values of the fields that have no default, to make another instance of the same."""
+    fields = dataclasses.fields(subject.component)
+    required = [f.name for f in fields if f.default is dataclasses.MISSING]
+    return {name: getattr(subject.default, name) for name in required}
 
 
 def has_the_promised_sizes(subject: Subject) -> None:
@@ -70,8 +78,9 @@ def has_the_promised_sizes(subject: Subject) -> None:
 
 def is_in_range(subject: Subject) -> None:
     """Inputs and targets are finite, inputs of a size to train with, labels are integers."""
+    data = standardised(load(subject)) if subject.default.standardise else load(subject)
     for split in SPLITS:
-        examples = getattr(load(subject), split)
+        examples = getattr(data, split)
         mean = 0 if examples.mean is None else examples.mean
         x = (examples.x.astype(np.float64) - mean) * examples.scale
         expect(
@@ -102,7 +111,7 @@ def is_deterministic(subject: Subject) -> None:
     try:
         random.seed(12345)
         np.random.seed(12345)
-        again = subject.component().load()
+        again = subject.component(**_required(subject)).load()
     finally:
         random.setstate(states[0])
         np.random.set_state(states[1])
@@ -115,8 +124,8 @@ def is_deterministic(subject: Subject) -> None:
 
 
 _ELSEWHERE = """
-import importlib, importlib.util, sys, zlib
-module, file, name = sys.argv[1:]
+import ast, importlib, importlib.util, sys, zlib
+module, file, name, fields = sys.argv[1:]
 try:
     found = importlib.import_module(module)
 except ImportError:
@@ -124,7 +133,7 @@ except ImportError:
     found = importlib.util.module_from_spec(spec)
     sys.modules[module] = found
     spec.loader.exec_module(found)
-data = getattr(found, name)().load()
+data = getattr(found, name)(**ast.literal_eval(fields)).load()
 for split in (data.train, data.validation, data.test):
     print(zlib.crc32(split.x.tobytes()), zlib.crc32(split.y.tobytes()))
 """
@@ -138,6 +147,7 @@ def is_the_same_elsewhere(subject: Subject) -> None:
     if file is None or "." in component.__qualname__:
         return  # a class that no other process can import
     command = [sys.executable, "-c", _ELSEWHERE, component.__module__, file, component.__name__]
+    command.append(repr(_required(subject)))
     path = os.pathsep.join(sys.path)
     ended = subprocess.run(
         command,
@@ -294,7 +304,7 @@ def has_no_side_effects(subject: Subject) -> None:
     """Loading prints nothing, writes nothing and changes nothing."""
     load(subject)
     with watched(subject.component, subject.default):
-        subject.component().load()
+        subject.component(**_required(subject)).load()
 
 
 def targets_fit_the_task(subject: Subject) -> None:

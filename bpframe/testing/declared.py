@@ -6,7 +6,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from bpframe.plugin_host.registry import KINDS
+from bpframe.testing.datasets import load
 from bpframe.testing.kit import Case
+from bpframe.testing.outcome import CheckFailedError, CheckSkippedError
+from bpframe.training import advice
 
 _NOT_MEANT = ("formula", "examples", "default_activation")
 
@@ -21,6 +24,20 @@ def declared(cases: Iterable[Case]) -> list[str]:
         contract = next(each for each in contracts if issubclass(component, each))
         if said := list(_said(component, contract)):
             lines.append(f"{kind} {name}: {', '.join(said)}")
+    return lines
+
+
+def advised(cases: Iterable[Case]) -> list[str]:
+    """A line for each data set whose inputs are of a size that is hard to train with."""
+    subjects = {case.name: case.subject for case in cases if case.kind == "data"}
+    lines = []
+    for name, subject in subjects.items():
+        try:
+            data = load(subject)
+        except (CheckFailedError, CheckSkippedError):
+            continue  # which is told already
+        hint = None if subject.default.standardise else advice.units(data)
+        lines += [f"data {name}: {hint}"] if hint else []
     return lines
 
 

@@ -28,6 +28,7 @@ from bpframe.testing import (
     plugins,
     regularisers,
     schedules,
+    trackers,
     training,
 )
 from bpframe.testing.outcome import (
@@ -60,6 +61,7 @@ CHECKS: Mapping[str, tuple[Check, ...]] = MappingProxyType(
         "metric": metrics.METRIC_CHECKS,
         "schedule": schedules.SCHEDULE_CHECKS,
         "stopping": schedules.STOPPING_CHECKS,
+        "tracker": trackers.CHECKS,
     }
 )
 
@@ -194,5 +196,6 @@ def _probe(kind: str, component: type[Any], registry: Registry) -> Callable[[Any
         "metric": lambda: metrics.metric_probe(registry),
         "schedule": lambda: schedules.schedule_probe,
         "stopping": lambda: schedules.stopping_probe,
+        "tracker": lambda: lambda tracker: tracker,
     }
     return probes[kind]()

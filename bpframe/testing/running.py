@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import multiprocessing
 import os
@@ -76,6 +77,7 @@ def _run_groups(
 
 def _enter(plugins: PluginSettings, effort: Effort) -> None:
     """In a process of its own: load what is checked, and compile as `run` does."""
+    gc.set_threshold(1_000_000)  # what is traced is collected for longer than it is traced
     jax.config.update("jax_disable_most_optimizations", True)
     compilation.use_cache()
     registry = schemas.store(host.load_registry(paths=plugins.paths, prefer=plugins.prefer))

@@ -142,4 +142,10 @@ def _traced(experiment: Experiment, exact: initial_state.Exact) -> tuple[Any, An
     return shapes[0], shapes[1]
 
 
-CHECKS = (Check("can be trained with", can_be_trained_with, applies=lambda s: s.kind != "data"),)
+CHECKS = (
+    Check(
+        "can be trained with",
+        can_be_trained_with,
+        applies=lambda s: s.kind not in ("data", "tracker"),
+    ),
+)

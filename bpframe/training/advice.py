@@ -65,7 +65,7 @@ def _odd(experiment: Experiment, data: Data) -> Iterator[str]:
             names = data.task.names or range(len(counts))
             shown = ", ".join(str(names[at]) for at in lone[:5])
             yield f"one example alone of class {shown}: it is trained on, and never tested"
-    if hint := _units(data):
+    if hint := units(data):
         yield hint
 
 
@@ -73,8 +73,8 @@ def _shown(feature: Feature) -> str:
     return feature if isinstance(feature, str) else f"{feature[0]}={feature[1]}"
 
 
-def _units(data: Data) -> str | None:
-    """A line for inputs whose size is far from 1, of which neurons saturate or learn slowly."""
+def units(data: Data) -> str | None:
+    """A line for inputs whose size is far from 1: neurons saturate, or learn slowly, of them."""
     train = data.train
     if train.mean is not None or train.standardised_by is not None:
         return None

@@ -99,7 +99,7 @@ FILES = [
     (f"{HEAD}seed: 1\x07\n", "own.yaml, line 2, column 8: the character U+0007 is not allowed"),
     (f"{HEAD}seed: \udcff\n", "own.yaml, line 2: is not UTF-8"),
     (f"{HEAD}seed: a\n", "config 'own': seed: Value 'a' of type 'str'"),
-    (f"{HEAD}optimiser: 3\n", "config 'own': sgd: 3 is not a mapping"),
+    (f"{HEAD}optimiser: 3\n", "config 'own': optimiser: 3 is not a mapping; a file chooses a comp"),
     (f"{HEAD}nothing: 3\n", "config 'own': nothing: unknown 'nothing'; known: aggregation,"),
     ("defaults: [own, config, _self_]\n", "config 'own' includes itself: own > own; take it out"),
     ("defaults: [other, _self_]\n", "config 'own' includes itself: own > other > own"),

@@ -22,6 +22,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
 from bpframe import cli
+from bpframe.commands.subcommands import SUBCOMMANDS
 
 RUN_FILES = {
     ".hydra",
@@ -265,14 +266,35 @@ def test_help_lists_groups_names_and_config(main: Main, tmp_path: Path, flag: st
     ended = main(flag)
     assert ended.status == 0
     for text in (
-        "bpframe explain",
-        "optimiser: adagrad, adam, adamw, clip_by_global_norm, diagonal_ggn, kfac, layer_rates",
-        "data: digits, fashion_mnist, inline, mnist, whitened, xor",
+        "  bpframe -m optimiser.eta=",
+        "-m, --multirun",
+        "optimiser      adagrad, adam, adamw, clip_by_global_norm, diagonal_ggn, kfac,",
+        "data           csv, digits, fashion_mnist, inline, mnist, ",
+        "+experiment         best_100, ",
         "batch_size: 10",
-        "train 64-30-10 on the digits",
     ):
         assert text in ended.out
+    for name, subcommand in SUBCOMMANDS.items():
+        assert f"  {name} {subcommand.arguments} " in ended.out
+    assert max(map(len, ended.out.splitlines())) <= 80
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", SUBCOMMANDS)
+def test_every_subcommand_has_a_help(main: Main, tmp_path: Path, name: str) -> None:
+    helps = [main(name, "--help"), main(name, "-h"), main("help", name)]
+    assert len({each.out for each in helps}) == 1
+    assert (helps[0].status, helps[0].err) == (0, "")
+    assert helps[0].out.startswith(f"usage: bpframe {name} ")
+    assert max(map(len, helps[0].out.splitlines())) <= 80
+    assert not list(tmp_path.iterdir())
+
+
+def test_help_of_nothing_and_of_what_there_is_not(main: Main) -> None:
+    assert main("help").out == main("--help").out
+    ended = main("help", "explian")
+    assert ended.status == 1
+    assert "did you mean explain?" in ended.err
 
 
 @pytest.fixture
@@ -358,27 +380,6 @@ def test_multirun_of_two_jobs(tmp_path: Path) -> None:
     overrides = [(folder / ".hydra" / "overrides.yaml").read_text() for folder in folders]
     assert "optimiser.eta=0.1" in overrides[0]
     assert "optimiser.eta=0.5" in overrides[1]
-
-
-@pytest.mark.parametrize(
-    ("line", "expected"),
-    [
-        ("bpframe opt", ["optimiser=", "optimiser."]),
-        ("bpframe optimiser=ada", ["optimiser=adagrad", "optimiser=adam", "optimiser=adamw"]),
-        ("bpframe training.", ["training.epochs=", "training.batch_size=", "training.dtype="]),
-        ("bpframe optimiser=adam optimiser.b", ["optimiser.beta1=", "optimiser.beta2="]),
-        ("bpframe data=f", ["data=fashion_mnist"]),
-        ("bpframe explain cost=q", ["cost=quadratic"]),
-    ],
-)
-def test_shell_completion(
-    main: Main, monkeypatch: pytest.MonkeyPatch, line: str, expected: list[str]
-) -> None:
-    monkeypatch.setenv("COMP_LINE", line)
-    monkeypatch.setenv("COMP_POINT", str(len(line)))
-    ended = main("-sc", "query=bash")
-    assert (ended.status, ended.err) == (0, "")
-    assert set(expected) <= set(ended.out.split())
 
 
 # What is refused in one line, with exit status 1 and no folder: arguments and part of the line.
@@ -545,21 +546,29 @@ def test_what_is_shown_decides_nothing_that_is_kept(
     assert names(run) == RUN_FILES - {"learning_curves.png"} | drawn
 
 
-@pytest.mark.slow
-def test_the_config_of_a_run_runs_it_again(main: Main, tmp_path: Path) -> None:
-    """Slow: compiles a program."""
-    tiny = ("data=xor", "training.batch_size=4", "training.epochs=1", "network.hidden=[2]")
-    assert main(*tiny, "optimiser.eta=0.3", "hydra.run.dir=run").status == 0
-    ended = main("--config-dir", "run/.hydra", "--config-name", "config")
-    own = tmp_path / "run" / ".hydra" / "config.yaml"
-    assert ended.status == 1
-    assert f"--config-dir: {own} would not be read" in ended.err
-    assert f"--config-path {own.parent}" in ended.err
-    assert main("--config-path", "run/.hydra", "hydra.run.dir=again").status == 0
-    assert (
-        contents(tmp_path / "run")["params.safetensors"]
-        == (contents(tmp_path / "again")["params.safetensors"])
-    )
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("-cd", "run/.hydra", "-cn", "config"), "{run}/.hydra: holds the configuration of a run"),
+        (("--config-path", "run/.hydra"), "{run}/.hydra: holds the configuration of a run"),
+        (("explain", "-cd", "run/.hydra"), "{run}/.hydra: holds the configuration of a run"),
+        (("--cfg", "job", "-cp", "kept"), "{kept}: holds the configuration of a run"),
+        (("-cp", "run", "-cn", ".hydra/config"), "--config-name: '.hydra/config' is the config"),
+    ],
+)
+def test_the_config_of_a_run_is_no_primary_config(
+    main: Main, tmp_path: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    for folder in (tmp_path / "run" / ".hydra", tmp_path / "kept"):
+        folder.mkdir(parents=True)
+        for name in ("config", "hydra", "overrides"):
+            (folder / f"{name}.yaml").write_text("seed: 1\n")
+    ended = main(*arguments)
+    assert (ended.status, ended.out, len(ended.err.splitlines())) == (1, "", 1)
+    expected = said.format(run=tmp_path / "run", kept=tmp_path / "kept")
+    assert ended.err.startswith(f"bpframe: {expected}")
+    assert "bpframe rerun" in ended.err
+    assert not (tmp_path / "outputs").exists()
 
 
 @pytest.mark.parametrize(

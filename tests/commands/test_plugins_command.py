@@ -311,7 +311,10 @@ def test_a_contested_component_is_shown_twice(main: Main, folder: Path) -> None:
         (["momentun"], "plugins: unknown 'momentun'; did you mean 'momentum'? known: "),
         (["bpframe:cost"], "did you mean 'bpframe:costs'?"),
         (["sgd", "--json"], "command line: NAME and --json or --hooks exclude each other"),
-        (["--jason"], "command line: unrecognized arguments: --jason; see bpframe plugins --help"),
+        (
+            ["--jason"],
+            "unrecognized arguments: --jason; did you mean '--json'? see bpframe plugins --help",
+        ),
         (["optimiser.eta=1"], "command line: optimiser.eta=1 has no meaning here; allowed: plug"),
         (["plugins.path=[nowhere]"], "does not exist"),
     ],

@@ -5,6 +5,7 @@ Slow are the tests of its examples: each is compiled anew for nearly each check,
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import types
@@ -85,10 +86,12 @@ def test_examples_keep_the_contract(code: str) -> None:
 
 
 def _uses(code: str) -> list[tuple[str, str]]:
-    """(kind, name) of what an example offers."""
+    """(kind, name) of what an example offers to an experiment."""
     registry = load_registry([module(code)])
     offers = registry.plugins[-1].offers
-    return [(kind, name) for kind in KINDS if kind != PAIRS for name in offers[kind]]
+    return [
+        (kind, name) for kind in KINDS if kind not in (PAIRS, "tracker") for name in offers[kind]
+    ]
 
 
 @pytest.mark.slow
@@ -107,6 +110,21 @@ def test_examples_train(code: str, kind: str, name: str) -> None:
     with jax.enable_x64(False), jax.numpy_dtype_promotion("standard"):
         result = bpframe.run(bpframe.compose(overrides, plugins=[module(code)]))
     assert result.summary.status == "completed"
+
+
+@pytest.mark.slow
+def test_the_tracker_example_writes_its_file(tmp_path: Path) -> None:
+    """Slow: compiles a program."""
+    (code,) = [code for code in EXAMPLES if "bpframe_trackers" in hooks_of(code)]
+    experiment = bpframe.compose(["data=xor", "training.batch_size=4", "training.epochs=2"])
+    tracker = {"name": "lines", "file": str(tmp_path / "all.jsonl")}
+    bpframe.run(experiment, tmp_path / "run", plugins=[module(code)], trackers=[tracker])
+    lines = [json.loads(line) for line in (tmp_path / "all.jsonl").read_text().splitlines()]
+    assert [(line["run"], line["eta"], line["epoch"]) for line in lines] == [
+        ("run", 0.5, 1),
+        ("run", 0.5, 2),
+    ]
+    assert all(line["train_cost"] > 0 for line in lines)
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import faulty_layers
 import faulty_learning
 import faulty_searched
+import faulty_trackers
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -1192,6 +1193,7 @@ COMPONENTS: dict[type[Any], str] = {
     AllCosts: "state keeps its shape",
     **faulty_layers.LAYERS,
     **faulty_learning.COMPONENTS,
+    **faulty_trackers.COMPONENTS,
     **faulty_searched.SEARCHED,
 }
 """Components with one defect each, with the check that is meant to catch it."""

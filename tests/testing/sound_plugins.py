@@ -26,6 +26,7 @@ from bpframe import (
     InitialCondition,
     Initialiser,
     LearningRule,
+    Listener,
     MeanMetric,
     Metric,
     Observation,
@@ -40,6 +41,7 @@ from bpframe import (
     Shape,
     Shapes,
     Stopping,
+    Tracker,
     TrainingStep,
     hookimpl,
     hyperparameter,
@@ -669,6 +671,16 @@ class Counting:
             (run.output_dir / "epochs.txt").write_text(str(self.epochs))
 
 
+class Silent(Tracker):
+    """Shows a run to nobody."""
+
+    folder: str | None = None
+    lines: int = 3
+
+    def listener(self, run: RunInfo) -> Listener:
+        return Listener()
+
+
 # Without Logistic, Mish and Distance, which are much like built-ins and serve other plugins.
 COMPONENTS: tuple[type[Component], ...] = (
     Swish,
@@ -707,6 +719,7 @@ COMPONENTS: tuple[type[Component], ...] = (
     TargetReached,
     Spirals,
     Curve,
+    Silent,
     *sound_layers.LAYERS,
     *sound_learning.COMPONENTS,
 )

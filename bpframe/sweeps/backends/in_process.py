@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from bpframe.runs.listeners import Events
+from bpframe.runs.listeners import EventsOf
 from bpframe.sweeps.backends.backend import Backend
 from bpframe.sweeps.backends.messages import TOO_LARGE, WRITTEN, UnitResult
 from bpframe.sweeps.hydra.jobs import Job
@@ -22,7 +22,7 @@ from bpframe.training.experiment import Experiment
 class InProcess(Backend):
     """The driver itself, with all devices that it has; a unit holds at most `lanes` jobs."""
 
-    def __init__(self, lanes: int | None, events: Callable[[], Events]) -> None:
+    def __init__(self, lanes: int | None, events: EventsOf) -> None:
         self._lanes = lanes
         self._events = events
 

@@ -11,7 +11,7 @@ from hydra_plugins.bpframe import VmapLauncherConf
 from omegaconf import OmegaConf
 
 from bpframe.errors import ConfigError, unknown
-from bpframe.plugin_host.events import PluginEvents
+from bpframe.plugin_host.events import events_of
 from bpframe.plugin_host.registry import Registry
 from bpframe.sweeps.backends.backend import Backend
 from bpframe.sweeps.backends.cluster import Cluster
@@ -66,7 +66,7 @@ def backend(launcher: Mapping[str, Any], lanes: int | None, context: SweepContex
     """
     check(launcher)
     if trains_here(launcher):
-        return InProcess(lanes, lambda: PluginEvents(context.registry))
+        return InProcess(lanes, events_of(context.registry))
     if launcher["backend"] == PROCESSES:
         return Processes(lanes, _worker_settings(context))
     return Cluster(lanes, _parameters(launcher), _worker_settings(context), context.folder)

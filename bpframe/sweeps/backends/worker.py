@@ -55,7 +55,7 @@ class Worker:
             os.environ["JAX_PLATFORMS"] = "cpu"
         import jax
 
-        from bpframe.plugin_host.events import PluginEvents
+        from bpframe.plugin_host.events import events_of
         from bpframe.plugin_host.host import load_registry
         from bpframe.sweeps.lanes.data import DataCache
         from bpframe.training import compilation
@@ -64,7 +64,7 @@ class Worker:
         compilation.use_cache()
         # Before a unit is unpickled: the classes of plugin files are in modules that this makes.
         registry = load_registry(paths=settings.paths, prefer=settings.prefer)
-        self._events = lambda: PluginEvents(registry)
+        self._events = events_of(registry)
         self._settings = settings
         self._data = DataCache()
         self._group: tuple[Any, Group] | None = None

@@ -32,8 +32,11 @@ from bpframe.configuration import (
     hydra_internals,
     job_logging,
     schemas,
+    suggestions,
 )
+from bpframe.configuration.trackers import Named, of_config, ready
 from bpframe.plugin_host.registry import Registry
+from bpframe.runs.trackers import Tracking
 from bpframe.training.experiment import Experiment
 
 _NUMBERED = tuple(group for group in schemas.GROUPS if group not in ("data", "cost"))
@@ -56,6 +59,7 @@ class Job:
         settings: the same by key, as values.
         experiment: what to run.
         plots: whether to draw its learning curves.
+        trackers: what follows it, by name.
         folder: its run folder.
         subdir: the same, relative to the folder of the sweep.
         config: the composed config, with its interpolations.
@@ -70,6 +74,7 @@ class Job:
     settings: Mapping[str, Any]
     experiment: Experiment
     plots: bool
+    trackers: tuple[Named, ...]
     folder: Path
     subdir: str
     config: Mapping[str, Any]
@@ -81,6 +86,11 @@ class Job:
     def sweep(self) -> Path:
         """The folder of the sweep."""
         return self.folder.parents[len(Path(self.subdir).parts) - 1]
+
+    @property
+    def tracking(self) -> Tracking:
+        """What follows it, with what that is told."""
+        return of_config(self.trackers, self.config, self.sweep)
 
 
 class JobComposer:
@@ -109,7 +119,7 @@ class JobComposer:
             ConfigError: it cannot be composed or assembled.
 
         """
-        with self._registry.explaining(), composition.composing(overrides):
+        with suggestions.explaining(self._registry), composition.composing(overrides):
             parsed = [self._parsed(text) for text in overrides]
             values = self._patched(parsed)
             static = tuple(t for t, p in zip(overrides, parsed, strict=True) if p not in values)
@@ -167,6 +177,7 @@ class _Template:
         job_logging.check(self._logging, folder)
         self._bases: dict[str, Experiment] = {}
         self._components: dict[str, Any] = {}
+        self._ready: dict[str, tuple[Named, ...]] = {}
 
     def job(
         self,
@@ -189,6 +200,7 @@ class _Template:
             settings={o.get_key_element(): o.value() for o in parsed if not o.is_hydra_override()},
             experiment=experiment,
             plots=self._task.plots is True,
+            trackers=self._trackers(),
             folder=folder,
             subdir=Path(os.path.relpath(folder, self._folder)).as_posix(),
             config=raw,
@@ -249,6 +261,12 @@ class _Template:
         experiment = dataclasses.replace(base, seed=self._task.seed, **changes)
         check_fields(experiment, "")
         return experiment
+
+    def _trackers(self) -> tuple[Named, ...]:
+        key = repr(OmegaConf.to_container(self._task.trackers))
+        if key not in self._ready:
+            self._ready[key] = ready(self._task.trackers, self._registry)
+        return self._ready[key]
 
     def _component(self, group: str) -> Any:
         node = self._task[group]

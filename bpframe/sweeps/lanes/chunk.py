@@ -12,7 +12,7 @@ import numpy as np
 
 from bpframe.runs.bookkeeping import Ending
 from bpframe.runs.interruption import InterruptionError
-from bpframe.runs.listeners import Events, NoEvents
+from bpframe.runs.listeners import EventsOf, NoEvents
 from bpframe.sweeps.hydra.jobs import Job
 from bpframe.sweeps.hydra.logs import LogFiles
 from bpframe.sweeps.lanes.checkpoint import ChunkCheckpoints, SavedChunk
@@ -42,7 +42,7 @@ class Chunk:
         self,
         jobs: Sequence[Job],
         programs: LanePrograms,
-        events: Callable[[], Events],
+        events: EventsOf,
         versions: dict[str, str],
         wanted: Container[int],
     ) -> None:
@@ -51,7 +51,7 @@ class Chunk:
         self.checkpoint: Callable[[], object] = self.write_checkpoint
         self._programs = programs
         self._lanes = [
-            Lane(job, place, programs, events(), versions)
+            Lane(job, place, programs, events(job.tracking), versions)
             for place, job in enumerate(jobs)
             if job.num in wanted
         ]
@@ -177,7 +177,9 @@ class Chunk:
             for place, job in enumerate(chunk.jobs)
             if job.num in kept
         ]
-        self = cls([chunk.jobs[place] for chunk, place in places], programs, NoEvents, {}, ())
+        self = cls(
+            [chunk.jobs[place] for chunk, place in places], programs, lambda _: NoEvents(), {}, ()
+        )
         states = [
             jax.tree.map(lambda leaf, place=place: leaf[place], chunk._parked)
             for chunk, place in places

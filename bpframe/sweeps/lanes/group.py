@@ -9,7 +9,7 @@ import jax
 
 from bpframe.errors import BpframeError
 from bpframe.runs.interruption import InterruptionError
-from bpframe.runs.listeners import Events
+from bpframe.runs.listeners import EventsOf
 from bpframe.runs.provenance import origin, plugin_code, versions
 from bpframe.sweeps.hydra.jobs import Job
 from bpframe.sweeps.lanes.chunk import Chunk, Progress
@@ -72,7 +72,7 @@ class Group:
         self,
         jobs: Sequence[Job],
         layout: Layout,
-        events: Callable[[], Events],
+        events: EventsOf,
         *,
         wanted: Container[int],
         done: Done,
@@ -97,7 +97,7 @@ class Group:
         self,
         jobs: Sequence[Job],
         layout: Layout,
-        events: Callable[[], Events],
+        events: EventsOf,
         wanted: Container[int],
     ) -> Chunk:
         """A chunk, not yet started."""

@@ -16,7 +16,7 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from typing import NamedTuple
 
 from bpframe.errors import ConfigError
-from bpframe.runs.listeners import Events
+from bpframe.runs.listeners import EventsOf
 from bpframe.sweeps.hydra.jobs import Job
 from bpframe.sweeps.lanes import partition
 from bpframe.sweeps.lanes.checkpoint import ChunkCheckpoints
@@ -104,7 +104,7 @@ def train(
     objective: Objective,
     rungs: Rungs,
     *,
-    events: Callable[[], Events],
+    events: EventsOf,
     wanted: Container[int],
     done: Done,
     check: Callable[[], None],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import shutil
 from collections.abc import Callable
@@ -76,8 +77,13 @@ class Lane:
         With `saved` the lane goes on from there.
         """
         try:
-            if self.job.folder.exists():
+            had_begun = self.job.folder.exists()
+            if had_begun:
                 shutil.rmtree(self.job.folder)
+            if had_begun or saved:
+                earlier = saved.records if saved else ()
+                info = self._recorder.info
+                self._recorder.info = dataclasses.replace(info, earlier=earlier)
             files.write(self.job)
             self._recorder.folder = RunFolder(self.job.folder, one_of_many=True)
             self._recorder.folder.begin()

@@ -21,7 +21,11 @@
   const escaped = (text) =>
     String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;").replace(/[$]/g, "&#36;");
   const spaced = (name) => name.replaceAll("_", " ");
-  const short = (value) => (value === null ? "none" : String(Number(value.toPrecision(4))));
+  const short = (value) => {
+    if (value === null) return "none";
+    const rounded = Number(value.toPrecision(4));
+    return Math.abs(rounded) >= 1e6 ? rounded.toExponential() : String(rounded);
+  };
   const colour = (name) => theme[name];
   const finite = (values) => values.filter((value) => value !== null && value !== undefined);
   const extent = (values) =>

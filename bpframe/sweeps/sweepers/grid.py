@@ -200,4 +200,4 @@ def _check(jobs: Sequence[JobReturn]) -> None:
     ]
     if failures:
         show_failures(Screen(), failures)
-        raise FailedJobsError(["failed"] * len(failures), len(jobs), "")
+        raise FailedJobsError(["failed"] * len(failures), len(jobs))

@@ -107,7 +107,7 @@ class SequentialRuns:
         if failed:
             table = [(row.num, text, row.status, row.error) for row, text in failed]
             show_failures(Screen(), table)
-            raise FailedJobsError([FAILED] * len(failed), len(self._rows), "")
+            raise FailedJobsError([FAILED] * len(failed), len(self._rows))
 
     def _row(self, num: int, job: JobReturn) -> Row:
         assert job.hydra_cfg

@@ -74,7 +74,7 @@ class _OwnFile(Dataset):
         return Shares(self.validation, self.test, self.split_seed)
 
     @abstractmethod
-    def _fresh(self) -> Data:
+    def fresh(self) -> Data:
         """The examples, read from the file."""
 
 
@@ -91,7 +91,7 @@ def _stamp(path: str) -> tuple[int, ...]:
 def _read(dataset: _OwnFile, *stamps: tuple[int, ...]) -> Data:
     """The examples of a data set, read once as long as its files stay as they are."""
     del stamps
-    return dataset._fresh()
+    return dataset.fresh()
 
 
 class _TableFile(_OwnFile):
@@ -139,7 +139,8 @@ class _TableFile(_OwnFile):
         more = {"validation": self.validation_path, "test": self.test_path}
         return {name: path for name, path in more.items() if path is not None}
 
-    def _fresh(self) -> Data:
+    def fresh(self) -> Data:
+        """The rows, as examples."""
         target = self.target if isinstance(self.target, tuple) else (str(self.target),)
         columns = Columns(
             tuple(map(str, target)),
@@ -201,7 +202,8 @@ class Npz(_OwnFile):
 
     examples = ({"path": f"{_EXAMPLE}.npz"},)
 
-    def _fresh(self) -> Data:
+    def fresh(self) -> Data:
+        """The arrays, as examples."""
         try:
             with np.load(self.path, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
