@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable
 from types import MappingProxyType
 from typing import ParamSpec, TypeVar
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _SHOWN = MappingProxyType(
     {

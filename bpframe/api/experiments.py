@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from bpframe import checks
 from bpframe.api.given import GivenData, given_overrides, with_data
 from bpframe.api.showing import shown
 from bpframe.configuration import (
@@ -33,10 +34,12 @@ from bpframe.runs.bookkeeping import OnEpoch
 from bpframe.runs.checkpoint import DEFAULT, Checkpointing
 from bpframe.runs.records import RunResult
 from bpframe.runs.trackers import Tracker
+from bpframe.sweeps import ledger
 from bpframe.tables.in_memory import InMemory
 from bpframe.training.experiment import Experiment
 
 _OF_RUNS = ("checkpoint.", "checkpoint=", "plots=", "trackers=")
+_OF_HYDRA = ("hydra.", "hydra/")
 
 
 @plainly
@@ -76,6 +79,7 @@ def compose(
     registry = schemas.store(host.load_registry(plugins, paths=paths, prefer=prefer))
     host.warn_of_faults(registry)
     with composition.initialised(config_dir=extra), suggestions.explaining(registry):
+        composition.check_single(overrides)
         config = composition.compose_config(overrides, name=config_name)
         experiment = assembly.assemble(config, registry)
     for text in overrides:
@@ -83,6 +87,11 @@ def compose(
             raise ConfigError(
                 f"{text}: is no part of an experiment; give it to bpframe.run, as checkpointing, "
                 "plots or trackers"
+            )
+        if text.lstrip("+~").startswith(_OF_HYDRA):
+            raise ConfigError(
+                f"{text}: is of commands, and does nothing here; leave it out, and give "
+                "bpframe.run the folder as output_dir"
             )
     return experiment
 
@@ -123,6 +132,7 @@ def run(
         PluginError: one of `plugins` breaks its contract.
 
     """
+    checks.check_kind(experiment, Experiment, "experiment")
     if data is not None and not isinstance(data, Data):
         raise DataError(
             f"data: is {type(data).__name__}; expected bpframe.Data(train, validation, test), or "
@@ -192,6 +202,7 @@ def resume(
 
     """
     folder, words = Path(run_dir).absolute(), given_overrides(overrides)
+    ledger.check_no_sweep(folder)
     saved_runs.check_run(folder)
     saved_runs.check_changes(words)
     more, _ = with_data(plugins, [], data, target)

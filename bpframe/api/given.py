@@ -43,6 +43,11 @@ def given_overrides(overrides: Any) -> list[str]:
         ) from error
     if others := [text for text in found if not isinstance(text, str)]:
         raise ConfigError(f"overrides: {others[0]!r} is no text, such as 'optimiser.eta=0.1'")
+    if option := next((text for text in found if text.startswith("-")), None):
+        raise ConfigError(
+            f"overrides: {option!r} is an option of the command; give settings alone, and those "
+            "with several values to bpframe.sweep"
+        )
     return found
 
 

@@ -26,6 +26,7 @@ from bpframe.runs.data_info import DataInfo
 from bpframe.runs.folder import BEST, METRICS, PARAMS, check_file, read_summary
 from bpframe.runs.records import EpochRecord, History, Summary, Timing
 from bpframe.runs.saved import read_params
+from bpframe.sweeps import ledger
 from bpframe.tables.in_memory import InMemory
 from bpframe.tables.table import Table
 from bpframe.tasks import Regression, Task
@@ -64,6 +65,7 @@ def load(run_dir: str | Path, *, trusted: bool = False) -> Run:
 
     """
     folder = Path(run_dir).absolute()
+    ledger.check_no_sweep(folder)
     saved_runs.check_run(folder)
     written = read_summary(folder)
     if written is None:

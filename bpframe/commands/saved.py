@@ -19,6 +19,7 @@ from bpframe.configuration import saved_runs, trust
 from bpframe.errors import ConfigError, DataError, OutputError
 from bpframe.files import check_no_link, write_whole
 from bpframe.runs.screen import Screen
+from bpframe.sweeps import ledger
 from bpframe.tables.files import read_csv, read_parquet
 
 
@@ -108,6 +109,7 @@ def rerun(words: list[str], train: Callable[[list[str]], None]) -> None:
     """
     args = rerun_parser().parse_args(words)
     folder, here = args.folder.absolute(), Path.cwd()
+    ledger.check_no_sweep(folder)
     saved_runs.check_run(folder)
     with saved_runs.as_primary(folder, args.overrides) as place:
         paths = saved_runs.plugin_paths(place, args.overrides)

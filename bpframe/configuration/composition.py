@@ -45,7 +45,8 @@ def initialised(config_path: Path | None = None, config_dir: str | None = None) 
         if own.exists():
             raise ConfigError(
                 f"--config-dir: {own} would not be read, for bpframe's own config has its name; "
-                f"rename it and set --config-name, or set --config-path {own.parent} in its place"
+                "rename it and set --config-name (in Python config_name), or set --config-path "
+                f"{own.parent} in its place"
             )
     before = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
@@ -101,6 +102,17 @@ def compose_config(
             run_mode=mode,
             from_shell=False,
         )
+
+
+def check_single(overrides: Sequence[str]) -> None:
+    """Raise a ConfigError for several values, which a program gives to `bpframe.sweep`."""
+    with composing(overrides):
+        for override in _parsed(overrides):
+            if override.is_sweep_override():
+                raise ConfigError(
+                    f"{override.input_line}: has several values; bpframe.sweep runs them all; a "
+                    "list is written [a,b]"
+                )
 
 
 def _suited(overrides: Sequence[str]) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ SITES = ("east", "north", "west")
 SPLITS = ("train", "train", "train", "validation", "test")
 
 
-def frame(n: int = 100, seed: int = 0) -> pd.DataFrame:
+def frame(n: int = 100, seed: int = 0) -> Any:  # a pandas frame, whose types pyright cannot tell
     """Sizes and weights in units of their own, a site, a kind, a price, and a split by rows."""
     draw = np.random.default_rng(seed)
     kind = draw.integers(3, size=n)
@@ -33,13 +33,13 @@ def frame(n: int = 100, seed: int = 0) -> pd.DataFrame:
     )
 
 
-def encoded(table: pd.DataFrame) -> np.ndarray:
+def encoded(table: Any) -> np.ndarray:
     """Size, weight, and a 1 for the site, (n, 5)."""
     sites = [(table["site"] == site).to_numpy(float) for site in SITES]
     return np.column_stack([table["size"], table["weight"], *sites])
 
 
-def scaled(table: pd.DataFrame, of: pd.DataFrame) -> np.ndarray:
+def scaled(table: Any, of: Any) -> np.ndarray:
     """The same with mean 0 and deviation 1 over the training rows of another table."""
     x = encoded(of[of["part"] == "train"])
     return (encoded(table) - x.mean(axis=0)) / x.std(axis=0)

@@ -146,7 +146,7 @@ def test_a_step_refuses_a_gradient_of_other_shapes(change: Any, said: tuple[str,
 
 def test_a_step_refuses_several_etas() -> None:
     refused(
-        lambda: bpframe.gradient_descent_step(PARAMS, PARAMS, np.ones(3)), "eta: has shape (3,)"
+        lambda: bpframe.gradient_descent_step(PARAMS, PARAMS, jnp.ones(3)), "eta: has shape (3,)"
     )
 
 
@@ -306,6 +306,35 @@ def test_errors_of_the_public_doors_have_none_above_them(tmp_path: Any) -> None:
             call()
         assert raised.value.__cause__ is None, raised.value
         assert raised.value.__suppress_context__, raised.value
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["optimiser.eta=0.1,0.2"], "optimiser.eta=0.1,0.2: has several values; bpframe.sweep"),
+        (["seed=range(0,3)"], "seed=range(0,3): has several values; bpframe.sweep runs them all"),
+        (["-m", "seed=1,2"], "overrides: '-m' is an option of the command"),
+        (["hydra.run.dir=x"], "hydra.run.dir=x: is of commands, and does nothing here"),
+        (["hydra/launcher=basic"], "hydra/launcher=basic: is of commands"),
+        (["plots=false"], "is no part of an experiment; give it to bpframe.run"),
+        (["data"], "data: cannot be read as key=value"),
+    ],
+)
+def test_words_of_commands_are_refused_in_the_words_of_programs(
+    given: list[str], said: str
+) -> None:
+    with pytest.raises(bpframe.ConfigError) as raised:
+        bpframe.compose(given)
+    assert said in str(raised.value)
+    assert "--multirun" not in str(raised.value)
+
+
+def test_what_is_run_is_an_experiment() -> None:
+    for given in ("data=xor", None, NETWORK):
+        refused(
+            lambda given=given: bpframe.run(given),  # pyright: ignore[reportArgumentType]
+            f"experiment: is {type(given).__name__}; expected bpframe.Experiment",
+        )
 
 
 @pytest.mark.parametrize("given", ["data=xor", None, [1], [None], 3])

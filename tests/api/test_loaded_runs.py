@@ -11,7 +11,6 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-import pandas as pd
 import pytest
 from bpframe_plugins.activations import Linear
 from oracles import assert_close, autodiff_gradient
@@ -29,7 +28,7 @@ def linear(z: np.ndarray) -> np.ndarray:
     return z
 
 
-def written(folder: Path, *overrides: str, table: pd.DataFrame | None = None) -> Run:
+def written(folder: Path, *overrides: str, table: Any = None) -> Run:
     """A short run in folder/run on the table in folder/own.csv."""
     folder.mkdir(parents=True, exist_ok=True)
     (frame() if table is None else table).to_csv(folder / "own.csv", index=False)
@@ -450,7 +449,7 @@ def test_what_a_run_knows_of_itself(zoo: Run) -> None:
     table = zoo.history.to_frame()
     assert table.index.tolist() == [1, 2, 3, 4]
     assert table["validation_cost"].iloc[-1] == zoo.history.validation_cost[-1]
-    shown = zoo._repr_html_()
+    shown = zoo._repr_html_()  # pyright: ignore[reportPrivateUsage]
     assert "layer_2.w" in shown
     assert "test accuracy" in shown
     assert "\x1b" not in shown + repr(zoo)

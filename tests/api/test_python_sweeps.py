@@ -73,7 +73,7 @@ def test_lanes_know_their_data_and_answer(swept: bpframe.Sweep) -> None:
 @pytest.mark.slow
 def test_the_best_run_and_tables(swept: bpframe.Sweep) -> None:
     """By the validation accuracy, the first of equal ones. Slow: trains the sweep of this file."""
-    reached = [run.summary.best_validation_accuracy for run in swept.runs]
+    reached = [run.summary.best_validation_accuracy or 0 for run in swept.runs]
     assert swept.best.folder == swept.runs[int(np.argmax(reached))].folder
     table = swept.to_frame()
     assert list(table.index) == [0, 1, 2, 3]
@@ -83,7 +83,7 @@ def test_the_best_run_and_tables(swept: bpframe.Sweep) -> None:
     assert page.name == "report.html"
     assert page.stat().st_size > 1000
     assert "4 of 4 runs completed; best: run" in repr(swept)
-    assert "\x1b" not in repr(swept) + swept._repr_html_()
+    assert "\x1b" not in repr(swept) + swept._repr_html_()  # pyright: ignore[reportPrivateUsage]
     assert repr(bpframe.Sweep(swept.folder)) == repr(swept)
 
 
@@ -142,6 +142,15 @@ def test_what_cannot_be_swept_is_refused(
 ) -> None:
     assert said in refusal(lambda: bpframe.sweep(words, tmp_path / "s", **more))
     assert not (tmp_path / "s" / "0").exists()
+
+
+@pytest.mark.slow
+def test_a_sweep_is_no_run(swept: bpframe.Sweep) -> None:
+    """Slow: trains the sweep of this file."""
+    for call in (bpframe.load, bpframe.resume):
+        said = refusal(lambda call=call: call(swept.folder), OutputError)
+        assert "is a sweep; give one of the runs in it" in said
+        assert "bpframe.Sweep" in said
 
 
 @pytest.mark.slow
