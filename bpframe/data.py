@@ -54,7 +54,8 @@ class Examples:
                 raise ExamplesError(
                     f"examples: {name} is {type(array).__name__}; expected a NumPy array"
                 )
-            if array.dtype.kind not in "biuf":
+            are_labels = name == "y" and array.ndim == 1  # of which there is more to say
+            if array.dtype.kind not in "biuf" and not are_labels:
                 raise ExamplesError(f"examples: {name} has dtype {array.dtype}; expected numbers")
             if array.dtype.kind == "f" and not np.isfinite(array).all():
                 raise ExamplesError(f"examples: {name} holds values that are not finite")

@@ -216,7 +216,7 @@ ONE = {"x": X, "y": LABELS, "n_out": 2}
         ({"x": X + 0j}, "x has dtype complex128"),
         ({"x": X * np.inf}, "x holds values that are not finite"),
         ({"y": Y * np.nan}, "y holds values that are not finite"),
-        ({"y": LABELS.astype(str)}, "y has dtype <U"),
+        ({"y": LABELS.astype(str)}, "class labels (n,) are integers"),
         ({"y": LABELS.astype(float)}, "class labels (n,) are integers"),
         ({"y": LABELS + 1}, "labels run from 1 to 2; expected 0 to 1"),
         ({"y": LABELS[:4]}, "x has shape (5, 3) and y (4,)"),
