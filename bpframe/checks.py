@@ -38,6 +38,14 @@ def real(value: Any, name: str, expected: str) -> Array:
     return value
 
 
+def as_floats(value: Array, params: Any) -> Array:
+    """Whole numbers and booleans in the dtype of parameters; floats as they are."""
+    leaves = jax.tree.leaves(params)
+    if not leaves or jnp.issubdtype(value.dtype, jnp.floating):
+        return value
+    return jnp.asarray(value, leaves[0].dtype)
+
+
 def check_real(value: Any, name: str, expected: str) -> None:
     """Raise an ExamplesError unless an array holds booleans, integers or floats."""
     dtype = getattr(value, "dtype", None)
@@ -85,6 +93,8 @@ def check_params(given: Any, network: Any, name: str = "params") -> None:
             )
         for leaf in leaves:
             check_real(leaf, f"{name}: layer {number}", _shown(wanted))
+            if not jnp.issubdtype(leaf.dtype, jnp.floating):
+                raise ExamplesError(f"{name}: layer {number} is of {leaf.dtype}; expected floats")
 
 
 def check_alike(given: Any, like: Any, name: str, as_in: str) -> None:

@@ -132,8 +132,10 @@ class FittedData(Data):
 
 
 def check_batch(x: tuple[int, ...], y: tuple[int, ...], shape: tuple[int, ...], n_out: int) -> None:
-    """Raise an ExamplesError unless x is (m, *shape), or flat, and y (m, n_out)."""
+    """Raise an ExamplesError unless x is (m, *shape), or flat, and y (m, n_out), with m > 0."""
     n_in = math.prod(shape)
+    if not all(x):
+        raise ExamplesError(f"x has shape {x}, which holds nothing; give one example at least")
     if x[1:] not in (shape, (n_in,)) or y != (x[0], n_out):
         images = f"({', '.join(map(str, ('m', *shape)))}) or " if len(shape) > 1 else ""
         raise ExamplesError(

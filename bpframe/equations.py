@@ -57,7 +57,7 @@ from bpframe.learning import (
     LearningRule,
     check_credit,
 )
-from bpframe.network import Network
+from bpframe.network import Network, PerNeuronActivation
 from bpframe.products import neurons_first, sum_of_deltas, sum_of_products
 
 EXACT, MEAN = LearningRule(), Aggregation()
@@ -153,6 +153,7 @@ def forward(
             "jax.vmap, or bpframe.gradient"
         )
     checks.check_params(params, network.params)
+    x = checks.as_floats(x, params)
     return passed_on(network, params, x.reshape(network.shape), key)
 
 
@@ -256,12 +257,15 @@ def gradient(
     """
     checks.check_kind(network, Network, "network")
     checks.check_kind(cost, (Cost, OutputPair), "cost")
+    checks.check_kind(rule, LearningRule, "rule")
+    checks.check_kind(aggregation, Aggregation, "aggregation")
     x, y = checks.real(x, "x", "(m, n_in)"), checks.real(y, "y", "(m, n_out)")
     check_batch(x.shape, y.shape, network.shape, network.n_out)
     checks.check_params(params, network.params)
-    pair = as_pair(cost, network.layers[-1].activation)
+    pair = _checked_pair(cost, network.layers[-1].activation)
     if not isinstance(y, Tracer):
         pair.cost_function.check_targets(np.asarray(y), "y")
+    x, y = checks.as_floats(x, params), checks.as_floats(y, params)
     x = x.reshape(-1, *network.shape)
     batch_key = jax.random.key(0) if key is None else key
     state = rule.init(batch_key, params, network.shapes) if state is None else state
@@ -294,6 +298,7 @@ def gradient_descent_step(
 
     """
     checks.check_alike(gradient, params, "gradient", "params")
+    checks.real(eta, "eta", "one number")
     if np.shape(eta):
         raise ExamplesError(f"eta: has shape {np.shape(eta)}; expected one number")
     return jax.tree.map(lambda p, nabla: p - eta * nabla, params, gradient)
@@ -302,3 +307,31 @@ def gradient_descent_step(
 def as_pair(cost: Cost | OutputPair, activation: Activation) -> OutputPair:
     """`cost` as a pair with the output layer's activation."""
     return cost if isinstance(cost, OutputPair) else Unpaired(cost, activation)
+
+
+def _checked_pair(cost: Cost | OutputPair, output: Activation) -> OutputPair:
+    """`cost` as a pair with the output layer's activation, if they go together.
+
+    Raises:
+        DataError: the pair is that of another activation, or the cost is not defined for the
+            outputs.
+
+    """
+    if isinstance(cost, OutputPair):
+        if type(cost.activation) is not type(output):
+            raise ExamplesError(
+                f"cost: {type(cost).__name__} is made for {type(cost.activation).__name__}, and "
+                f"the output layer has {type(output).__name__}; give the cost of an experiment "
+                "with this network, or a bpframe.Cost"
+            )
+        return cost
+    members = output.members if isinstance(output, PerNeuronActivation) else (output,)
+    low, high = cost.domain
+    least = min(member.range[0] for member in members)
+    most = max(member.range[1] for member in members)
+    if not (low <= least and most <= high):
+        raise ExamplesError(
+            f"cost: {type(cost).__name__} is defined for outputs from {low:g} to {high:g}, and "
+            f"{type(output).__name__} gives {least:g} to {most:g}; choose another of the two"
+        )
+    return as_pair(cost, output)

@@ -17,13 +17,13 @@ from safetensors.numpy import save_file
 import bpframe
 from bpframe import BpframeError, DataError, Examples, Params
 from bpframe.deltas.curvature import Curvature
+from bpframe.equations import Unpaired
 
 RNG = np.random.default_rng(0)
 NETWORK = make_network([3, 4, 2], [Sigmoid(), Sigmoid()])
 PARAMS = random_params(RNG, [3, 4, 2])
 X = RNG.normal(size=(5, 3))
 Y = np.eye(2)[RNG.integers(2, size=5)]
-IMAGES = make_network([12, 2], [Sigmoid()])
 
 
 def refused(call: Callable[[], Any], *said: str) -> None:
@@ -78,6 +78,20 @@ FAULTS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         {"params": (PARAMS[0], {"w": PARAMS[1].w})},
         ("params: layer 3 has w (2, 4); the network has w (2, 4), b (2,)",),
     ),
+    "no examples": ({"x": X[:0], "y": Y[:0]}, ("x has shape (0, 3), which holds nothing",)),
+    "whole parameters": (
+        {"params": jax.tree.map(lambda part: part.astype(int), PARAMS)},
+        ("params: layer 2 is of int64; expected floats",),
+    ),
+    "outputs outside of the cost": (
+        {"network": make_network([3, 4, 2], [Sigmoid(), Linear()]), "cost": CrossEntropy()},
+        ("CrossEntropy is defined for outputs from 0 to 1, and Linear gives -inf to inf",),
+    ),
+    "a pair of another activation": (
+        {"cost": Unpaired(Quadratic(), Linear())},
+        ("cost: Unpaired is made for Linear, and the output layer has Sigmoid",),
+    ),
+    "no rule": ({"rule": "backprop"}, ("rule: is str; expected bpframe.LearningRule",)),
     "no network": ({"network": PARAMS}, ("network: is tuple; expected bpframe.Network",)),
     "no cost": ({"cost": "quadratic"}, ("cost: is str; expected bpframe.Cost or",)),
 }
@@ -104,6 +118,16 @@ def test_gradient_takes_lists_numpy_and_flat_images() -> None:
     for params in (PARAMS, list(host)):
         for x, y in ((X, Y), (X.tolist(), Y.tolist())):
             assert_close(gradient(x, y, params).mean, expected, 1e-12)
+
+
+def test_whole_numbers_become_floats() -> None:
+    """Bytes of pictures, and one-hot targets of integers or booleans."""
+    x = RNG.integers(256, size=(5, 3)).astype(np.uint8)
+    expected = gradient(x.astype(float)).mean
+    assert_close(gradient(x, Y.astype(int)).mean, expected, 0)
+    assert_close(gradient(x, Y.astype(bool)).mean, expected, 0)
+    seen = bpframe.forward(NETWORK, PARAMS, x[0]).a[-1]  # pyright: ignore[reportArgumentType]
+    assert_close(seen, gradient(x).trace.a[-1][0], 1e-14)
 
 
 def test_checks_leave_nothing_in_what_is_compiled() -> None:
@@ -144,7 +168,9 @@ def test_a_step_refuses_a_gradient_of_other_shapes(change: Any, said: tuple[str,
     refused(lambda: bpframe.gradient_descent_step(PARAMS, change(PARAMS), 0.1), *said)
 
 
-def test_a_step_refuses_several_etas() -> None:
+def test_a_step_refuses_what_is_no_eta() -> None:
+    for eta, said in (("a", "eta: is an array of <U1"), (1j, "complex"), (np.nan, "not finite")):
+        refused(lambda eta=eta: bpframe.gradient_descent_step(PARAMS, PARAMS, eta), said)  # pyright: ignore[reportArgumentType]
     refused(
         lambda: bpframe.gradient_descent_step(PARAMS, PARAMS, jnp.ones(3)), "eta: has shape (3,)"
     )
