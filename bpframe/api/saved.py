@@ -15,6 +15,7 @@ import numpy as np
 from omegaconf import OmegaConf
 
 from bpframe import equations
+from bpframe.api import inputs
 from bpframe.api.given import GivenData, given_overrides
 from bpframe.configuration import saved_runs, trust
 from bpframe.contracts import LayerParams, Trace
@@ -28,8 +29,7 @@ from bpframe.runs.records import EpochRecord, History, Summary, Timing
 from bpframe.runs.saved import read_params
 from bpframe.sweeps import ledger
 from bpframe.tables.in_memory import InMemory
-from bpframe.tables.table import Table
-from bpframe.tasks import Regression, Task
+from bpframe.tasks import Task
 from bpframe.training import answers, loading
 from bpframe.training.experiment import Experiment
 from bpframe.training.precision import precision, wide_dtype
@@ -327,78 +327,7 @@ class Run:
             yield
 
     def _examples(self, x: Any, y: Any) -> tuple[Examples, bool]:
-        """Examples as they were trained on, and whether x is one example."""
-        info = self._info
-        names_one, table = _table(x)
-        if table is not None:
-            if not info.features:
-                raise DataError(
-                    "x: is a frame, and the inputs of this run have no names; give (m, n_in)"
-                )
-            x = table.inputs(info.features)
-        rows, is_one = _rows(x, info)
-        targets = np.zeros(len(rows), np.int32) if y is None else _targets(y, len(rows), self)
-        return info.examples(rows, targets, self.task), is_one or names_one
-
-
-def _table(x: Any) -> tuple[bool, Table | None]:
-    """Whether x is one example with names, and the table that it is; None of an array."""
-    if isinstance(x, Table):
-        return False, x
-    if hasattr(x, "index") and hasattr(x, "to_dict") and not hasattr(x, "columns"):
-        x = x.to_dict()  # a row of a pandas frame
-    if isinstance(x, Mapping) and x and all(np.ndim(value) == 0 for value in x.values()):
-        return True, Table.of({name: [value] for name, value in x.items()}, "x")
-    return False, Table.of(x, "x") if hasattr(x, "columns") or isinstance(x, Mapping) else None
-
-
-def _rows(x: Any, info: DataInfo) -> tuple[np.ndarray, bool]:
-    """(m, *shape), and whether the axis m was left out."""
-    expected = f"(m, {', '.join(map(str, info.shape))}), or one example {info.shape}"
-    try:
-        given = np.asarray(x)
-    except ValueError as error:
-        raise DataError(f"x: has rows of different lengths; expected {expected}") from error
-    if given.dtype.kind not in "biuf":
-        raise DataError(f"x: is {type(x).__name__} of {given.dtype}; expected numbers {expected}")
-    array = given.astype(float)
-    flat = (int(np.prod(info.shape)),)
-    for shape in (info.shape, flat, info.shape[:-1] if info.shape[-1] == 1 else info.shape):
-        if array.shape == shape or array.shape[1:] == shape:
-            is_one = array.shape == shape
-            if not array.size:
-                raise DataError(f"x: has shape {array.shape}, no example; expected {expected}")
-            if not np.isfinite(array).all():
-                raise DataError("x: holds values that are not finite; leave them out")
-            return array.reshape(1 if is_one else len(array), *info.shape), is_one
-    raise DataError(f"x: has shape {array.shape}; expected {expected}")
-
-
-def _targets(y: Any, m: int, run: Run) -> np.ndarray:
-    """Class labels (m,) from 0, or float targets (m, n_out)."""
-    task, n_out = run.task, run.experiment.network.n_out
-    array = np.atleast_1d(np.asarray(y))
-    if array.ndim == 1 and m == 1 and len(array) == n_out > 1:
-        array = array[None]
-    if len(array) != m:
-        raise DataError(f"y: has {len(array)} targets for {m} examples; give one for each")
-    if array.dtype.kind in "biuf" and array.shape in ((m, n_out), (m,) if n_out == 1 else ()):
-        given = array.astype(float).reshape(m, n_out)
-        return task.encoded(given) if isinstance(task, Regression) else given
-    if array.ndim != 1 or not task.has_classes:
-        raise DataError(f"y: has shape {array.shape}; expected ({m}, {n_out})")
-    names = list(task.names or range(n_out))
-    known = {str(name): at for at, name in enumerate(names)}
-    given = array.tolist()
-    if new := [value for value in given if _label(value) not in known]:
-        shown = ", ".join(map(str, names[:10]))
-        raise DataError(f"y: {new[0]!r} is no class of this run; its classes: {shown}")
-    return np.array([known[_label(value)] for value in given], np.int64)
-
-
-def _label(value: Any) -> str:
-    """A class as text; whole numbers may have been read as floats."""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+        return inputs.examples(x, y, self._info, self.task)
 
 
 def _summary(written: Mapping[str, Any]) -> Summary:

@@ -115,7 +115,7 @@ def test_what_cannot_be_trained_on_is_refused(data: Any, more: dict[str, Any], s
         (["data.validation=0.6", "data.test=0.4"], (X, KIND), "leave nothing for training"),
         (["data.task=regression"], (X, KIND), "y: 'ape' is no number"),
         (["data.taks=regression"], (X, KIND), "did you mean 'task'?"),
-        (["checkpoint.epochs=1"], (X, KIND), "give it to bpframe.run, as checkpointing or plots"),
+        (["checkpoint.epochs=1"], (X, KIND), "give it to bpframe.run, as checkpointing, plots"),
     ],
 )
 def test_settings_that_nothing_reads_are_refused(words: list[str], data: Any, said: str) -> None:
