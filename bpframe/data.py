@@ -48,6 +48,17 @@ class Examples:
     standardised_by: tuple[np.ndarray, np.ndarray] | None = None
 
     def __post_init__(self) -> None:
+        for name in ("x", "y"):
+            array = getattr(self, name)
+            if not isinstance(array, np.ndarray):
+                raise ExamplesError(
+                    f"examples: {name} is {type(array).__name__}; expected a NumPy array"
+                )
+            are_labels = name == "y" and array.ndim == 1  # of which there is more to say
+            if array.dtype.kind not in "biuf" and not are_labels:
+                raise ExamplesError(f"examples: {name} has dtype {array.dtype}; expected numbers")
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                raise ExamplesError(f"examples: {name} holds values that are not finite")
         if self.x.ndim < 2 or self.y.ndim not in (1, 2) or len(self.x) != len(self.y):
             raise ExamplesError(
                 f"examples: x has shape {self.x.shape} and y {self.y.shape}; "
@@ -59,6 +70,8 @@ class Examples:
                 "(n,) are integers, and float targets are (n, n_out), "
                 f"here ({len(self.y)}, {self.n_out})"
             )
+        if not isinstance(self.n_out, int | np.integer) or self.n_out < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ExamplesError(f"examples: n_out is {self.n_out!r}; allowed: integers from 1")
         if self.y.ndim == 2 and self.y.shape[1] != self.n_out:
             raise ExamplesError(
                 f"examples: targets have {self.y.shape[1]} columns, not {self.n_out}"
@@ -73,11 +86,18 @@ class Examples:
                 f"examples: task is {self.task!r}; expected a bpframe.Task, such as "
                 "bpframe.Regression()"
             )
-        for name, array in (("x", self.x), ("y", self.y)):
-            if array.dtype.kind not in "biuf":
-                raise ExamplesError(f"examples: {name} has dtype {array.dtype}; expected numbers")
-            if array.dtype.kind == "f" and not np.isfinite(array).all():
-                raise ExamplesError(f"examples: {name} holds values that are not finite")
+        if self.features and len(self.features) != self.x.shape[-1]:
+            raise ExamplesError(
+                f"examples: {len(self.features)} features are named, and x has shape "
+                f"{self.x.shape}; name all {self.x.shape[-1]}, or none"
+            )
+        for name in ("scale", "mean"):
+            figure = np.asarray(0.0 if getattr(self, name) is None else getattr(self, name))
+            if figure.shape not in ((), self.x.shape[-1:]) or not np.isfinite(figure).all():
+                raise ExamplesError(
+                    f"examples: {name} has shape {figure.shape}, or is not finite; expected one "
+                    f"number, or {self.x.shape[-1]}, one for each feature or channel"
+                )
 
     def __len__(self) -> int:
         return len(self.x)
@@ -112,8 +132,10 @@ class FittedData(Data):
 
 
 def check_batch(x: tuple[int, ...], y: tuple[int, ...], shape: tuple[int, ...], n_out: int) -> None:
-    """Raise an ExamplesError unless x is (m, *shape), or flat, and y (m, n_out)."""
+    """Raise an ExamplesError unless x is (m, *shape), or flat, and y (m, n_out), with m > 0."""
     n_in = math.prod(shape)
+    if not all(x):
+        raise ExamplesError(f"x has shape {x}, which holds nothing; give one example at least")
     if x[1:] not in (shape, (n_in,)) or y != (x[0], n_out):
         images = f"({', '.join(map(str, ('m', *shape)))}) or " if len(shape) > 1 else ""
         raise ExamplesError(

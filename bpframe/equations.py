@@ -28,6 +28,7 @@ import numpy as np
 from jax import Array
 from jax.core import Tracer
 
+from bpframe import checks
 from bpframe.component import hyperparameter
 from bpframe.contracts import (
     Activation,
@@ -44,6 +45,7 @@ from bpframe.contracts import (
 )
 from bpframe.data import check_batch
 from bpframe.deltas.example_gradients import ExampleGradients, total, weighted
+from bpframe.errors import ExamplesError
 from bpframe.learning import (
     Aggregation,
     BackwardStep,
@@ -55,7 +57,7 @@ from bpframe.learning import (
     LearningRule,
     check_credit,
 )
-from bpframe.network import Network
+from bpframe.network import Network, PerNeuronActivation
 from bpframe.products import neurons_first, sum_of_deltas, sum_of_products
 
 EXACT, MEAN = LearningRule(), Aggregation()
@@ -136,8 +138,29 @@ def forward(
 ) -> Trace:
     """z^l = T^l(a^(l-1)) and a^l = sigma_l(z^l), for one example x.
 
-    `key` is that of this example in this step; None for evaluation.
+    `key` is that of this example in this step; None for evaluation. x may be flat.
+
+    Raises:
+        DataError: x is no example for the network, or the parameters are those of another.
+
     """
+    checks.check_kind(network, Network, "network")
+    flat = (math.prod(network.shape),)
+    x = checks.real(x, "x", f"{network.shape}")
+    if x.shape not in (network.shape, flat):
+        raise ExamplesError(
+            f"x has shape {x.shape}; expected one example {network.shape}; for a mini-batch take "
+            "jax.vmap, or bpframe.gradient"
+        )
+    checks.check_params(params, network.params)
+    x = checks.as_floats(x, params)
+    return passed_on(network, params, x.reshape(network.shape), key)
+
+
+def passed_on(
+    network: Network, params: tuple[LayerParams, ...], x: Array, key: Array | None
+) -> Trace:
+    """`forward` without a look at what is given."""
     a = x
     zs, activations, kept = [], [x], []
     for number, (layer, own) in enumerate(zip(network.layers, params, strict=True), start=2):
@@ -228,19 +251,27 @@ def gradient(
         drawn: where the mini-batch is a sample, which of the m are in it; all unless said.
 
     Raises:
-        DataError: x or y has another shape, or the cost is not defined for y.
+        DataError: x, y or params are of other shapes than those of the network, hold what is no
+            finite number, or the cost is not defined for y.
 
     """
+    checks.check_kind(network, Network, "network")
+    checks.check_kind(cost, (Cost, OutputPair), "cost")
+    checks.check_kind(rule, LearningRule, "rule")
+    checks.check_kind(aggregation, Aggregation, "aggregation")
+    x, y = checks.real(x, "x", "(m, n_in)"), checks.real(y, "y", "(m, n_out)")
     check_batch(x.shape, y.shape, network.shape, network.n_out)
-    pair = as_pair(cost, network.layers[-1].activation)
+    checks.check_params(params, network.params)
+    pair = _checked_pair(cost, network.layers[-1].activation)
     if not isinstance(y, Tracer):
         pair.cost_function.check_targets(np.asarray(y), "y")
+    x, y = checks.as_floats(x, params), checks.as_floats(y, params)
     x = x.reshape(-1, *network.shape)
     batch_key = jax.random.key(0) if key is None else key
     state = rule.init(batch_key, params, network.shapes) if state is None else state
 
     def example(x: Array, y: Array, own: Array) -> tuple[Trace, tuple[Credit, ...]]:
-        trace = forward(network, params, x, None if key is None else own)
+        trace = passed_on(network, params, x, None if key is None else own)
         seen = Forward(network, pair, params, trace)
         return trace, credit(seen, y, rule, state, Keys(batch_key, own))
 
@@ -260,10 +291,47 @@ def gradient(
 def gradient_descent_step(
     params: tuple[LayerParams, ...], gradient: tuple[LayerParams, ...], eta: float | Array
 ) -> tuple[LayerParams, ...]:
-    """w^l - eta dC/dw^l and b^l - eta dC/db^l, with the mean gradient of a mini-batch."""
+    """w^l - eta dC/dw^l and b^l - eta dC/db^l, with the mean gradient of a mini-batch.
+
+    Raises:
+        DataError: the gradient has other arrays or shapes than the parameters, or eta is no number.
+
+    """
+    checks.check_alike(gradient, params, "gradient", "params")
+    checks.real(eta, "eta", "one number")
+    if np.shape(eta):
+        raise ExamplesError(f"eta: has shape {np.shape(eta)}; expected one number")
     return jax.tree.map(lambda p, nabla: p - eta * nabla, params, gradient)
 
 
 def as_pair(cost: Cost | OutputPair, activation: Activation) -> OutputPair:
     """`cost` as a pair with the output layer's activation."""
     return cost if isinstance(cost, OutputPair) else Unpaired(cost, activation)
+
+
+def _checked_pair(cost: Cost | OutputPair, output: Activation) -> OutputPair:
+    """`cost` as a pair with the output layer's activation, if they go together.
+
+    Raises:
+        DataError: the pair is that of another activation, or the cost is not defined for the
+            outputs.
+
+    """
+    if isinstance(cost, OutputPair):
+        if type(cost.activation) is not type(output):
+            raise ExamplesError(
+                f"cost: {type(cost).__name__} is made for {type(cost.activation).__name__}, and "
+                f"the output layer has {type(output).__name__}; give the cost of an experiment "
+                "with this network, or a bpframe.Cost"
+            )
+        return cost
+    members = output.members if isinstance(output, PerNeuronActivation) else (output,)
+    low, high = cost.domain
+    least = min(member.range[0] for member in members)
+    most = max(member.range[1] for member in members)
+    if not (low <= least and most <= high):
+        raise ExamplesError(
+            f"cost: {type(cost).__name__} is defined for outputs from {low:g} to {high:g}, and "
+            f"{type(output).__name__} gives {least:g} to {most:g}; choose another of the two"
+        )
+    return as_pair(cost, output)

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import functools
+import os
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import MappingProxyType
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _SHOWN = MappingProxyType(
     {
@@ -101,6 +107,24 @@ class DivergenceError(BpframeError):
         super().__init__(message)
         self.epoch = epoch
         self.layer = layer
+
+
+def plainly(function: Callable[P, R]) -> Callable[P, R]:
+    """The function, raising a BpframeError without the errors of libraries that led to it.
+
+    HYDRA_FULL_ERROR=1 keeps them.
+    """
+
+    @functools.wraps(function)
+    def called(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except BpframeError as error:
+            if os.environ.get("HYDRA_FULL_ERROR") == "1":
+                raise
+            raise error.with_traceback(None) from None
+
+    return called
 
 
 def unknown(path: str, name: object, known: Iterable[str]) -> UnknownNameError:

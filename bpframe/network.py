@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from bpframe import checks
 from bpframe.component import Component
 from bpframe.contracts import (
     ElementwiseActivation,
@@ -195,17 +196,27 @@ def map_weights(function: Callable[[Array, int], Array], params: Any) -> Any:
     """Parameters with `function` of weights and their fan-in, and with zeros in place of all else.
 
     The weights are (neurons, ...), after axes for blocks where equal layers are repeated.
+
+    Raises:
+        DataError: `params` holds something else than arrays of numbers.
+
     """
-    return jax.tree_util.tree_map_with_path(
-        lambda path, leaf: (
-            function(leaf, _fan_in(path, leaf)) if _is_weight(path) else jnp.zeros_like(leaf)
-        ),
-        params,
-    )
+
+    def mapped(path: Any, leaf: Any) -> Array:
+        checks.check_real(leaf, "params", "the arrays of layers")
+        return function(leaf, _fan_in(path, leaf)) if _is_weight(path) else jnp.zeros_like(leaf)
+
+    return jax.tree_util.tree_map_with_path(mapped, params)
 
 
 def with_weights(params: Any, others: Any) -> Any:
-    """Parameters with the weights of others, and their own in place of all else."""
+    """Parameters with the weights of others, and their own in place of all else.
+
+    Raises:
+        DataError: the others have other arrays or shapes.
+
+    """
+    checks.check_alike(others, params, "others", "params")
     return jax.tree_util.tree_map_with_path(
         lambda path, own, other: other if _is_weight(path) else own, params, others
     )

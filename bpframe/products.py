@@ -6,11 +6,20 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from bpframe import checks
+from bpframe.errors import ExamplesError
+
 SMALL = 4096
 
 
 def sum_of_deltas(delta: Array) -> Array:
-    """sum_x delta^x, (n_out,), for delta (m, n_out), in float32 at least."""
+    """sum_x delta^x, (n_out,), for delta (m, n_out), in float32 at least.
+
+    Raises:
+        DataError: delta is no array of floats (m, n_out).
+
+    """
+    checks.check_matrix(delta, "delta", "m, n_out")
     wide = delta.dtype if jnp.finfo(delta.dtype).bits >= 32 else jnp.float32
     return jnp.sum(delta, axis=0, dtype=wide)
 
@@ -19,7 +28,18 @@ def sum_of_products(delta: Array, a_prev: Array) -> Array:
     """sum_x delta^x (a^x)^T, (n_out, n_in), for delta (m, n_out) and a_prev (m, n_in).
 
     It accumulates in float32 at least.
+
+    Raises:
+        DataError: they are no arrays of floats of such shapes.
+
     """
+    checks.check_matrix(delta, "delta", "m, n_out")
+    checks.check_matrix(a_prev, "a_prev", "m, n_in")
+    if len(delta) != len(a_prev):
+        raise ExamplesError(
+            f"delta has shape {delta.shape} and a_prev {a_prev.shape}; expected as many rows in "
+            "both, one for each of the m examples"
+        )
     if jnp.finfo(delta.dtype).bits < 32:
         return jax.lax.platform_dependent(delta, a_prev, cpu=_widened, default=_accumulated_wide)
     if delta.size <= SMALL:

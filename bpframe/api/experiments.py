@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
-from bpframe.api.given import GivenData
-from bpframe.api.plain import plainly
+from bpframe import checks
+from bpframe.api.given import GivenData, given_overrides, with_data
 from bpframe.api.showing import shown
 from bpframe.configuration import (
     assembly,
@@ -25,7 +25,7 @@ from bpframe.configuration import (
 from bpframe.configuration import trackers as tracking
 from bpframe.configuration.plugin_settings import plugin_settings
 from bpframe.data import Data
-from bpframe.errors import ConfigError, OutputWarning
+from bpframe.errors import ConfigError, DataError, OutputWarning, plainly
 from bpframe.plugin_host import host
 from bpframe.plugin_host.events import PluginEvents
 from bpframe.plugin_host.registry import Registry
@@ -34,10 +34,12 @@ from bpframe.runs.bookkeeping import OnEpoch
 from bpframe.runs.checkpoint import DEFAULT, Checkpointing
 from bpframe.runs.records import RunResult
 from bpframe.runs.trackers import Tracker
-from bpframe.tables.in_memory import GIVEN, InMemory, in_memory
+from bpframe.sweeps import ledger
+from bpframe.tables.in_memory import InMemory
 from bpframe.training.experiment import Experiment
 
 _OF_RUNS = ("checkpoint.", "checkpoint=", "plots=", "trackers=")
+_OF_HYDRA = ("hydra.", "hydra/")
 
 
 @plainly
@@ -69,11 +71,7 @@ def compose(
         PluginError: one of `plugins` breaks its contract.
 
     """
-    if data is not None:
-        plugins, overrides = [*plugins, GivenData(in_memory(data, target))], list(overrides)
-        if chosen := next((text for text in overrides if text.startswith("data=")), None):
-            raise ConfigError(f"{chosen}: data is given already; leave one of them out")
-        overrides = [f"data={GIVEN}", *overrides]
+    plugins, overrides = with_data(plugins, given_overrides(overrides), data, target)
     extra = str(config_dir) if config_dir is not None else None
     if extra is not None and not Path(extra).is_dir():
         raise ConfigError(f"config_dir: {Path(extra).absolute()} is not a folder")
@@ -81,6 +79,7 @@ def compose(
     registry = schemas.store(host.load_registry(plugins, paths=paths, prefer=prefer))
     host.warn_of_faults(registry)
     with composition.initialised(config_dir=extra), suggestions.explaining(registry):
+        composition.check_single(overrides)
         config = composition.compose_config(overrides, name=config_name)
         experiment = assembly.assemble(config, registry)
     for text in overrides:
@@ -88,6 +87,11 @@ def compose(
             raise ConfigError(
                 f"{text}: is no part of an experiment; give it to bpframe.run, as checkpointing, "
                 "plots or trackers"
+            )
+        if text.lstrip("+~").startswith(_OF_HYDRA):
+            raise ConfigError(
+                f"{text}: is of commands, and does nothing here; leave it out, and give "
+                "bpframe.run the folder as output_dir"
             )
     return experiment
 
@@ -128,6 +132,12 @@ def run(
         PluginError: one of `plugins` breaks its contract.
 
     """
+    checks.check_kind(experiment, Experiment, "experiment")
+    if data is not None and not isinstance(data, Data):
+        raise DataError(
+            f"data: is {type(data).__name__}; expected bpframe.Data(train, validation, test), or "
+            "give it to bpframe.compose, as data=(x, y)"
+        )
     if isinstance(experiment.data, InMemory):
         plugins = [*plugins, GivenData(type(experiment.data))]
     registry = host.load_registry(plugins, paths=disassembly.files_of(experiment))
@@ -145,7 +155,7 @@ def run(
             )
         except ConfigError as error:
             text = f"{output_dir}: is written without a configuration, so that bpframe resume "
-            warnings.warn(f"{text}cannot go on with it: {error}", OutputWarning, stacklevel=2)
+            warnings.warn(f"{text}cannot go on with it: {error}", OutputWarning, stacklevel=3)
     with shown(progress, experiment.training.epochs, on_epoch) as told:
         return loop.run(
             experiment,
@@ -169,6 +179,7 @@ def resume(
     on_epoch: OnEpoch | None = None,
     plugins: Iterable[object] = (),
     accept_changes: bool = False,
+    trusted: bool = False,
     progress: bool | None = None,
 ) -> RunResult:
     """Go on with a run from its last checkpoint, as `bpframe resume` does.
@@ -181,6 +192,8 @@ def resume(
         on_epoch: called with the record of each epoch.
         plugins: modules or objects with hooks, besides the installed plugins.
         accept_changes: whether code, data and versions may be others than before.
+        trusted: whether plugins that the folder names may be imported, though no command or program
+            of this user has.
         progress: whether to show how it goes; unset, in a notebook alone.
 
     Raises:
@@ -188,11 +201,19 @@ def resume(
         OutputError: there is no run, it is complete or still running, or its checkpoint is damaged.
 
     """
-    folder = Path(run_dir).absolute()
+    folder, words = Path(run_dir).absolute(), given_overrides(overrides)
+    ledger.check_no_sweep(folder)
     saved_runs.check_run(folder)
-    more = [*plugins, *([GivenData(in_memory(data, target))] if data is not None else [])]
+    saved_runs.check_changes(words)
+    more, _ = with_data(plugins, [], data, target)
     with contextlib.chdir(Path.cwd()):
-        found = saved_runs.composed(folder, overrides, trusting=trust.note, plugins=more)
+        found = saved_runs.composed(
+            folder,
+            words,
+            trusting=trust.note if trusted else trust.checking(folder, words),
+            plugins=more,
+            given=data is not None,
+        )
         following = tracking.tracking(found.cfg, found.registry)
         with shown(progress, found.experiment.training.epochs, on_epoch) as told:
             return loop.resume(
@@ -200,8 +221,10 @@ def resume(
                 folder,
                 on_epoch=told,
                 events=PluginEvents(found.registry, following),
+                plots=found.cfg.plots is not False,
                 checkpointing=Checkpointing(**found.cfg.checkpoint),
                 accept_changes=accept_changes,
+                config=saved_runs.changed_files(folder, found.cfg, words),
             )
 
 

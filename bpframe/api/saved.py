@@ -15,12 +15,12 @@ import numpy as np
 from omegaconf import OmegaConf
 
 from bpframe import equations
-from bpframe.api.given import GivenData
-from bpframe.api.plain import plainly
+from bpframe.api import inputs
+from bpframe.api.given import GivenData, given_overrides
 from bpframe.configuration import saved_runs, trust
 from bpframe.contracts import LayerParams, Trace
 from bpframe.data import Data, Examples
-from bpframe.errors import DataError, OutputError
+from bpframe.errors import ConfigError, DataError, OutputError, plainly
 from bpframe.files import shown
 from bpframe.learning import BatchGradient
 from bpframe.runs import html
@@ -28,11 +28,14 @@ from bpframe.runs.data_info import DataInfo
 from bpframe.runs.folder import BEST, METRICS, PARAMS, check_file, read_summary
 from bpframe.runs.records import EpochRecord, History, Summary, Timing
 from bpframe.runs.saved import read_params
-from bpframe.tables.table import Table
-from bpframe.tasks import Regression, Task
+from bpframe.sweeps import ledger
+from bpframe.tables.in_memory import InMemory
+from bpframe.tasks import Task
 from bpframe.training import answers, loading
 from bpframe.training.experiment import Experiment
 from bpframe.training.precision import precision, wide_dtype
+
+_OF_DATA = ("data=", "data.")
 
 
 class Evaluation(NamedTuple):
@@ -63,11 +66,13 @@ def load(run_dir: str | Path, *, trusted: bool = False) -> Run:
 
     """
     folder = Path(run_dir).absolute()
+    ledger.check_no_sweep(folder)
     saved_runs.check_run(folder)
     written = read_summary(folder)
     if written is None:
         raise OutputError(
-            f"{folder}: its run has not ended; go on with it first: bpframe resume {folder}"
+            f"{folder}: its run has not ended; go on with it first, with bpframe resume {folder}, "
+            f"in Python bpframe.resume({str(folder)!r})"
         )
     return Run(folder, written, trusted=trusted)
 
@@ -91,31 +96,31 @@ class Run:
         self._files = written["files"]
         self._trusted = trusted
         info = self.summary.data
-        sizes = info if info is not None else None
-        with self._entered():
-            found = saved_runs.composed(
-                folder, trusting=self._trust, sizes=sizes, plugins=[GivenData()]
-            )
+        found = self._composed([], info)
         self.experiment: Experiment = found.experiment
         self._cfg = found.cfg
 
     @functools.cached_property
+    @plainly
     def params(self) -> tuple[LayerParams, ...]:
         """The parameters after the last epoch, of the layers 2..L, as NumPy arrays."""
         return read_params(self.folder / PARAMS, self.experiment.network.params)
 
     @functools.cached_property
+    @plainly
     def best_params(self) -> tuple[LayerParams, ...]:
         """Those after the best epoch, by the objective."""
         return read_params(self.folder / BEST, self.experiment.network.params)
 
     @functools.cached_property
+    @plainly
     def history(self) -> History:
         """One array a quantity, one entry an epoch; `history.to_frame()` is a pandas frame."""
         content = check_file(self.folder / METRICS, self._files.get(METRICS))
         return History.of([EpochRecord.read(json.loads(line)) for line in content.splitlines()])
 
     @functools.cached_property
+    @plainly
     def data(self) -> Data:
         """The examples that were trained on, read again.
 
@@ -123,6 +128,11 @@ class Run:
             DataError: they are not there any more, or were given in Python.
 
         """
+        if isinstance(self.experiment.data, InMemory):
+            raise DataError(
+                f"{self.folder}: its data were given in Python, and no file has them; give them, "
+                "as in run.evaluate(x, y)"
+            )
         with self._entered():
             return loading.loaded(self.experiment.data)
 
@@ -210,7 +220,8 @@ class Run:
         """How good it is over all splits: of its own data, or of others that `overrides` choose.
 
         Args:
-            overrides: settings of the data, such as "data=mnist" or "data.path=new.csv".
+            overrides: settings of the data, such as "data=mnist" or "data.path=new.csv"; a path
+                among them starts in the working directory.
             best: whether to answer with `best_params`.
 
         Returns:
@@ -220,21 +231,21 @@ class Run:
             DataError: the data do not fit the network.
 
         """
-        data = self.data
-        if overrides:
-            with self._entered():
-                found = saved_runs.composed(
-                    *(self.folder, overrides),
-                    trusting=self._trust,
-                    sizes=self._info,
-                    plugins=[GivenData()],
-                )
-                other = loading.read(found.experiment.data)
-            data = Data(*(self._info.adapted(examples, self.task) for examples in other))
+        words = given_overrides(overrides)
+        if other := next((o for o in words if not o.lstrip("+~").startswith(_OF_DATA)), None):
+            raise ConfigError(f"{other}: only the data can be other ones; the run stays as it is")
+        data = self._adapted(words) if words else self.data
         return {
             split: (len(examples), self._evaluated(examples, best))
             for split, examples in data._asdict().items()
         }
+
+    def _adapted(self, overrides: list[str]) -> Data:
+        """Other data, made like those that were trained on."""
+        found = self._composed([saved_runs.from_here(o, "data") for o in overrides], self._info)
+        with self._entered(if_there=True):
+            other = loading.read(found.experiment.data)
+        return Data(*(self._info.adapted(examples, self.task) for examples in other))
 
     @plainly
     def forward(self, x: Any, *, best: bool = False) -> Trace:
@@ -298,74 +309,26 @@ class Run:
     def _wide(self, array: Any) -> jax.Array:
         return jnp.asarray(array, wide_dtype(self.experiment.training.dtype))
 
-    def _trust(self, code: list[str]) -> None:
-        if self._trusted:
-            trust.note(code)
-        else:
-            trust.check(code, self.folder)
+    def _composed(self, overrides: list[str], sizes: DataInfo | None) -> saved_runs.Composed:
+        with contextlib.chdir(Path.cwd()):
+            return saved_runs.composed(
+                self.folder,
+                overrides,
+                trusting=trust.note if self._trusted else trust.checking(self.folder),
+                sizes=sizes,
+                plugins=[GivenData()],
+                given=True,
+            )
 
     @contextlib.contextmanager
-    def _entered(self) -> Any:
+    def _entered(self, *, if_there: bool = False) -> Any:
         """The working directory in which the run began, where its paths start."""
         with contextlib.chdir(Path.cwd()):
-            saved_runs.enter(self.folder)
+            saved_runs.enter(self.folder, if_there=if_there)
             yield
 
     def _examples(self, x: Any, y: Any) -> tuple[Examples, bool]:
-        """Examples as they were trained on, and whether x is one example."""
-        info = self._info
-        is_frame = hasattr(x, "columns") or isinstance(x, Mapping | Table)
-        if is_frame:
-            if not info.features:
-                raise DataError(
-                    "x: is a frame, and the inputs of this run have no names; give (m, n_in)"
-                )
-            x = (x if isinstance(x, Table) else Table.of(x, "x")).inputs(info.features)
-        rows, is_one = _rows(x, info)
-        targets = np.zeros(len(rows), np.int32) if y is None else _targets(y, len(rows), self)
-        return info.examples(rows, targets, self.task), is_one
-
-
-def _rows(x: Any, info: DataInfo) -> tuple[np.ndarray, bool]:
-    """(m, *shape), and whether the axis m was left out."""
-    try:
-        array = np.asarray(x, float)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"x: is no array of numbers: {error}") from error
-    flat = (int(np.prod(info.shape)),)
-    for shape in (info.shape, flat, info.shape[:-1] if info.shape[-1] == 1 else info.shape):
-        if array.shape == shape or array.shape[1:] == shape:
-            is_one = array.shape == shape
-            rows = array.reshape(1 if is_one else len(array), *info.shape)
-            if not np.isfinite(rows).all():
-                raise DataError("x: holds values that are not finite")
-            return rows, is_one
-    raise DataError(
-        f"x: has shape {array.shape}; expected (m, {', '.join(map(str, info.shape))}), or one "
-        f"example {info.shape}"
-    )
-
-
-def _targets(y: Any, m: int, run: Run) -> np.ndarray:
-    """Class labels (m,) from 0, or float targets (m, n_out)."""
-    task, n_out = run.task, run.experiment.network.n_out
-    array = np.atleast_1d(np.asarray(y))
-    if array.ndim == 1 and m == 1 and len(array) == n_out > 1:
-        array = array[None]
-    if len(array) != m:
-        raise DataError(f"y: has {len(array)} targets for {m} examples; give one for each")
-    if array.dtype.kind in "biuf" and array.shape in ((m, n_out), (m,) if n_out == 1 else ()):
-        given = array.astype(float).reshape(m, n_out)
-        return task.encoded(given) if isinstance(task, Regression) else given
-    if array.ndim != 1 or not task.has_classes:
-        raise DataError(f"y: has shape {array.shape}; expected ({m}, {n_out})")
-    names = list(task.names or range(n_out))
-    known = {str(name): at for at, name in enumerate(names)}
-    new = [value for value in array.tolist() if str(value) not in known]
-    if new:
-        shown = ", ".join(map(str, names[:10]))
-        raise DataError(f"y: {new[0]!r} is no class of this run; its classes: {shown}")
-    return np.array([known[str(value)] for value in array.tolist()], np.int64)
+        return inputs.examples(x, y, self._info, self.task)
 
 
 def _summary(written: Mapping[str, Any]) -> Summary:

@@ -9,15 +9,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
-
-from bpframe.api.given import GivenData
-from bpframe.api.plain import plainly
+from bpframe.api.given import given_overrides, with_data
 from bpframe.api.saved import Run, load
 from bpframe.api.showing import screen
 from bpframe.configuration import composition, schemas
 from bpframe.configuration.plugin_settings import plugin_settings
-from bpframe.errors import BpframeError, ConfigError, OutputError
+from bpframe.errors import BpframeError, ConfigError, OutputError, plainly
 from bpframe.files import shown
 from bpframe.plugin_host import host
 from bpframe.sweeps.errors import FailedJobsError
@@ -27,7 +24,6 @@ from bpframe.sweeps.report import files, saved_rows
 from bpframe.sweeps.rows import COMPLETED, Row
 from bpframe.sweeps.session import Command
 from bpframe.sweeps.sweepers import grid
-from bpframe.tables.in_memory import GIVEN, in_memory
 
 _DIR = "hydra.sweep.dir="
 
@@ -65,14 +61,12 @@ def sweep(
         OutputError: the folder is not empty, or cannot be written.
 
     """
-    words = list(overrides)
+    words = given_overrides(overrides)
     if sweep_dir is not None:
         if given := next((text for text in words if text.startswith(_DIR)), None):
             raise ConfigError(f"{given}: sweep_dir is given as well; leave one of them out")
         words.append(f"{_DIR}{composition.quoted(str(Path(sweep_dir).absolute()))}")
-    if data is not None:
-        plugins = [*plugins, GivenData(in_memory(data, target))]
-        words.insert(0, f"data={GIVEN}")
+    plugins, words = with_data(plugins, words, data, target)
     extra = str(config_dir) if config_dir is not None else None
     paths, prefer = plugin_settings(words, name=config_name, config_dir=extra)
     registry = schemas.store(host.load_registry(plugins, paths=paths, prefer=prefer))
@@ -80,19 +74,12 @@ def sweep(
     command = Command(tuple(grid.in_step(words)), config_name, None, extra)
     with screen(progress) as console:
         try:
-            folder = multirun(command, registry, _alone, console=console)
+            folder = multirun(command, registry, None, console=console)
         except FailedJobsError as error:
             if error.folder is None:
                 raise
             folder = error.folder
     return Sweep(folder)
-
-
-def _alone(cfg: DictConfig) -> float | None:
-    raise ConfigError(
-        f"hydra/launcher={cfg.hydra.runtime.choices['hydra/launcher']}: a sweep from Python is run "
-        "by hydra/launcher=vmap; leave it out, or begin the sweep on the command line"
-    )
 
 
 class Sweep:

@@ -7,16 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import yaml
-
 from bpframe.commands import subcommands
 from bpframe.configuration import saved_runs, trust
-from bpframe.errors import ConfigError, OutputError
-from bpframe.files import check_no_link, write_whole
+from bpframe.errors import ConfigError
 from bpframe.sweeps import ledger
 from bpframe.sweeps.session import Command
-
-_ALLOWED = ("training.epochs=", "checkpoint.", "plots=", "trackers=")
 
 
 class Resumed(NamedTuple):
@@ -38,10 +33,8 @@ class Resumed(NamedTuple):
 
     def trusting(self, code: Sequence[str]) -> None:
         """Note the code that is about to be run, or raise a ConfigError: see `trust.check`."""
-        if not self.trusts:
-            mine = trust.code_of((), (), self.overrides)
-            trust.check([name for name in code if name not in mine], self.folder)
-        trust.note(code)
+        allowed = trust.note if self.trusts else trust.checking(self.folder, self.overrides)
+        allowed(code)
 
 
 def parsed(arguments: list[str]) -> Resumed:
@@ -56,16 +49,12 @@ def parsed(arguments: list[str]) -> Resumed:
     found = Resumed(args.folder.absolute(), tuple(args.overrides), args.accept_changes, args.trust)
     if not found.is_sweep:
         saved_runs.check_run(found.folder, f" nor a sweep ({ledger.LEDGER})")
+        saved_runs.check_changes(found.overrides)
     for text in found.overrides:
         if found.is_sweep and not text.startswith("hydra."):
             raise ConfigError(
                 f"{text}: the jobs of a sweep stay as they are; only hydra.sweeper and "
                 "hydra.launcher can be set when it is resumed"
-            )
-        if not found.is_sweep and not text.startswith(_ALLOWED):
-            raise ConfigError(
-                f"{text}: a run stays as it is; only training.epochs, checkpoint, plots and "
-                "trackers can be set when it is resumed"
             )
     return found
 
@@ -106,19 +95,3 @@ def sweep(found: Resumed) -> Command:
     )
     saved_runs.enter_as(command.cwd, found.folder, "the sweep")
     return command
-
-
-def note(found: Resumed, config: str) -> None:
-    """Write the config with which a run goes on into its folder, if settings have changed."""
-    if not found.overrides:
-        return
-    folder = found.folder / ".hydra"
-    path = folder / "overrides.yaml"
-    try:
-        check_no_link(folder)
-        given = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else []
-        texts = yaml.safe_dump([*given, *found.overrides], allow_unicode=True)
-        write_whole(folder / "config.yaml", config.encode())
-        write_whole(path, texts.encode())
-    except (OSError, TypeError, yaml.YAMLError) as error:
-        raise OutputError(f"{folder}: cannot be written, or is damaged: {error}") from error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import sys
 from argparse import ArgumentParser
 from collections.abc import Callable
@@ -16,10 +15,11 @@ from rich.table import Table as Shown
 
 from bpframe.api.saved import Run, load
 from bpframe.commands import subcommands
-from bpframe.configuration import composition, saved_runs, trust
+from bpframe.configuration import saved_runs, trust
 from bpframe.errors import ConfigError, DataError, OutputError
 from bpframe.files import check_no_link, write_whole
 from bpframe.runs.screen import Screen
+from bpframe.sweeps import ledger
 from bpframe.tables.files import read_csv, read_parquet
 
 
@@ -78,9 +78,6 @@ def evaluate(words: list[str]) -> None:
 
     """
     args = evaluate_parser().parse_args(words)
-    for text in args.overrides:
-        if not text.lstrip("+~").startswith(("data=", "data.")):
-            raise ConfigError(f"{text}: only the data can be other ones; the run stays as it is")
     run = load(args.folder, trusted=args.trust)
     found = run.over(args.overrides, best=args.best)
     table = Shown(title=f"{args.folder}", title_justify="left")
@@ -112,16 +109,17 @@ def rerun(words: list[str], train: Callable[[list[str]], None]) -> None:
     """
     args = rerun_parser().parse_args(words)
     folder, here = args.folder.absolute(), Path.cwd()
+    ledger.check_no_sweep(folder)
     saved_runs.check_run(folder)
-    with saved_runs.as_primary(folder) as place:
+    with saved_runs.as_primary(folder, args.overrides) as place:
         paths = saved_runs.plugin_paths(place, args.overrides)
         code = trust.code_of(paths, (), args.overrides)
         trust.note(code) if args.trust else trust.check(code, folder)
-        overrides = [_beside(text, here) for text in args.overrides]
+        overrides = list(args.overrides)
         if not any(text.startswith("hydra.run.dir=") for text in overrides):
-            overrides.append(
-                _beside("hydra.run.dir=outputs/${now:%Y-%m-%d}/${now:%H-%M-%S-%f}", here)
-            )
+            overrides.append("hydra.run.dir=outputs/${now:%Y-%m-%d}/${now:%H-%M-%S-%f}")
+        for node in ("hydra.run", "data"):
+            overrides = [saved_runs.from_here(text, node, here) for text in overrides]
         train(["--config-dir", place, "--config-name", saved_runs.PRIMARY, *overrides])
 
 
@@ -132,14 +130,6 @@ def rerun_parser() -> ArgumentParser:
     made.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="what changes")
     _add_trust(made)
     return made
-
-
-def _beside(text: str, here: Path) -> str:
-    """An override; a run folder is one from where the user is, not from where the run was."""
-    name, _, value = text.partition("=")
-    if name != "hydra.run.dir" or os.path.isabs(value.strip("'\"")):
-        return text
-    return f"{name}={composition.quoted(str(here))[:-1]}/{value.strip(chr(39) + chr(34))}'"
 
 
 def _inputs(run: Run, path: Path, delimiter: str | None) -> Any:

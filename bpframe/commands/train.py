@@ -122,13 +122,12 @@ def resume(words: list[str]) -> None:
     with folder.writing(found.folder):
         configure_log(cfg.hydra.job_logging, cfg.hydra.verbose)
     data = loading.load(experiment)
-    task = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
-    resuming.note(found, OmegaConf.to_yaml(task))
     read_summary(found.folder)  # a damaged one is told of first
     epochs = last_epoch(found.folder)
     if checkpoint.latest(found.folder) is None and epochs < experiment.training.epochs:
         print(f"{found.folder}: has no checkpoint; its {epochs} epochs are trained again")
-    go_on = functools.partial(loop.resume, accept_changes=found.accepts_changes)
+    config = saved_runs.changed_files(found.folder, cfg, found.overrides)
+    go_on = functools.partial(loop.resume, accept_changes=found.accepts_changes, config=config)
     run.show(go_on, cfg, experiment, data, events, found.folder, plots=cfg.plots is not False)
 
 

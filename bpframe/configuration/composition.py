@@ -45,7 +45,8 @@ def initialised(config_path: Path | None = None, config_dir: str | None = None) 
         if own.exists():
             raise ConfigError(
                 f"--config-dir: {own} would not be read, for bpframe's own config has its name; "
-                f"rename it and set --config-name, or set --config-path {own.parent} in its place"
+                "rename it and set --config-name (in Python config_name), or set --config-path "
+                f"{own.parent} in its place"
             )
     before = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
@@ -103,17 +104,37 @@ def compose_config(
         )
 
 
+def check_single(overrides: Sequence[str]) -> None:
+    """Raise a ConfigError for several values, which a program gives to `bpframe.sweep`."""
+    with composing(overrides):
+        for override in _parsed(overrides):
+            if override.is_sweep_override():
+                raise ConfigError(
+                    f"{override.input_line}: has several values; bpframe.sweep runs them all; a "
+                    "list is written [a,b]"
+                )
+
+
 def _suited(overrides: Sequence[str]) -> tuple[str, ...]:
     """What a regression needs that says nothing of its cost and of its output layer.
 
     Those of classes, which bpframe has otherwise, have no meaning there; and a linear output above
     thirty sigmoid neurons diverges with the eta that suits them.
     """
-    others = ("cost", "network.output_activation", "network.layers", "+", "~", "network={")
-    if "data.task=regression" in overrides and not any(o.startswith(others) for o in overrides):
-        eta = () if any(o.startswith("optimiser") for o in overrides) else ("optimiser.eta=0.05",)
-        return ("cost=quadratic", "network.output_activation=linear", *eta)
-    return ()
+    if "data.task=regression" not in overrides:
+        return ()
+    elsewhere = ("+", "~")  # a file that is added may say both
+    output = ("network.output_activation", "network.layers", "network={")
+    suited = {
+        "cost=quadratic": ("cost",),
+        "network.output_activation=linear": output,
+        "optimiser.eta=0.05": ("optimiser",),
+    }
+    return tuple(
+        text
+        for text, others in suited.items()
+        if not any(given.startswith((*others, *elsewhere)) for given in overrides)
+    )
 
 
 def compose_sweep(overrides: Sequence[str], *, name: str | None = None) -> DictConfig:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ from bpframe.configuration import schemas
 from bpframe.errors import ConfigError
 
 
-def primary(path: Path) -> str:
+def primary(path: Path, overrides: Sequence[str] = ()) -> str:
     """The YAML of a primary config that says what the composed config in a file says.
 
+    Where `overrides` choose another component, the settings of the one in the file are left out.
     It needs nothing but bpframe's own configs. Interpolations stay as they are: what stands in a
     variable of the environment may be a secret.
 
@@ -36,12 +38,20 @@ def primary(path: Path) -> str:
         raise ConfigError(
             f"{path}: is no configuration of a run: it has {min(map(str, foreign))!r}"
         )
+    chosen = chosen_groups(overrides)
     values = {
         key: {field: part for field, part in value.items() if field != "name"}
         if key in schemas.GROUPS
         else value
         for key, value in config.items()
+        if key not in chosen
     }
     values = {key: value for key, value in values.items() if value != {}}
     head = {"defaults": ["config", *groups, "_self_"]}
     return yaml.safe_dump({**head, **values}, sort_keys=False, allow_unicode=True)
+
+
+def chosen_groups(overrides: Sequence[str]) -> set[str]:
+    """The groups of which overrides choose a component, such as optimiser=adam."""
+    given = (text.lstrip("+").partition("=") for text in overrides)
+    return {name for name, _, value in given if name in schemas.GROUPS and value[:1] != "{"}

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import platformdirs
@@ -70,10 +70,21 @@ def check(code: Sequence[str], folder: Path) -> None:
     noted = set(_noted())
     if new := [name for name in code if printable(name) not in noted]:
         raise ConfigError(
-            f"{folder}: to resume it is to run code that no command of yours has run: "
+            f"{folder}: it names code that no command of yours has run: "
             f"{', '.join(new)}; if you trust where the folder comes from, add --trust (in Python, "
             "trusted=True)"
         )
+
+
+def checking(folder: Path, overrides: Sequence[str] = ()) -> Callable[[Sequence[str]], None]:
+    """What notes code after `check`; what `overrides` name, the user has given now."""
+
+    def checked(code: Sequence[str]) -> None:
+        mine = code_of((), (), overrides)
+        check([name for name in code if name not in mine], folder)
+        note(code)
+
+    return checked
 
 
 def _can_run(text: str) -> bool:

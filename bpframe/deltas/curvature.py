@@ -20,9 +20,10 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from bpframe import equations
+from bpframe import checks, equations
 from bpframe.contracts import LayerParams, OutputPair, Trace
 from bpframe.deltas.example_gradients import ExampleGradients, total
+from bpframe.errors import ExamplesError
 from bpframe.learning import Credit, Forward, Keys, TrainingStep
 from bpframe.network import Network
 
@@ -49,6 +50,14 @@ class Curvature(NamedTuple):
     def of(cls, step: TrainingStep) -> Curvature:
         """That of the mini-batch of a step of training."""
         return cls(step.network, step.pair, step.params, step.found.trace, step.y)
+
+    def check(self) -> None:
+        """Raise a DataError unless the targets, the outputs and the parameters fit each other."""
+        wanted = (len(self.trace.a[0]), self.network.n_out)
+        checks.check_real(self.y, "y", f"{wanted}")
+        if self.y.shape != wanted:
+            raise ExamplesError(f"y has shape {self.y.shape}; expected {wanted}, as in the trace")
+        checks.check_params(self.params, self.network.params)
 
     def roots(self) -> Array:
         """s_xk, (m, k, n_out)."""
@@ -129,6 +138,14 @@ class Curvature(NamedTuple):
 
 
 def has_curvature(pair: OutputPair, n_out: int) -> bool:
-    """Whether the cost tells its curvature."""
+    """Whether the cost tells its curvature, for so many outputs.
+
+    Raises:
+        DataError: `pair` is no output pair, such as `Experiment.cost`.
+
+    """
+    checks.check_kind(pair, OutputPair, "pair")
+    if not isinstance(n_out, int) or n_out < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ExamplesError(f"n_out: {n_out!r} is no number of outputs; allowed: integers from 1")
     like = jax.ShapeDtypeStruct((n_out,), jnp.float32)
     return jax.eval_shape(pair.curvature_root, like, like, like) is not None

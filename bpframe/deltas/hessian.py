@@ -15,8 +15,10 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from bpframe import checks
 from bpframe.contracts import ElementwiseActivation, OutputPair, Trace
 from bpframe.deltas.curvature import Curvature, has_curvature
+from bpframe.errors import ConfigError
 from bpframe.network import Network
 
 
@@ -24,8 +26,17 @@ def hessian_trace(at: Curvature, key: Array | None = None) -> tuple[Array, ...]:
     """The trace of the block of each layer.
 
     Exactly it takes a backward pass for each neuron; with a key two for each layer, by random
-    signs, which are right on average. Only where `lacks_hessian` finds nothing.
+    signs, which are right on average.
+
+    Raises:
+        ConfigError: the network or the cost does not tell what it takes.
+        DataError: `at` is no Curvature, or of targets of other shapes.
+
     """
+    checks.check_kind(at, Curvature, "at")
+    if lacking := lacks_hessian(at.network, at.pair):
+        raise ConfigError(f"hessian_trace: needs {lacking}; choose other layers, or another cost")
+    at.check()
     m = len(at.y)
     blocks = list(at.trace_of_layers())
     for depth, bend in _bends(at):

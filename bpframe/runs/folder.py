@@ -108,7 +108,8 @@ class RunFolder:
     def begin(self, config: Mapping[str, str] = MappingProxyType({})) -> None:
         """Make metrics.jsonl, unless the run goes on: from now on there is a run in the folder.
 
-        Before that `config`, the files in .hydra by name, unless Hydra has written them.
+        Before that `config`, the files in .hydra by name, unless Hydra has written them; of a run
+        that goes on, those that change.
 
         Raises:
             OutputError: it cannot be written.
@@ -116,7 +117,7 @@ class RunFolder:
         """
         with writing(self.path):
             if config:
-                (self.path / CONFIG).parent.mkdir()
+                (self.path / CONFIG).parent.mkdir(exist_ok=self.has_begun)
             for name, text in config.items():
                 write_whole((self.path / CONFIG).with_name(name), text.encode())
             (self.path / METRICS).touch(exist_ok=self.has_begun)

@@ -81,10 +81,12 @@ def resume(
     plots: bool = True,
     checkpointing: Checkpointing = DEFAULT,
     accept_changes: bool = False,
+    config: Mapping[str, str] = NOTHING,
 ) -> RunResult:
     """Go on with a run from its last checkpoint, or from its start if it has none; see `run`.
 
-    With `accept_changes` code and data may be others than when the checkpoint was written.
+    With `accept_changes` code and data may be others than when the checkpoint was written. Of
+    `config` files of .hydra are written again, once nothing refuses the run.
 
     Raises:
         BpframeError: see `bpframe.run`.
@@ -127,7 +129,7 @@ def resume(
         )
     folder = RunFolder.reopened(path, start.records if start else ())
     told = _Told(on_epoch, events or NoEvents(), plots)
-    return _trained(experiment, found, folder, told, checkpointing, start)
+    return _trained(experiment, found, folder, told, checkpointing, start, config)
 
 
 class _Told(NamedTuple):

@@ -12,13 +12,14 @@ from safetensors import SafetensorError
 from safetensors.numpy import load
 
 from bpframe.contracts import LayerParams, Params
-from bpframe.errors import DataError, OutputError
+from bpframe.errors import DataError, OutputError, plainly
 from bpframe.network import named
 from bpframe.runs.folder import check_file, read_summary
 
 _NAME = re.compile(r"layer_([2-9]|[1-9]\d+)\.(.+)")
 
 
+@plainly
 def read_params(
     path: str | Path, like: tuple[LayerParams, ...] | None = None
 ) -> tuple[LayerParams, ...]:
@@ -56,6 +57,11 @@ def _structured(
             f"{path}: holds {', '.join(sorted(arrays)) or 'nothing'}; the network has "
             f"{', '.join(names)}"
         )
+    for name, wanted in named(like).items():
+        if arrays[name].shape != wanted.shape:
+            raise DataError(
+                f"{path}: {name} has shape {arrays[name].shape}; the network has {wanted.shape}"
+            )
     return jax.tree.unflatten(jax.tree.structure(like), [arrays[name] for name in names])
 
 

@@ -154,6 +154,15 @@ def holds(folder: Path) -> bool:
     return (folder / LEDGER).is_file()
 
 
+def check_no_sweep(folder: Path) -> None:
+    """Raise an OutputError if `folder` is that of a sweep, where a run is wanted."""
+    if holds(folder):
+        raise OutputError(
+            f"{folder}: is a sweep; give one of the runs in it; bpframe resume finishes a sweep, "
+            "and in Python bpframe.Sweep reads it"
+        )
+
+
 def check_there(folder: Path) -> None:
     """Raise an OutputError if there is no ledger in `folder`."""
     if not holds(folder):

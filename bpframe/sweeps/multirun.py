@@ -39,7 +39,7 @@ RunOne = Callable[[DictConfig], float | None]
 def multirun(
     command: Command,
     registry: Registry,
-    run_one: RunOne,
+    run_one: RunOne | None,
     *,
     console: Console | None = None,
     trusting: Callable[[list[str]], None] = trust.note,
@@ -51,7 +51,8 @@ def multirun(
     Args:
         command: what begins it.
         registry: all components.
-        run_one: runs a job of a launcher that runs them one after another.
+        run_one: runs a job of a launcher that runs them one after another; None: such a launcher is
+            refused.
         console: where it shows how it goes; the terminal unless said.
         trusting: is told of results that are code, before they are read.
         resumes: whether its folder holds a part of it.
@@ -73,7 +74,13 @@ def multirun(
             sweep_dir = Path(str(cfg.hydra.sweep.dir)).absolute()
         job_logging.check_sweep(cfg, sweep_dir)
         writing: AbstractContextManager[None] = contextlib.nullcontext()
-        if cfg.hydra.runtime.choices["hydra/launcher"] != KEEPS_A_LEDGER:
+        launcher = cfg.hydra.runtime.choices["hydra/launcher"]
+        if launcher != KEEPS_A_LEDGER:
+            if run_one is None:
+                raise ConfigError(
+                    f"hydra/launcher={launcher}: a sweep from Python is run by hydra/launcher="
+                    f"{KEEPS_A_LEDGER}; leave it out, or begin the sweep on the command line"
+                )
             _check_unused(sweep_dir)
             writing = folder.writing(sweep_dir)
         if cfg.hydra.launcher.get("backend") == SUBMITIT:

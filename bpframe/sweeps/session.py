@@ -57,7 +57,7 @@ class SweepTask:
 
     def __init__(
         self,
-        run_one: Callable[[DictConfig], float | None],
+        run_one: Callable[[DictConfig], float | None] | None,
         registry: Registry,
         command: Command,
         *,
@@ -77,6 +77,7 @@ class SweepTask:
 
     def __call__(self, cfg: DictConfig) -> float | None:
         """Run one job, and return what it reached."""
+        assert self._run_one is not None  # launchers that call this are refused without one
         return self._run_one(cfg)
 
     def sweep(

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bpframe.data import Data, Examples, Feature
-from bpframe.errors import ConfigError, DataError, unknown
+from bpframe.errors import ConfigError, DataError, plainly, unknown
 from bpframe.tables import targets
 from bpframe.tables.splits import SHARES, Shares, divided
 from bpframe.tables.table import Table
@@ -41,10 +41,13 @@ class Columns(NamedTuple):
     standardise_targets: bool = False
 
 
+@plainly
 def data_of_table(
-    table: Table, columns: Columns, shares: Shares, more: Mapping[str, Table] | None = None
+    table: Any, columns: Columns, shares: Shares = SHARES, more: Mapping[str, Any] | None = None
 ) -> Data:
     """The examples of a table, divided by a column, by `shares`, or with other sets in `more`.
+
+    Tables may be frames; see `Table.of`.
 
     Raises:
         ConfigError: a column is not there, or is chosen for two things.
@@ -52,7 +55,8 @@ def data_of_table(
 
     """
     more = more or {}
-    tables = [_cleaned(t, columns) for t in (table, *more.values())]
+    given = [t if isinstance(t, Table) else Table.of(t) for t in (table, *more.values())]
+    tables = [_cleaned(t, columns) for t in given]
     names = _features(tables[0], columns)
     every = Table.joined(tables)
     features = every.features(names, columns.one_hot)
@@ -71,6 +75,7 @@ def data_of_table(
     return _data(x, y, task, rows, features)
 
 
+@plainly
 def data_of_arrays(
     sets: Mapping[str, tuple[Any, Any]], task: str | None = None, shares: Shares = SHARES
 ) -> Data:
@@ -84,6 +89,9 @@ def data_of_arrays(
         DataError: an array has another shape, or holds what is no number.
 
     """
+    if "train" not in sets or not sets.keys() <= set(SPLITS):
+        found = ", ".join(map(repr, sets)) or "nothing"
+        raise DataError(f"data: the sets are {found}; expected 'train', and others of {SPLITS}")
     xs = {name: _inputs(x, f"x of the {name} set") for name, (x, _) in sets.items()}
     lengths = {name: len(x) for name, x in xs.items()}
     ys = {name: _listed(y) for name, (_, y) in sets.items()}
@@ -93,9 +101,10 @@ def data_of_arrays(
                 f"data: the {name} set has {n} inputs and {len(ys[name])} targets; "
                 "give one for each"
             )
-    shapes = {x.shape[1:] for x in xs.values()} | {y.shape[1:] for y in ys.values()}
-    if len({x.shape[1:] for x in xs.values()}) > 1 or len({y.shape[1:] for y in ys.values()}) > 1:
-        raise DataError(f"data: the sets have other shapes than each other: {shapes}")
+    for which, arrays in (("inputs", xs), ("targets", ys)):
+        if len({array.shape[1:] for array in arrays.values()}) > 1:
+            shapes = ", ".join(f"{array.shape} in {name}" for name, array in arrays.items())
+            raise DataError(f"data: {which} have other shapes in each set: {shapes}")
     x = np.concatenate(list(xs.values()))
     y, found = targets.of(np.concatenate(list(ys.values())), task)
     ends = np.cumsum(list(lengths.values()))[:-1]

@@ -12,13 +12,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bpframe.errors import DataError
+from bpframe.errors import DataError, plainly
 from bpframe.tables.table import Table
 
 MISSING = ("", "NA", "NaN", "nan")
 """What a cell that is empty holds, unless something else is said."""
 
 
+@plainly
 def read_csv(
     path: str | Path,
     *,
@@ -66,6 +67,7 @@ def read_csv(
     return Table.of(frame, source)
 
 
+@plainly
 def read_parquet(path: str | Path) -> Table:
     """The table in a Parquet file; see `read_csv`.
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from bpframe.component import hyperparameter
 from bpframe.contracts import Dataset, Shape
-from bpframe.data import Data
+from bpframe.data import Data, Examples
 from bpframe.errors import ConfigError, DataError
 from bpframe.tables.examples import Columns, data_of_arrays, data_of_table
 from bpframe.tables.splits import SHARES, Shares
@@ -17,6 +18,8 @@ from bpframe.tables.targets import TASKS
 
 GIVEN = "given"
 """The name of the data set in a configuration."""
+_OF_FRAMES = ("target", "features", "one_hot", "split", "drop_missing", "standardise_targets")
+_OF_ARRAYS = ("task", "validation", "test", "split_seed")
 
 
 class InMemory(Dataset):
@@ -79,12 +82,30 @@ def in_memory(data: Any, target: Any = None) -> type[InMemory]:
         )
     if is_frame and not target:
         raise DataError("data: is a frame; say which column is to be answered, with target=NAME")
+    if isinstance(data, Data):
+        for split, examples in data._asdict().items():
+            if not isinstance(examples, Examples):
+                raise DataError(
+                    f"data: the {split} set is {type(examples).__name__}; expected bpframe.Examples"
+                )
+        if target is not None:
+            raise ConfigError("target: is that of a frame; bpframe.Data has its targets")
     chosen: dict[str, Any] = {"__annotations__": {}, "source": Table.of(data) if is_frame else data}
     if is_frame:
         names = (target,) if isinstance(target, str) else tuple(map(str, target or ()))
         chosen |= {"target": names, "standardise": True}
         chosen["__annotations__"] = {"target": Any, "standardise": bool}
+    else:
+        chosen |= {"standardise_targets": False}
+        chosen["__annotations__"] = {"standardise_targets": bool}
     return type("Given", (InMemory,), {**chosen, "__module__": __name__})
+
+
+def _check_unused(dataset: InMemory, names: tuple[str, ...], why: str) -> None:
+    """Raise a ConfigError if a setting is made that nothing reads."""
+    for field in dataclasses.fields(dataset):
+        if field.name in names and getattr(dataset, field.name) != field.default:
+            raise ConfigError(f"data.{field.name}: {why}; leave it out")
 
 
 def _columns(frame: Any) -> dict[str, Any]:
@@ -98,10 +119,10 @@ def _made(dataset: InMemory) -> Data:
         raise DataError(
             "data: those of this run were given in Python, and no file has them; give them again"
         )
+    if not isinstance(source, Table):
+        _check_unused(dataset, _OF_FRAMES, "is a setting of frames, and data are arrays")
     if isinstance(source, Data):
-        changed = [f for f in ("task", "target", "split") if getattr(dataset, f)]
-        if changed:
-            raise ConfigError(f"data.{changed[0]}: bpframe.Data says that itself; leave it out")
+        _check_unused(dataset, _OF_ARRAYS, "is settled by bpframe.Data")
         return source
     shares = Shares(dataset.validation, dataset.test, dataset.split_seed)
     if isinstance(source, Table):

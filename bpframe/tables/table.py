@@ -37,6 +37,8 @@ class Table:
             DataError: it holds what is neither a number nor text.
 
         """
+        if not isinstance(frame, Mapping) and not hasattr(frame, "columns"):
+            raise DataError(f"{source}: is {type(frame).__name__}; expected a frame with columns")
         names = list(frame.keys() if isinstance(frame, Mapping) else frame.columns)
         if len(set(map(str, names))) < len(names):
             raise DataError(f"{source}: has two columns of one name; rename one of them")
@@ -143,8 +145,9 @@ class Table:
         new = ~np.isin(column, list(known))
         if new.any():
             row = int(new.argmax())
+            value = str(column[row])
             raise DataError(
-                f"{self.source}: column {name!r} holds {column[row]!r} in row {row + 1}, which is "
+                f"{self.source}: column {name!r} holds {value!r} in row {row + 1}, which is "
                 f"not among those trained on: {', '.join(sorted(known))}"
             )
         return column

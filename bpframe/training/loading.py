@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from bpframe.contracts import Dataset
-from bpframe.data import Data, FittedData
+from bpframe.data import Data, Examples, FittedData
 from bpframe.errors import ConfigError, DataError, ExamplesError, described
 from bpframe.metrics import STEPS
 from bpframe.tasks import Task
@@ -74,6 +74,11 @@ def fitting(dataset: Dataset, data: Data) -> FittedData:
             "bpframe.Data(train, validation, test)"
         )
     for split, examples in data._asdict().items():
+        if not isinstance(examples, Examples):
+            raise DataError(
+                f"data: the {split} set of {type(dataset).__name__} is {type(examples).__name__}; "
+                "expected bpframe.Examples"
+            )
         if not len(examples):
             raise DataError(f"data: the {split} set of {type(dataset).__name__} is empty")
         if (examples.shape, examples.n_out) != (dataset.shape, dataset.n_out):
@@ -120,7 +125,13 @@ def check(experiment: Experiment, data: Data) -> None:
             f"training.batch_size: {m} is out of range; allowed: 1 to {n}, the training set"
         )
     for split, examples in data._asdict().items():
-        experiment.cost.cost_function.check_targets(examples.y, f"the {split} set")
+        try:
+            experiment.cost.cost_function.check_targets(examples.y, f"the {split} set")
+        except ExamplesError as error:
+            if data.task.has_accuracy or getattr(experiment.data, "task", "") is not None:
+                raise
+            advice = "data.task=regression chooses it, with linear outputs"
+            raise ExamplesError(f"{error}; {advice}") from error
     experiment.fitted(n)
     experiment.best.applied(has_accuracy=data.task.has_accuracy)
     memory.check(experiment, [len(examples) for examples in data])

@@ -242,7 +242,7 @@ def test_another_way_to_carry_the_error_replaces_the_transpose_only():
 
 def test_params_of_another_depth_are_refused():
     network, _, params, x, y = case("tanh", "quadratic", 3)
-    with pytest.raises(ValueError, match=r"zip\(\)"):
+    with pytest.raises(DataError, match=r"params: has 2 entries; .* layers 2\.\.4"):
         gradient(network, make("cost", "quadratic"), params[:-1], x, y)
 
 

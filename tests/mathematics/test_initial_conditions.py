@@ -121,7 +121,7 @@ def _broken(tmp_path: Path, name: str) -> Path:
         ("long", "holds layer_2.b, layer_2.w, layer_3.b, layer_3.w, layer_4.w"),
         (
             "wide",
-            "of the shapes layer_2.w (5, 3), layer_2.b (4,), layer_3.w (2, 4),",
+            "layer_2.w has shape (5, 3); the network has (4, 3)",
         ),
         ("nan", "has parameters that are not finite"),
     ],

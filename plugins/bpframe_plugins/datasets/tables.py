@@ -78,17 +78,17 @@ class _OwnFile(Dataset):
         """The examples, read from the file."""
 
 
-def _stamp(path: str) -> tuple[int, int]:
-    """What changes with a file."""
+def _stamp(path: str) -> tuple[int, ...]:
+    """What tells a file from others, and changes with it."""
     try:
         found = Path(path).stat()
     except OSError:
-        return (0, 0)
-    return (found.st_mtime_ns, found.st_size)
+        return ()
+    return (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size)
 
 
 @functools.lru_cache(maxsize=2)
-def _read(dataset: _OwnFile, *stamps: tuple[int, int]) -> Data:
+def _read(dataset: _OwnFile, *stamps: tuple[int, ...]) -> Data:
     """The examples of a data set, read once as long as its files stay as they are."""
     del stamps
     return dataset.fresh()

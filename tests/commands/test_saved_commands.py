@@ -1,0 +1,317 @@
+"""predict, evaluate and rerun: what a run that has ended is asked on the command line."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import test_cli
+from own_tables import KINDS, PRICES, SHORT, ZOO, encoded, frame, outputs, scaled
+from safetensors.numpy import load_file
+from test_cli import Main
+
+import bpframe
+from bpframe.configuration import composition, schemas
+from bpframe.plugin_host.host import load_registry
+
+main = test_cli.main
+TABLE = frame()
+NEW = frame(20, seed=1)
+FLAGS = ("plots=false", "data.path=own.csv")
+
+
+@pytest.fixture(autouse=True)
+def _state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user's state folder."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+@pytest.fixture
+def zoo(main: Main, tmp_path: Path) -> Path:
+    """A run on own.csv in the working directory."""
+    return trained(main, tmp_path, *ZOO)
+
+
+def trained(main: Main, folder: Path, *words: str) -> Path:
+    TABLE.to_csv(folder / "own.csv", index=False)
+    NEW.to_csv(folder / "new.csv", index=False)
+    ended = main(*words, *SHORT, *FLAGS, "hydra.run.dir=run")
+    assert (ended.status, ended.err) == (0, "")
+    return folder / "run"
+
+
+def answers(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+@pytest.mark.slow
+def test_predict_writes_a_line_for_each_example(zoo: Path, main: Main, tmp_path: Path) -> None:
+    """Of a table, in any order of columns, or of an array; printed or written. Slow: compiles."""
+    ended = main("predict", "run", "--input", "new.csv")
+    assert (ended.status, ended.err) == (0, "")
+    found = answers(ended.out)
+    expected = outputs(zoo, scaled(NEW, TABLE))
+    assert list(found[0]) == ["answer", *KINDS]
+    assert [row["answer"] for row in found] == list(np.array(KINDS)[expected.argmax(axis=1)])
+    for column, kind in enumerate(KINDS):
+        given = np.array([float(row[kind]) for row in found])
+        np.testing.assert_allclose(given, expected[:, column], rtol=1e-4)
+
+    NEW[["site", "weight", "kind", "size"]].to_csv("other.csv", sep=";", index=False)
+    np.save("new.npy", encoded(NEW))
+    np.savez("new.npz", x=encoded(NEW))
+    NEW.to_parquet("new.parquet")
+    for name, more in (
+        ("other.csv", ["--delimiter", ";"]),
+        ("new.npy", []),
+        ("new.npz", []),
+        ("new.parquet", []),
+    ):
+        ended = main("predict", "run", "--input", name, *more, "--output", "said.csv")
+        assert (ended.status, ended.err) == (0, "")
+        assert "20 answers in said.csv" in ended.out
+        assert answers(Path("said.csv").read_text()) == found
+    best = answers(main("predict", "run", "--input", "new.csv", "--best").out)
+    np.testing.assert_allclose(
+        [float(row["ape"]) for row in best],
+        outputs(zoo, scaled(NEW, TABLE), name="best")[:, 0],
+        rtol=1e-4,
+    )
+
+
+@pytest.mark.slow
+def test_predict_of_a_regression_has_the_names_and_units_of_its_targets(
+    main: Main, tmp_path: Path
+) -> None:
+    """Slow: compiles a program."""
+    folder = trained(main, tmp_path, *PRICES)
+    found = answers(main("predict", "run", "--input", "new.csv").out)
+    target = TABLE[TABLE["part"] == "train"]["price"].to_numpy()
+    raw = outputs(folder, scaled(NEW, TABLE), lambda z: z)[:, 0]
+    expected = raw * target.std() + target.mean()
+    np.testing.assert_allclose([float(row["price"]) for row in found], expected, rtol=1e-5)
+    ended = main("evaluate", "run")
+    assert "accuracy" in ended.out
+    assert "%" not in ended.out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["predict", "run"], "--input"),
+        (["predict", "none", "--input", "new.csv"], "none: holds no run"),
+        (["predict", "run", "--input", "none.csv"], "none.csv: cannot be read: No such file"),
+        (["predict", "run", "--input", "new.xls"], "neither .csv, .parquet, .npy nor .npz"),
+        (["predict", "run", "--input", "new.csv", "--output", "new.csv"], "is the input"),
+        (["predict", "run", "--input", "few.csv"], "unknown 'weight'"),
+        (["predict", "run", "--input", "far.csv"], "holds 'south' in row 1"),
+        (["predict", "run", "--input", "gap.csv"], "column 'size' is empty in row 1"),
+        (["predict", "run", "--input", "bad.npy"], "is no NumPy file"),
+        (["predict", "run", "--input", "odd.npy"], "has shape (3, 4); expected (m, 5)"),
+        (["predict", "run", "--input", "new.csv", "--output", "no/said.csv"], "cannot be written"),
+        (["evaluate", "run", "optimiser.eta=3"], "only the data can be other ones"),
+        (["evaluate", "run", "data.path=none.csv"], "none.csv: cannot be read"),
+        (["evaluate", "run", "data=digits"], "this run has (5,)"),
+        (["rerun", "none"], "none: holds no run"),
+        (["rerun", "run", "optimisr.eta=3"], "optimisr"),
+        (["rerun", "run", "hydra.run.dir=run"], "holds a run already"),
+    ],
+)
+def test_what_cannot_be_asked_is_one_line(
+    zoo: Path, main: Main, words: list[str], said: str
+) -> None:
+    """Slow: compiles a program."""
+    NEW[["size", "site"]].to_csv("few.csv", index=False)
+    NEW.assign(site="south").to_csv("far.csv", index=False)
+    NEW.assign(size=[None, *NEW["size"][1:]]).to_csv("gap.csv", index=False)
+    Path("bad.npy").write_text("no")
+    Path("new.xls").write_text("no")
+    np.save("odd.npy", np.zeros((3, 4)))
+    before = test_cli.contents(zoo)
+    ended = main(*words)
+    assert ended.status == 1
+    assert ended.out == ""
+    assert ended.err.startswith("bpframe: ")
+    assert ended.err.count("\n") == 1
+    assert said in ended.err
+    assert test_cli.contents(zoo) == before
+
+
+@pytest.mark.slow
+def test_evaluate_gives_the_figures_of_the_run(zoo: Path, main: Main, tmp_path: Path) -> None:
+    """Over all its splits, and over other data from where the user stands. Slow: compiles."""
+    ended = main("evaluate", "run")
+    assert (ended.status, ended.err) == (0, "")
+    summary = test_cli.summary(zoo)
+    (line,) = [line for line in ended.out.splitlines() if "test" in line]
+    assert f"{summary['test_cost']:.4g}" in line
+    assert f"{summary['test_accuracy']:.2%}" in line
+    assert " 20 " in line
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    other = NEW[NEW["kind"] != "cow"]
+    other.to_csv(elsewhere / "here.csv", index=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(elsewhere)
+        ended = main("evaluate", "../run", "data.path=here.csv")
+        assert (ended.status, ended.err) == (0, "")
+        run = bpframe.load("../run")
+    held = other[other["part"] == "test"]
+    found = run.evaluate(held, held["kind"])
+    (line,) = [line for line in ended.out.splitlines() if "test" in line]
+    assert f" {len(held)} " in line
+    assert f"{found.accuracy:.2%}" in line
+    assert f"{found.cost:.4g}" in line
+
+
+@pytest.mark.slow
+@pytest.mark.optimised
+def test_rerun_gives_the_same_bits_where_the_user_stands(
+    zoo: Path, main: Main, tmp_path: Path
+) -> None:
+    """From another folder, with its own relative data. Slow: compiles a program."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        for words in ([], ["hydra.run.dir=again"], ["seed=1", "hydra.run.dir='my other'"]):
+            patch.chdir(elsewhere)  # a command leaves the process where its run began
+            ended = main("rerun", "../run", *words)
+            assert (ended.status, ended.err) == (0, "")
+    one, two = (load_file(path / "params.safetensors") for path in (zoo, elsewhere / "again"))
+    for name, array in one.items():
+        np.testing.assert_array_equal(two[name], array)
+    assert test_cli.summary(elsewhere / "my other")["seed"] == 1
+    assert test_cli.only(elsewhere, "outputs/*/*/summary.json")
+    data = json.loads((elsewhere / "again" / "summary.json").read_text())["data"]
+    assert data == test_cli.summary(zoo)["data"]
+
+
+@pytest.mark.slow
+@pytest.mark.optimised
+def test_a_run_from_python_can_be_rerun_from_the_shell(main: Main, tmp_path: Path) -> None:
+    """But for one whose data were given in Python. Slow: compiles a program."""
+    TABLE.to_csv("own.csv", index=False)
+    first = bpframe.run(bpframe.compose([*ZOO, *SHORT, "data.path=own.csv"]), "first", plots=False)
+    ended = main("rerun", "first", "hydra.run.dir=again")
+    assert (ended.status, ended.err) == (0, "")
+    assert test_cli.summary(tmp_path / "again")["test_cost"] == first.summary.test_cost
+    given = bpframe.compose(SHORT, data=(TABLE[["size", "weight"]], TABLE["kind"]))
+    bpframe.run(given, "given", plots=False)
+    for words in (["rerun", "given"], ["resume", "given", "training.epochs=9"]):
+        ended = main(*words)
+        assert ended.status == 1
+        assert "its data were given in Python" in ended.err
+        assert "bpframe.resume(folder, data=...)" in ended.err
+    assert main("predict", "given", "--input", "own.csv").status == 0
+
+
+@pytest.mark.slow
+def test_another_component_has_its_own_settings(zoo: Path, main: Main, tmp_path: Path) -> None:
+    """An eta of sgd is none of adam, and paths of a table are none of digits. Slow: compiles."""
+    assert main("rerun", "run", "optimiser=adam", "hydra.run.dir=adam").status == 0
+    settings = bpframe.load("adam").settings["optimiser"]
+    assert settings == bpframe_settings("optimiser=adam")["optimiser"]
+    assert main("rerun", "run", "optimiser.eta=0.7", "hydra.run.dir=faster").status == 0
+    assert bpframe.load("faster").settings["optimiser"] == {"name": "sgd", "eta": 0.7}
+    assert main("rerun", "run", "data=digits", "hydra.run.dir=digits").status == 0
+    digits = bpframe.load("digits")
+    assert digits.summary.sizes == (64, 6, 10)
+    other = bpframe.load("run")
+    with pytest.raises(bpframe.DataError, match=r"this run has \(5,\)"):
+        other.over(["data=digits"])
+
+
+def bpframe_settings(*words: str) -> dict[str, dict[str, object]]:
+    """What bpframe would run."""
+    with composition.initialised():
+        schemas.store(load_registry())
+        cfg = composition.compose_config(words)
+    return {"optimiser": dict(cfg.optimiser)}
+
+
+PLUGIN = """
+import bpframe
+import jax.numpy as jnp
+
+
+class Bent(bpframe.ElementwiseActivation):
+    def __call__(self, z):
+        return jnp.arctan(z)
+
+    def prime(self, z):
+        return 1 / (1 + z**2)
+
+
+@bpframe.hookimpl
+def bpframe_activations():
+    return {"bent": Bent}
+"""
+
+
+@pytest.mark.slow
+def test_a_strangers_run_is_asked_only_if_it_is_trusted(
+    main: Main, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Slow: compiles a program."""
+    Path("bent.py").write_text(PLUGIN)
+    trained(main, tmp_path, *ZOO, "plugins.path=[bent.py]", "network.activation=bent")
+    shutil.copytree("run", "copy")
+    words = {
+        "predict": ["--input", "new.csv"],
+        "evaluate": [],
+        "rerun": ["hydra.run.dir=again"],
+    }
+    for name, more in words.items():
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / f"state {name}"))
+        ended = main(name, "copy", *more)
+        assert ended.status == 1
+        assert f"plugins in {tmp_path / 'bent.py'}" in ended.err
+        assert "add --trust" in ended.err
+        ended = main(name, "copy", *more, "--trust")
+        assert (ended.status, ended.err) == (0, "")
+
+
+@pytest.mark.slow
+def test_a_short_run_without_a_checkpoint_is_prolonged(zoo: Path, main: Main) -> None:
+    """It is trained again, says so, and ends as a long one does. Slow: compiles a program."""
+    ended = main("resume", "run", "training.epochs=2")
+    assert ended.status == 1
+    assert "its records of 4 epochs would be lost" in ended.err or "complete" in ended.err
+    assert bpframe.load(zoo).experiment.training.epochs == 4
+    ended = main("resume", "run", "training.epochs=6")
+    assert (ended.status, ended.err) == (0, "")
+    assert "has no checkpoint; its 4 epochs are trained again" in ended.out
+    assert (
+        main(*ZOO, *SHORT[:1], SHORT[2], *FLAGS, "training.epochs=6", "hydra.run.dir=long").status
+        == 0
+    )
+    one, two = (
+        pd.read_json(path, lines=True) for path in ("run/metrics.jsonl", "long/metrics.jsonl")
+    )
+    np.testing.assert_allclose(one["validation_cost"], two["validation_cost"], rtol=1e-6)
+    assert bpframe.load(zoo).experiment.training.epochs == 6
+
+
+@pytest.mark.slow
+def test_report_takes_single_runs_and_folders_of_them(
+    zoo: Path, main: Main, tmp_path: Path
+) -> None:
+    """Slow: compiles a program."""
+    assert main("rerun", "run", "optimiser.eta=0.1", "hydra.run.dir=more/other").status == 0
+    ended = main("report", "run")
+    assert (ended.status, ended.err) == (0, "")
+    assert (zoo / "report.html").exists()
+    ended = main("report", "run", "more", "--out", "page")
+    assert (ended.status, ended.err) == (0, "")
+    assert "optimiser.eta" in Path("page/report.html").read_text(encoding="utf-8")
+    (tmp_path / "none").mkdir()
+    ended = main("report", "none")
+    assert ended.status == 1
+    assert "holds no runs that have ended; give a sweep, a run, or a folder of runs" in ended.err
