@@ -122,7 +122,7 @@ class Run:
     @functools.cached_property
     @plainly
     def data(self) -> Data:
-        """The examples that were trained on, read again.
+        """The examples as the data set has them, and as `predict` takes them, read again.
 
         Raises:
             DataError: they are not there any more, or were given in Python.
@@ -134,7 +134,15 @@ class Run:
                 "as in run.evaluate(x, y)"
             )
         with self._entered():
-            return loading.loaded(self.experiment.data)
+            return loading.read(self.experiment.data)
+
+    @functools.cached_property
+    @plainly
+    def fitted_data(self) -> Data:
+        """The same as they were trained on: cut, expanded and standardised; see `data`."""
+        data = self.data
+        with self._entered():
+            return loading.fitting(self.experiment.data, data)
 
     @functools.cached_property
     def settings(self) -> dict[str, Any]:
@@ -153,7 +161,7 @@ class Run:
     @property
     def task(self) -> Task:
         """What an answer is."""
-        return self._info.task or self.data.task
+        return self._info.task or self.fitted_data.task
 
     @plainly
     def predict(self, x: Any, *, best: bool = False) -> np.ndarray:
@@ -204,7 +212,7 @@ class Run:
             raise DataError(
                 "evaluate: x and y belong together; give both, or none for the test set"
             )
-        examples = self.data.test if x is None else self._examples(x, y)[0]
+        examples = self.fitted_data.test if x is None else self._examples(x, y)[0]
         return self._evaluated(examples, best)
 
     def _evaluated(self, examples: Examples, best: bool) -> Evaluation:
@@ -234,7 +242,7 @@ class Run:
         words = given_overrides(overrides)
         if other := next((o for o in words if not o.lstrip("+~").startswith(_OF_DATA)), None):
             raise ConfigError(f"{other}: only the data can be other ones; the run stays as it is")
-        data = self._adapted(words) if words else self.data
+        data = self._adapted(words) if words else self.fitted_data
         return {
             split: (len(examples), self._evaluated(examples, best))
             for split, examples in data._asdict().items()
@@ -297,7 +305,7 @@ class Run:
     @functools.cached_property
     def _info(self) -> DataInfo:
         """What is known of the data; a run of an earlier version has to read them."""
-        return self.summary.data or DataInfo.of(self.data)
+        return self.summary.data or DataInfo.of(self.fitted_data)
 
     @functools.cached_property
     def _ready(self) -> Experiment:

@@ -34,7 +34,7 @@ def show(words: list[str]) -> None:
     """
     args = parser().parse_args(words)
     run = load(args.folder, trusted=args.trust)
-    examples: Examples = getattr(run.data, args.split)
+    examples: Examples = getattr(run.fitted_data, args.split)
     found = outliers.largest(run.experiment, run.params, examples, args.count)
     names = run.task.names
     console = Console()
