@@ -55,7 +55,8 @@ def shown(
 def in_notebook() -> bool:
     """Whether this process is the kernel of a notebook."""
     module = sys.modules.get("IPython")
-    shell: Any = module.get_ipython() if module is not None else None
+    found: Any = getattr(module, "get_ipython", None)  # not there while it is imported
+    shell: Any = found() if found is not None else None
     return shell is not None and hasattr(shell, "kernel")
 
 

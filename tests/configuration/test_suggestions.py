@@ -150,7 +150,10 @@ def test_what_is_advised_for_a_file_works(tmp_path: Path) -> None:
         ("network.hidden=30", "network.hidden: 30 is not a list; write [30]"),
         ("metrics=delta_norm", "metrics: 'delta_norm' is not a list; write [delta_norm]"),
         ("training.epochs=[10]", "a list stands where one value is needed; write 10"),
-        ("network.hidden=30,20", "add --multirun to sweep over them, or write network.hidden=[30"),
+        (
+            "network.hidden=30,20",
+            "has several values; bpframe.sweep runs them all; a list is written [a,b]",
+        ),
         ("experiment=mine", "experiment: is chosen by no defaults list; write +experiment=NAME"),
     ],
 )

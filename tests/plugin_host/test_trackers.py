@@ -287,7 +287,7 @@ def test_they_are_no_part_of_an_experiment() -> None:
         ("trackers=[mlfow]", "trackers[0]: unknown 'mlfow'; did you mean 'mlflow'? known: lines,"),
         ("trackers=[{name: lines, att: 1}]", "trackers[0].att: unknown 'att'; did you mean 'at'?"),
         ("trackers=[lost]", "trackers: lost needs no_such_library, which is not installed; pip"),
-        ("tracker=lines", "tracker=lines: there is no key 'tracker'; write trackers=[NAME]"),
+        ("tracker=lines", "tracker: unknown 'tracker'; did you mean trackers?"),
         ("trackers=lines", "trackers: 'lines' is not a list"),
     ],
 )
