@@ -24,7 +24,8 @@ from bpframe.errors import DataError, OutputError
 from bpframe.learning import BatchGradient
 from bpframe.runs import html
 from bpframe.runs.data_info import DataInfo
-from bpframe.runs.folder import BEST, METRICS, PARAMS, check_file, read_summary
+from bpframe.runs.folder import check_file
+from bpframe.runs.layout import BEST, METRICS, PARAMS, read_summary
 from bpframe.runs.records import EpochRecord, History, Summary, Timing
 from bpframe.runs.saved import read_params
 from bpframe.tables.table import Table

@@ -34,7 +34,8 @@ from bpframe.explanation.algorithm import explain as explained
 from bpframe.plugin_host.events import PluginEvents, events_of
 from bpframe.plugin_host.registry import Registry
 from bpframe.runs import checkpoint, folder, loop
-from bpframe.runs.folder import RunFolder, last_epoch, read_summary
+from bpframe.runs.folder import RunFolder, last_epoch
+from bpframe.runs.layout import read_summary
 from bpframe.sweeps.multirun import callbacks as made_callbacks
 from bpframe.sweeps.multirun import multirun
 from bpframe.sweeps.session import Command

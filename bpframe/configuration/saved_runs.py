@@ -19,7 +19,7 @@ from bpframe.configuration.primary import primary
 from bpframe.errors import ConfigError, OutputError
 from bpframe.plugin_host import host
 from bpframe.plugin_host.registry import Registry
-from bpframe.runs.folder import METRICS
+from bpframe.runs.layout import METRICS
 from bpframe.runs.locks import LOCK
 from bpframe.tables.in_memory import GIVEN
 from bpframe.training.experiment import Experiment

@@ -16,7 +16,8 @@ import numpy as np
 from bpframe.contracts import LayerParams
 from bpframe.errors import DivergenceError, OutputWarning, described
 from bpframe.runs.curves import learning_curves
-from bpframe.runs.folder import CURVES, RunFolder
+from bpframe.runs.folder import RunFolder
+from bpframe.runs.layout import CURVES
 from bpframe.runs.listeners import Events
 from bpframe.runs.records import (
     EpochRecord,

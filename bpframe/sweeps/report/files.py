@@ -12,7 +12,7 @@ from typing import Any
 
 from bpframe.errors import OutputWarning, described, printable
 from bpframe.files import write_whole
-from bpframe.runs.folder import METRICS
+from bpframe.runs.layout import METRICS
 from bpframe.sweeps.objective import Objective
 from bpframe.sweeps.report import page
 from bpframe.sweeps.report.runs import ReportRun
