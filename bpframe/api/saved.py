@@ -369,7 +369,7 @@ def _targets(y: Any, m: int, run: Run) -> np.ndarray:
 
 
 def _summary(written: Mapping[str, Any]) -> Summary:
-    fields = {k: v for k, v in written.items() if k not in ("files", "checksum")}
+    fields = {k: v for k, v in written.items() if k not in ("algorithm", "files", "checksum")}
     data = fields.pop("data", None)
     accuracies = {"test_accuracy": None, "best_validation_accuracy": None}
     return Summary(

@@ -129,8 +129,10 @@ class RunFolder:
             metrics.write(lines)
         self._metrics = checksum(lines, self._metrics)
 
-    def finish(self, result: RunResult) -> None:
+    def finish(self, result: RunResult, algorithm: Sequence[Mapping[str, str]] = ()) -> None:
         """Write the parameters, then the summary, with the checksums of all; then it is complete.
+
+        The summary has `algorithm`, if it is given, for who shows the run without JAX.
 
         Raises:
             OutputError: they cannot be written.
@@ -144,7 +146,8 @@ class RunFolder:
                 files[name] = checksum(content)
             if (self.path / CONFIG).is_file():
                 files[CONFIG] = checksum((self.path / CONFIG).read_bytes())
-            summary = sealed({**result.summary.as_dict(), "files": files})
+            kept = {"algorithm": algorithm} if algorithm else {}
+            summary = sealed({**result.summary.as_dict(), **kept, "files": files})
             self.write(SUMMARY, (json.dumps(summary, indent=2) + "\n").encode())
         self.checksum = summary[CHECKSUM]
 

@@ -14,6 +14,7 @@ from bpframe.errors import OutputError
 from bpframe.runs.bookkeeping import Ending, Recorder
 from bpframe.runs.folder import RunFolder
 from bpframe.runs.listeners import Events
+from bpframe.runs.page import page
 from bpframe.runs.records import RunInfo
 from bpframe.sweeps.hydra import files
 from bpframe.sweeps.hydra.jobs import Job
@@ -49,7 +50,11 @@ class Lane:
         data = programs.data
         info = RunInfo(job.experiment, job.folder, data.sizes["train"], data.task, data.info)
         self._recorder = Recorder(
-            info, None, events, versions=versions, plots=job.plots, buffered=True
+            *(info, None, events),
+            versions=versions,
+            plots=job.plots,
+            explained=job.show,  # half a millisecond a job
+            buffered=True,
         )
 
     def own(self, tree: Any) -> Any:
@@ -157,6 +162,8 @@ class Lane:
                 compile_s=self._programs.seconds,
                 device=str(self._programs.device(self.place)),
             )
+            if self.job.show:
+                page.wanted(self.job.folder)
         logs.write(self.job, self._log)
         folder = self._recorder.folder
         checksum = folder.checksum if folder else None

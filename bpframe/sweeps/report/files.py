@@ -68,6 +68,7 @@ def _runs(prefix: str, sweep: Path, rows: Sequence[Row], folder: Path) -> Iterat
             f"{prefix}{row.num}",
             dataclasses.replace(row, folder=place),
             *_curves(sweep / row.folder),
+            has_page=(sweep / row.folder / PAGE).is_file(),
         )
 
 

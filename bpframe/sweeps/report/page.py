@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from importlib import resources
 from string import Template
 from typing import Any
-from urllib.parse import quote
 
 from bpframe.pages import shell
 from bpframe.sweeps.objective import Direction
@@ -110,7 +109,7 @@ def _table(runs: Sequence[ReportRun], columns: Sequence[_Column]) -> str:
         for each in columns
     )
     body = "".join(
-        f'<tr data-run="{index}"><th scope="row"><a href="{quote(run.row.folder)}/">'
+        f'<tr data-run="{index}"><th scope="row"><a href="{html.escape(run.link)}">'
         f"{html.escape(run.name)}</a></th>"
         + "".join(_cell(each, each.values[index]) for each in columns[1:])
         + "</tr>\n"
@@ -150,7 +149,7 @@ def _best(best: tuple[ReportRun, float] | None, objective: str, direction: Direc
     )
     extreme = "highest" if direction == "maximise" else "lowest"
     return (
-        f'<p>Best run: <a href="{quote(run.row.folder)}/">{html.escape(run.name)}</a>, '
+        f'<p>Best run: <a href="{html.escape(run.link)}">{html.escape(run.name)}</a>, '
         f"with the {extreme} {name} of the completed runs, <strong>{_short(value)}</strong></p>"
         f"<dl>{settings}</dl>"
     )
