@@ -76,8 +76,7 @@ def curves(history: History, title: str = "", best_epoch: int | None = None) -> 
     for axes, panel in zip(all_axes, panels, strict=False):
         _draw(axes, panel, history.epoch, best_epoch)
     if title:
-        wrapped = _plain(title)
-        figure.suptitle(wrapped, fontsize=10, wrap=True)
+        figure.suptitle(_plain(shown(title, 250)), fontsize=10, wrap=True)
     return figure
 
 
@@ -98,6 +97,9 @@ def _draw(axes: Any, panel: Curves, epochs: np.ndarray, best_epoch: int | None) 
         axes.set_yscale("log", nonpositive="mask")
     if best_epoch is not None:
         axes.axvline(best_epoch, color="0.6", linewidth=0.8, linestyle=":")
+    if panel.unit == "%":
+        low, high = axes.get_ylim()
+        axes.set_ylim(max(low, -2), min(high, 102))
     axes.set_title(_plain(_titled(panel, epochs, best_epoch)), fontsize=10)
     axes.set_xlabel("epoch")
     axes.set_ylabel(panel.unit)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -177,7 +178,8 @@ def _learning_names() -> Iterable[str]:
 
 
 def _scaled(value: Any, times: int) -> float | None:
-    return None if value is None or isinstance(value, list) else value * times
+    scaled = None if value is None or isinstance(value, list) else value * times
+    return None if scaled is None or math.isinf(scaled) else scaled
 
 
 def _numbers(series: Sequence[Series]) -> list[float]:

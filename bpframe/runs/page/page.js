@@ -42,7 +42,7 @@
   function layoutOf({ series, unit, title }, type) {
     const [first, most] = extent(series.flatMap(({ x }) => extent(x)));
     const last = Math.max(first + 1, most);
-    const ranges = { "%": { rangemode: "tozero" }, degrees: { rangemode: "tozero", dtick: 30 } };
+    const ranges = { "%": { rangemode: "tozero", ...(series.flatMap(({ y }) => finite(y)).every((v) => v === 0) ? { range: [0, 1] } : {}) }, degrees: { rangemode: "tozero", dtick: 30 } };
     const shapes = Number.isInteger(best)
       ? [{ type: "line", x0: best, x1: best, yref: "paper", y0: 0, y1: 1, line: { color: colour("soft"), width: 1, dash: "dot" } }] : [];
     if (unit === "degrees") shapes.push({ type: "line", xref: "paper", x0: 0, x1: 1, y0: 90, y1: 90, line: { color: colour("rule"), width: 1 } });

@@ -101,7 +101,13 @@ def _cells(row: Sequence[float | None], right: int) -> str:
     for place, value in enumerate(row):
         share = 0 if value is None else abs(value) / total
         kind = ' class="right"' if place == right else ""
-        text = "" if not value else f"{value:.0f}" if value == int(value) else short(value)
+        text = (
+            ""
+            if not value
+            else f"{value:.0f}"
+            if abs(value) < 1e6 and value == int(value)
+            else short(value)
+        )
         cells.append(f'<td{kind} style="--share:{share:.3f}">{text}</td>')
     return "".join(cells)
 

@@ -84,11 +84,12 @@ def grey(pixels: Sequence[Any], shape: Sequence[Any]) -> str | None:
     """An input as a picture, dark where it is large; None if it is no image."""
     try:
         image = np.asarray(pixels, float).reshape([int(n) for n in shape])
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     is_image = image.ndim == 3 and image.shape[2] in (1, 3) and min(image.shape[:2]) > 1
     if not is_image or max(image.shape[:2]) > LARGEST or not np.isfinite(image).all():
         return None
+    image = image / (float(np.abs(image).max()) or 1.0)  # the largest float has no double
     low, span = image.min(), max(float(np.ptp(image)), 1e-30)
     levels = np.uint8(255 * (image - low) / span)
     return _png(255 - levels[:, :, 0] if image.shape[2] == 1 else levels)

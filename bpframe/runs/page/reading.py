@@ -70,7 +70,7 @@ class Written:
     def best_epoch(self) -> int | None:
         """The epoch whose parameters are the best by the objective."""
         best = self.summary.get("best_epoch")
-        return best if isinstance(best, int) else None
+        return best if _is_epoch(best) else None
 
     @property
     def algorithm(self) -> Sequence[Mapping[str, Any]]:
@@ -114,7 +114,9 @@ def mapping(value: Any) -> Mapping[str, Any]:
 
 def number(value: Any) -> bool:
     """Whether a value is a finite number, and no boolean."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return math.isfinite(value) if isinstance(value, float) else abs(value) < 2**1000
 
 
 def _content(path: Path, missing: list[str], absent: str | None) -> bytes | None:
@@ -161,13 +163,17 @@ def _records(path: Path, missing: list[str], expected: Any) -> list[Mapping[str,
             found = json.loads(line)
         except (ValueError, RecursionError):
             found = None
-        if not isinstance(found, dict) or not isinstance(found.get("epoch"), int):
+        if not isinstance(found, dict) or not _is_epoch(found.get("epoch")):
             missing.append(f"{path.name}: line {place} is damaged; what follows it is not shown.")
             return records
         records.append({str(name): _plain(value) for name, value in found.items()})
     if expected not in (None, checksum(content)):
         missing.append(f"{path.name} is not as the run wrote it: it does not fit {SUMMARY}.")
     return records
+
+
+def _is_epoch(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
 
 
 def _plain(value: Any) -> Any:
