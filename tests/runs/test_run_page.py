@@ -157,7 +157,7 @@ def test_each_family_is_drawn_as_suits_it() -> None:
     assert (shares.unit, angles.unit) == ("%", "degrees")
     assert not shares.is_log
     assert not angles.is_log
-    np.testing.assert_allclose(shares.series[0].values, 10)  # pyright: ignore[reportArgumentType]
+    assert shares.series[0].values == [10] * 5
     norms = figures["gradient norms, over the steps"]
     assert isinstance(norms, Curves)
     assert [each.name for each in norms.series] == ["layer 2"]

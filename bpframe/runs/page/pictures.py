@@ -91,7 +91,7 @@ def grey(pixels: Sequence[Any], shape: Sequence[Any]) -> str | None:
         return None
     image = image / (float(np.abs(image).max()) or 1.0)  # the largest float has no double
     low, span = image.min(), max(float(np.ptp(image)), 1e-30)
-    levels = np.uint8(255 * (image - low) / span)
+    levels = (255 * (image - low) / span).astype(np.uint8)
     return _png(255 - levels[:, :, 0] if image.shape[2] == 1 else levels)
 
 
@@ -99,7 +99,7 @@ def _signed(values: np.ndarray) -> str:
     """(rows, columns) from -1 to 1 as blue, white and orange."""
     share = np.round(np.abs(values) * 63)[..., None] / 63  # fewer levels, smaller files
     ends = np.where(values[..., None] < 0, _NEGATIVE, _POSITIVE)
-    return _png(np.uint8(255 + share * (ends - 255.0)))
+    return _png((255 + share * (ends - 255.0)).astype(np.uint8))
 
 
 def _png(levels: np.ndarray) -> str:
