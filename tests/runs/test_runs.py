@@ -202,7 +202,8 @@ def test_metrics_have_one_line_an_epoch(written: tuple[RunResult, Path]) -> None
 def test_summary_agrees_with_the_history(written: tuple[RunResult, Path]) -> None:
     result, folder = written
     found, history = summary(folder), result.history
-    checksums = {name: found.pop(name) for name in ("files", "crc32")}
+    checksums = {name: found.pop(name) for name in ("files", "crc32", "algorithm")}
+    assert checksums["algorithm"] == as_plain(algorithm.items(composed()))
     assert set(checksums["files"]) == FILES - {".lock", "learning_curves.png", "summary.json"}
     assert found == json.loads(json.dumps(result.summary.as_dict()))
     assert found["status"] == "completed"
