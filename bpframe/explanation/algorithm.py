@@ -38,17 +38,22 @@ def explain(experiment: Experiment, *, rule_name: str = "", latex: bool = False)
     return "\n".join((as_latex if latex else as_text)(items(experiment, rule_name)))
 
 
-def items(experiment: Experiment, rule_name: str = "") -> list[Item]:
-    """What `explain` says, item by item."""
-    return [*_experiment(experiment), *_algorithm(experiment, rule_name), *_layers(experiment)]
+def items(experiment: Experiment, rule_name: str = "", data: str = "") -> list[Item]:
+    """What `explain` says, item by item.
+
+    `data` is what the data set is called; unset, it is described with all its fields.
+    """
+    return [
+        *_experiment(experiment, data or described(experiment.data)),
+        *_algorithm(experiment, rule_name),
+        *_layers(experiment),
+    ]
 
 
-def _experiment(experiment: Experiment) -> Iterator[Item]:
+def _experiment(experiment: Experiment, data: str) -> Iterator[Item]:
     sizes, training = experiment.network.sizes, experiment.training
     yield Heading(f"Network {'-'.join(map(str, sizes))}")
-    yield Prose(
-        f"Layer 1 is the input, layer {len(sizes)} the output. Data: {described(experiment.data)}."
-    )
+    yield Prose(f"Layer 1 is the input, layer {len(sizes)} the output. Data: {data}.")
     m = training.batch_size
     batches = "full batches" if m is None else f"mini-batches of m = {m} examples"
     if training.sampling == POISSON:

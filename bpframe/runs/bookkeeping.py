@@ -224,7 +224,9 @@ class Recorder:
     def _algorithm(self) -> list[dict[str, str]]:
         """What `bpframe explain` says of the run; nothing, with a warning, where a plugin fails."""
         try:
-            return as_plain(algorithm.items(self.info.experiment))
+            # The fields of data may be secrets, and a tracker may take the summary elsewhere.
+            data = type(self.info.experiment.data).__name__
+            return as_plain(algorithm.items(self.info.experiment, data=data))
         except Exception as error:
             text = f"the algorithm of the run cannot be explained: {described(error)}"
             warnings.warn(text, OutputWarning, stacklevel=2)

@@ -30,7 +30,7 @@ def trained(experiment: Experiment) -> str:
     m = experiment.training.batch_size
     cost, optimiser = experiment.cost.cost_function, experiment.optimiser
     parts = (
-        f"{shown(sizes, 60)} on {shown(described(experiment.data), 60)}",
+        f"{shown(sizes, 60)} on {type(experiment.data).__name__}",  # whose fields may be secrets
         *(shown(described(part), 60) for part in (cost, optimiser)),
         "full batches" if m is None else f"m = {m}",
         f"seed {int(experiment.seed)}",

@@ -205,7 +205,7 @@ def test_summary_agrees_with_the_history(written: tuple[RunResult, Path]) -> Non
     result, folder = written
     found, history = summary(folder), result.history
     checksums = {name: found.pop(name) for name in ("files", "crc32", "algorithm")}
-    assert checksums["algorithm"] == as_plain(algorithm.items(composed("seed=7")))
+    assert checksums["algorithm"] == as_plain(algorithm.items(composed("seed=7"), data="Small"))
     assert set(checksums["files"]) == FILES - {".lock", "learning_curves.png", "summary.json"}
     assert found == json.loads(json.dumps(result.summary.as_dict()))
     assert found["status"] == "completed"
