@@ -25,8 +25,8 @@ from bpframe.plugin_host.registry import Registry
 from bpframe.runs import console, examples, loop
 from bpframe.runs.checkpoint import Checkpointing
 from bpframe.runs.folder import RunFolder
+from bpframe.runs.layout import PAGE
 from bpframe.runs.listeners import Events, EventsOf
-from bpframe.runs.page import page
 from bpframe.runs.records import RunResult
 from bpframe.runs.screen import Screen
 from bpframe.sweeps import objective
@@ -111,7 +111,7 @@ def show(
             _page(Path(path), experiment, data, result, cfg.learning_rule.name)
     except (DivergenceError, KeyboardInterrupt, SystemExit):
         if cfg.show:
-            page.wanted(Path(path))
+            _write_page(Path(path))
         console.show_folder(screen, path)
         raise
     console.show_result(screen, result, path)
@@ -125,6 +125,12 @@ def _page(
     try:
         examples.write(folder, experiment, result.params, data, rule_name=rule_name)
     except Exception as error:  # the run is written, and does not depend on its page
-        text = f"{folder / page.PAGE}: without examples: {described(error)}"
+        text = f"{folder / PAGE}: without examples: {described(error)}"
         warnings.warn(text, OutputWarning, stacklevel=2)
+    _write_page(folder)
+
+
+def _write_page(folder: Path) -> None:
+    from bpframe.runs.page import page  # for those who ask for it alone
+
     page.wanted(folder)

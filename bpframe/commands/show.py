@@ -8,6 +8,7 @@ from typing import Any
 
 from bpframe.commands import subcommands
 from bpframe.errors import OutputError
+from bpframe.runs.layout import PAGE
 from bpframe.runs.page import page
 from bpframe.runs.page.reading import read
 from bpframe.runs.screen import Screen
@@ -37,7 +38,7 @@ def show(words: list[str]) -> None:
     try:
         path = page.write(folder)
     except OSError as error:
-        raise OutputError(f"{folder / page.PAGE}: cannot be written: {error.strerror}") from error
+        raise OutputError(f"{folder / PAGE}: cannot be written: {error.strerror}") from error
     screen.print(f"written to {path}", highlight=False, soft_wrap=True, markup=False)
 
 

@@ -13,7 +13,6 @@ from bpframe.explanation.items import described
 from bpframe.pages.text import shown
 from bpframe.runs.page import columns, thinning
 from bpframe.runs.page.columns import Curves, Series
-from bpframe.runs.page.parts import chosen
 from bpframe.runs.records import History, finite
 from bpframe.training.experiment import Experiment
 
@@ -81,7 +80,7 @@ def curves(history: History, title: str = "", best_epoch: int | None = None) -> 
 
 
 def _draw(axes: Any, panel: Curves, epochs: np.ndarray, best_epoch: int | None) -> None:
-    for at, each in enumerate(chosen(panel.series, _MOST_CURVES)):
+    for at, each in enumerate(thinning.chosen(panel.series, _MOST_CURVES)):
         colour, dash = _COLOURS[at % len(_COLOURS)], _DASHES[at // len(_COLOURS) % len(_DASHES)]
         places = thinning.thinned(each.values, _MOST_POINTS).places
         x, y = epochs[places], _floats(each, "values", places)

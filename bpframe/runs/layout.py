@@ -16,6 +16,7 @@ METRICS, SUMMARY, PARAMS, BEST, CURVES = (
     "learning_curves.png",
 )
 CONFIG = ".hydra/config.yaml"
+PAGE = "report.html"
 
 
 def read_summary(path: Path) -> dict[str, Any] | None:

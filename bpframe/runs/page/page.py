@@ -15,11 +15,11 @@ from bpframe.errors import OutputWarning, described
 from bpframe.files import write_whole
 from bpframe.pages import shell
 from bpframe.pages.text import escaped, shown
+from bpframe.runs.layout import PAGE
 from bpframe.runs.page import columns, parts, thinning, words
 from bpframe.runs.page.columns import Curves, Figure, Matrix, Values
 from bpframe.runs.page.reading import Written, read
 
-PAGE = "report.html"
 MOST_FIGURES = 30
 _STATUSES = ("completed", "diverged", "failed", "interrupted", "pruned")
 _DEPTH = 3
@@ -143,7 +143,7 @@ def _figure(figure: Figure, epochs: Sequence[int], most: int, kept: Sequence[int
 
 def _few(figure: Curves) -> Sequence[columns.Series]:
     """Its curves, or evenly chosen ones where there are too many to tell apart."""
-    return parts.chosen(figure.series, parts.MOST_SERIES)
+    return thinning.chosen(figure.series, parts.MOST_SERIES)
 
 
 def _rounded(value: float | None) -> float | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 from bpframe.pages.text import escaped, short
 from bpframe.runs.page import columns, pictures, typeset
@@ -15,14 +15,6 @@ from bpframe.runs.page.words import class_name
 MOST_SERIES = 16
 MOST_CLASSES = 30
 MOST_ROWS = 300
-T = TypeVar("T")
-
-
-def chosen(items: Sequence[T], most: int) -> Sequence[T]:
-    """All items, or evenly chosen ones, the first and the last among them."""
-    if len(items) <= most:
-        return items
-    return [items[round(place * (len(items) - 1) / (most - 1))] for place in range(most)]
 
 
 def section(title: str, content: str, note: str = "", kind: str = "") -> str:

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bpframe.pages.text import short, shown
-from bpframe.runs.page import columns, parts, thinning, words
+from bpframe.runs.page import columns, thinning, words
 from bpframe.runs.page.columns import Curves, Matrix, Series
 from bpframe.runs.page.reading import Written, number
 
@@ -72,7 +72,7 @@ def _drawn(curves: Curves, epochs: Sequence[int], *, has_colours: bool) -> str:
     figure.width, figure.height = _INSIDE, _HEIGHT
     figure.with_colors, figure.color_mode = has_colours, "names"
     figure.origin = False
-    series = parts.chosen(curves.series, MOST_CURVES)
+    series = thinning.chosen(curves.series, MOST_CURVES)
     drawn = [_points(each, epochs, is_log=curves.is_log) for each in series]
     values = [y for _, ys in drawn for y in ys]
     if not values:

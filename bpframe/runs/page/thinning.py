@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 TOTAL = 12_000
 """The most points of all curves of a page."""
 FEWEST = 16
 """The points that a curve has left, however many there are."""
+T = TypeVar("T")
 
 
 class Points(NamedTuple):
@@ -42,3 +43,10 @@ def thinned(values: Sequence[float | None], most: int, kept: Sequence[int] = ())
         if len(finite) < len(stretch):
             places.add(next(place for place in stretch if values[place] is None))
     return Points(sorted(places), all_kept=False)
+
+
+def chosen(items: Sequence[T], most: int) -> Sequence[T]:
+    """All items, or evenly chosen ones, the first and the last among them."""
+    if len(items) <= most:
+        return items
+    return [items[round(place * (len(items) - 1) / (most - 1))] for place in range(most)]

@@ -14,7 +14,6 @@ from bpframe.errors import OutputError
 from bpframe.runs.bookkeeping import Ending, Recorder
 from bpframe.runs.folder import RunFolder
 from bpframe.runs.listeners import Events
-from bpframe.runs.page import page
 from bpframe.runs.records import RunInfo
 from bpframe.sweeps.hydra import files
 from bpframe.sweeps.hydra.jobs import Job
@@ -163,6 +162,8 @@ class Lane:
                 device=str(self._programs.device(self.place)),
             )
             if self.job.show:
+                from bpframe.runs.page import page  # for those who ask for it alone
+
                 page.wanted(self.job.folder)
         logs.write(self.job, self._log)
         folder = self._recorder.folder

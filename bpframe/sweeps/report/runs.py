@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from bpframe.runs.page.page import PAGE
+from bpframe.runs.layout import PAGE
 from bpframe.sweeps.objective import Direction
 from bpframe.sweeps.rows import COMPLETED, Row
 
