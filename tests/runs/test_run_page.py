@@ -4,6 +4,7 @@
 import dataclasses
 import io
 import math
+import os
 import random
 import warnings
 from collections.abc import Iterator, Sequence
@@ -176,6 +177,21 @@ def test_a_column_may_begin_late_and_hold_nothing_finite() -> None:
     assert figure.series[0].values == [None, 2.0]
 
 
+def test_matrices_that_are_not_of_classes_have_no_names(tmp_path: Path) -> None:
+    gram = {"gram.steps": [[1.5, 0.5], [0.5, 1.0]], "deep.steps": [[[1.0]]], "row.train": [[1, 2]]}
+    large = {"gram.train": np.ones((40, 40)).tolist(), "confusion_matrix.test": np.eye(40).tolist()}
+    large["confusion_matrix.test"][3][7] = 5.0
+    records = [{**record(1), **gram, **large}]
+    found = Elements(page.page(read(written_runs.write(tmp_path / "run", records=records))))
+    assert found.tags.count("td") > 4
+    for said in (
+        *("Gram, over the steps", "40 x 40 numbers; they stand in metrics.jsonl"),
+        *("The largest confusions of 40 classes.", "375", "but in metrics.jsonl: deep.steps."),
+    ):
+        assert said in found.text, said
+    assert "cat1.50.5" not in found.text
+
+
 @pytest.mark.parametrize("n", [1, 10, 999, 10_000])
 @pytest.mark.parametrize("most", [16, 100, 2000])
 def test_thinning_keeps_the_peaks_the_ends_and_the_best(n: int, most: int) -> None:
@@ -262,6 +278,13 @@ def test_a_file_that_is_damaged_is_named(run: Path, name: str, damage: str) -> N
     assert printed(found)
     config_still_reads = name.endswith("config.yaml") and damage != "bytes"
     assert config_still_reads or any(Path(name).name in text for text in found.missing)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(run: Path, name: str) -> None:
+    (run / name).unlink()
+    os.mkfifo(run / name)
+    assert any("is no ordinary file" in text for text in read(run).missing)
 
 
 def test_a_run_that_has_not_ended_says_so(run: Path) -> None:
@@ -412,6 +435,31 @@ def test_a_picture_takes_any_text() -> None:
             metrics = {f"{text}.steps": 1.0, "x.steps.layer_2": None}
             history = History.of([EpochRecord(1, 1.0, 1.0, 0.5, 0.5, 0.1, metrics)])
             assert learning_curves(history, text).startswith(b"\x89PNG\r\n")
+
+
+@pytest.mark.slow
+def test_a_picture_has_a_panel_a_family_a_title_and_the_best_epoch() -> None:
+    """Slow: imports matplotlib."""
+    from bpframe.runs.curves import curves
+    from bpframe.runs.records import EpochRecord, History
+
+    history = History.of([EpochRecord.read(record(epoch)) for epoch in range(1, 6)])
+    figure = curves(history, "16-4-3 on $animals$", 4)
+    assert figure.get_suptitle() == r"16-4-3 on \$animals\$"
+    panels = [axes for axes in figure.axes if axes.axison]
+    assert [axes.get_title() for axes in panels] == [
+        *("Cost, mean per example", "Accuracy: 85.00 % in the best epoch, 4"),
+        *(f"{name}, over the steps" for name in ("delta norm", "saturation", "alignment")),
+        "gradient norms, over the steps",
+    ]
+    for axes in panels:
+        marked = [line for line in axes.lines if list(line.get_xdata()) == [4, 4]]
+        assert marked, axes.get_title()
+        assert any(line.get_marker() == "*" for line in axes.lines)
+    assert [axes.get_yscale() for axes in panels][2:4] == ["log", "linear"]
+    regression = [EpochRecord(1, 1.0, 1.0, None, None, 0.1)]
+    (only,) = [axes for axes in curves(History.of(regression)).axes if axes.axison]
+    assert only.get_title() == "Cost, mean per example"
 
 
 # ---- the terminal

@@ -63,10 +63,12 @@ class Curves:
 
 @dataclasses.dataclass(frozen=True)
 class Matrix:
-    """Counts of the last record: what was right down, what was answered across."""
+    """Numbers of the last record in rows of one length; of a confusion matrix counts, what is
+    right down and what was answered across.
+    """
 
     title: str
-    counts: Sequence[Sequence[float | None]]
+    values: Sequence[Sequence[float | None]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,6 +101,17 @@ def figures(records: Sequence[Mapping[str, Any]]) -> list[Figure]:
             scalars = [None if isinstance(value, list) else value for value in values]
             families.setdefault((metric, over, rest), {})[part] = scalars
     return [*found, *(_family(*key, columns) for key, columns in families.items())]
+
+
+def undrawn(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The columns that no figure shows, such as arrays of three axes and more."""
+    last = records[-1] if records else {}
+    lists = [name for name, value in last.items() if isinstance(value, list)]
+    return [
+        name
+        for name in lists
+        if not _of_lists(name, last[name]) and parts(name)[0] != "largest_gradients"
+    ]
 
 
 def learning(records: Sequence[Mapping[str, Any]]) -> list[Curves]:
@@ -165,8 +178,8 @@ def _of_lists(name: str, last: list[Any]) -> list[Figure]:
     if all(isinstance(row, list) for row in last) and last:
         if any(isinstance(each, list) or not isinstance(row, list) for row in last for each in row):
             return []
-        square = all(len(row) == len(last) for row in last)
-        return [Matrix(title, last)] if square else []
+        whole = last[0] and all(len(row) == len(last[0]) for row in last)
+        return [Matrix(title, last)] if whole else []
     if any(isinstance(each, list) for each in last):
         return []
     values = [Series("", last)]

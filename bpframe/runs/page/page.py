@@ -95,7 +95,7 @@ def _sections(
         note = f"{left} more families of columns are in the table only." if left > 0 else ""
         yield parts.figures("What the metrics say", drawn[n:MOST_FIGURES], n, note)
     for matrix in matrices:
-        yield parts.confusion(matrix, written.names)
+        yield parts.matrix(matrix, written.names)
     yield from parts.weights(written)
     yield from parts.examples(written)
     yield parts.algorithm(written)

@@ -64,43 +64,48 @@ def _figure(figure: Figure, place: int) -> str:
     )
 
 
-def confusion(matrix: Matrix, names: Sequence[str]) -> str:
-    """What was right down, what was answered across; of many classes the largest confusions."""
-    counts, n = matrix.counts, len(matrix.counts)
-    labels = [class_name(names, place) for place in range(n)]
-    title = matrix.title[:1].upper() + matrix.title[1:]
-    is_counted = "confusion" in matrix.title
+def matrix(figure: Matrix, names: Sequence[str]) -> str:
+    """A table of numbers whose shades say their share of the row.
+
+    Of confusions between many classes the largest are listed instead.
+    """
+    values, n = figure.values, len(figure.values)
+    across = len(values[0])
+    title = figure.title[:1].upper() + figure.title[1:]
+    is_confusion = figure.title.startswith("confusion matrix") and n == across
+    if max(n, across) > MOST_CLASSES and not is_confusion:
+        return section(title, "", f"{n} x {across} numbers; they stand in metrics.jsonl.")
+    labels = [class_name(names if is_confusion else (), at) for at in range(max(n, across))]
     if n > MOST_CLASSES:
-        return section(title, _largest(counts, labels), f"The largest confusions of {n} classes.")
-    head = "".join(f'<th scope="col">{escaped(label, 24)}</th>' for label in labels)
+        return section(title, _largest(values, labels), f"The largest confusions of {n} classes.")
+    head = "".join(f'<th scope="col">{escaped(label, 24)}</th>' for label in labels[:across])
     rows = "".join(
-        f'<tr><th scope="row">{escaped(labels[at], 24)}</th>{_cells(row, at)}</tr>'
-        for at, row in enumerate(counts)
+        f'<tr><th scope="row">{escaped(labels[at], 24)}</th>'
+        f"{_cells(row, at if is_confusion else None)}</tr>"
+        for at, row in enumerate(values)
     )
-    corner = "right \\ answer" if is_counted else ""
-    note = f"{'What is right down, what was answered across, a' if is_counted else 'A'}t the end."
+    corner, note = "", "At the end."
+    if is_confusion:
+        corner, note = (
+            "right \\ answer",
+            "What is right down, what was answered across, at the end.",
+        )
     table = (
         f'<div class="scroller tall" tabindex="0" role="region" aria-label="{escaped(title)}">'
-        f'<table class="confusion"><thead><tr><th scope="col">{corner}</th>{head}</tr></thead>'
+        f'<table class="matrix"><thead><tr><th scope="col">{corner}</th>{head}</tr></thead>'
         f"<tbody>{rows}</tbody></table></div>"
     )
     return section(title, table, note)
 
 
-def _cells(row: Sequence[float | None], right: int) -> str:
+def _cells(row: Sequence[float | None], right: int | None) -> str:
     total = sum(abs(value) for value in row if value is not None) or 1
     cells = []
     for place, value in enumerate(row):
         share = 0 if value is None else abs(value) / total
         kind = ' class="right"' if place == right else ""
-        text = (
-            ""
-            if not value
-            else f"{value:.0f}"
-            if abs(value) < 1e6 and value == int(value)
-            else short(value)
-        )
-        cells.append(f'<td{kind} style="--share:{share:.3f}">{text}</td>')
+        text = short(int(value) if value == int(value) else value) if value else ""
+        cells.append(f'<td{kind} style="--share:{share:.3f}">{escaped(text, 12)}</td>')
     return "".join(cells)
 
 
@@ -225,6 +230,8 @@ def values(written: Written) -> str:
     head.append(f"last, {records[-1]['epoch']}")
     left = len(lines) - MOST_ROWS
     note = f"The first {MOST_ROWS} of {len(lines)} columns of metrics.jsonl." if left > 0 else ""
+    if absent := columns.undrawn(records):
+        note += f" Not drawn, but in metrics.jsonl: {', '.join(absent)}."
     return section("Values", _table(head, lines[:MOST_ROWS]), note)
 
 

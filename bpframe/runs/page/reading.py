@@ -121,6 +121,9 @@ def number(value: Any) -> TypeGuard[float]:
 
 def _content(path: Path, missing: list[str], absent: str | None) -> bytes | None:
     try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            missing.append(f"{path.name} is no ordinary file.")
+            return None
         return path.read_bytes()
     except FileNotFoundError:
         if absent is not None:

@@ -55,7 +55,11 @@ def _parts(written: Written, *, has_colours: bool) -> Iterator[RenderableType]:
     if epochs:
         yield _table(written)
     for each in figures:
-        if isinstance(each, Matrix) and len(each.counts) <= 12:
+        if (
+            isinstance(each, Matrix)
+            and len(each.values) <= 12
+            and len(each.values[0]) == len(each.values)
+        ):
             yield Text(f"\n{shown(each.title, 60)}", style="bold")
             yield _matrix(each, written.names)
     for what, text in words.again(written).items():
@@ -134,12 +138,13 @@ def _table(written: Written) -> Table:
 
 
 def _matrix(matrix: Matrix, names: Sequence[str]) -> Table:
-    n = len(matrix.counts)
-    labels = [words.class_name(names, place)[:8] for place in range(n)]
+    n = len(matrix.values)
+    known = names if matrix.title.startswith("confusion matrix") else ()
+    labels = [words.class_name(known, place)[:8] for place in range(n)]
     table = Table(padding=(0, 0))
-    table.add_column("right", no_wrap=True)
+    table.add_column("", no_wrap=True)
     for label in labels:
         table.add_column(Text(label), justify="right", no_wrap=True, max_width=8)
-    for label, row in zip(labels, matrix.counts, strict=True):
+    for label, row in zip(labels, matrix.values, strict=True):
         table.add_row(Text(label), *("" if not value else f"{value:.4g}" for value in row))
     return table
