@@ -424,17 +424,19 @@ def test_no_text_commands_the_terminal(tmp_path: Path, at: int) -> None:
 
 
 @pytest.mark.slow
-def test_a_picture_takes_any_text() -> None:
-    """Slow: draws some forty pictures."""
+@pytest.mark.parametrize("part", range(13))
+def test_a_picture_takes_any_text(part: int) -> None:
+    """Slow: draws a picture of ten panels."""
     from bpframe.runs.curves import learning_curves
     from bpframe.runs.records import EpochRecord, History
 
+    texts = HOSTILE[part::13]
+    metrics = {f"{text}.steps": 1.0 for text in texts}
+    history = History.of([EpochRecord(1, 1.0, 1.0, 0.5, 0.5, 0.1, metrics)])
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")
-        for text in HOSTILE[::4] + HOSTILE[-20:]:
-            metrics = {f"{text}.steps": 1.0, "x.steps.layer_2": None}
-            history = History.of([EpochRecord(1, 1.0, 1.0, 0.5, 0.5, 0.1, metrics)])
-            assert learning_curves(history, text).startswith(b"\x89PNG\r\n")
+        for title in texts[:2]:
+            assert learning_curves(history, title).startswith(b"\x89PNG\r\n")
 
 
 @pytest.mark.slow
