@@ -83,6 +83,10 @@ def compose(
         config = composition.compose_config(overrides, name=config_name)
         experiment = assembly.assemble(config, registry)
     for text in overrides:
+        if text.lstrip("+~").startswith("show="):
+            raise ConfigError(
+                f"{text}: is no part of an experiment; bpframe show RUN writes the page of a run"
+            )
         if text.lstrip("+~").startswith(_OF_RUNS):
             raise ConfigError(
                 f"{text}: is no part of an experiment; give it to bpframe.run, as checkpointing, "

@@ -25,7 +25,8 @@ from bpframe.files import shown
 from bpframe.learning import BatchGradient
 from bpframe.runs import html
 from bpframe.runs.data_info import DataInfo
-from bpframe.runs.folder import BEST, METRICS, PARAMS, check_file, read_summary
+from bpframe.runs.folder import check_file
+from bpframe.runs.layout import BEST, METRICS, PARAMS, read_summary
 from bpframe.runs.records import EpochRecord, History, Summary, Timing
 from bpframe.runs.saved import read_params
 from bpframe.sweeps import ledger
@@ -340,7 +341,7 @@ class Run:
 
 
 def _summary(written: Mapping[str, Any]) -> Summary:
-    fields = {k: v for k, v in written.items() if k not in ("files", "checksum")}
+    fields = {k: v for k, v in written.items() if k not in ("algorithm", "files", "checksum")}
     data = fields.pop("data", None)
     accuracies = {"test_accuracy": None, "best_validation_accuracy": None}
     return Summary(

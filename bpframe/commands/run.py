@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,12 +12,20 @@ from omegaconf import DictConfig, open_dict
 
 from bpframe.configuration import assembly, job_logging, trackers
 from bpframe.data import Data
-from bpframe.errors import ConfigError, DivergenceError, OutputError, unknown
+from bpframe.errors import (
+    ConfigError,
+    DivergenceError,
+    OutputError,
+    OutputWarning,
+    described,
+    unknown,
+)
 from bpframe.files import check_no_link
 from bpframe.plugin_host.registry import Registry
-from bpframe.runs import console, loop
+from bpframe.runs import console, examples, loop
 from bpframe.runs.checkpoint import Checkpointing
 from bpframe.runs.folder import RunFolder
+from bpframe.runs.layout import PAGE
 from bpframe.runs.listeners import Events, EventsOf
 from bpframe.runs.records import RunResult
 from bpframe.runs.screen import Screen
@@ -98,8 +107,30 @@ def show(
                 plots=plots,
                 checkpointing=Checkpointing(**cfg.checkpoint),
             )
+        if cfg.show:
+            _page(Path(path), experiment, data, result, cfg.learning_rule.name)
     except (DivergenceError, KeyboardInterrupt, SystemExit):
+        if cfg.show:
+            _write_page(Path(path))
         console.show_folder(screen, path)
         raise
     console.show_result(screen, result, path)
     return result
+
+
+def _page(
+    folder: Path, experiment: Experiment, data: Data, result: RunResult, rule_name: str
+) -> None:
+    """Write the page of a run that has ended, with its worst examples."""
+    try:
+        examples.write(folder, experiment, result.params, data, rule_name=rule_name)
+    except Exception as error:  # the run is written, and does not depend on its page
+        text = f"{folder / PAGE}: without examples: {described(error)}"
+        warnings.warn(text, OutputWarning, stacklevel=2)
+    _write_page(folder)
+
+
+def _write_page(folder: Path) -> None:
+    from bpframe.runs.page import page  # for those who ask for it alone
+
+    page.wanted(folder)

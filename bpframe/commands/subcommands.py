@@ -47,6 +47,9 @@ SUBCOMMANDS: Mapping[str, Subcommand] = MappingProxyType(
         "report": Subcommand(
             "SWEEP ...", "the tables and the page of sweeps", "sweeps:report", "sweeps:parser"
         ),
+        "show": Subcommand(
+            "RUN [--terminal]", "the page of a run, or its curves here", "show:show", "show:parser"
+        ),
         "predict": Subcommand(
             "RUN --input FILE",
             "what a run answers to new examples",

@@ -17,7 +17,6 @@ from omegaconf import OmegaConf, open_dict
 
 from bpframe.commands import arguments, overview, run, saved
 from bpframe.commands import resume as resuming
-from bpframe.commands.explanation import explain as explained
 from bpframe.commands.resume import Resumed
 from bpframe.configuration import (
     assembly,
@@ -31,10 +30,12 @@ from bpframe.configuration import (
 )
 from bpframe.configuration.translation import translated
 from bpframe.errors import ConfigError, printable
+from bpframe.explanation.algorithm import explain as explained
 from bpframe.plugin_host.events import PluginEvents, events_of
 from bpframe.plugin_host.registry import Registry
 from bpframe.runs import checkpoint, folder, loop
-from bpframe.runs.folder import RunFolder, last_epoch, read_summary
+from bpframe.runs.folder import RunFolder, last_epoch
+from bpframe.runs.layout import read_summary
 from bpframe.sweeps.multirun import callbacks as made_callbacks
 from bpframe.sweeps.multirun import multirun
 from bpframe.sweeps.session import Command

@@ -120,6 +120,7 @@ def _check_settings(cfg: DictConfig) -> None:
     for path, allowed, kinds in (
         ("seed", "an integer", (int,)),
         ("plots", "true, false or null", (bool, type(None))),
+        ("show", "true or false", (bool,)),
         ("metrics", "a list", (ListConfig,)),
         ("trackers", "a list", (ListConfig,)),
     ):

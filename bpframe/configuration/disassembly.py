@@ -75,6 +75,7 @@ def _config(experiment: Experiment, registry: Registry) -> dict[str, Any]:
         "training": training,
         "checkpoint": DEFAULT._asdict(),
         "plots": None,
+        "show": False,
         "trackers": [],
         "sweep": {"shared_order": shared_order, **_objective(experiment.best)},
         "plugins": {"path": files_of(experiment), "prefer": []},

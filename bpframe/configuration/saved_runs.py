@@ -21,13 +21,13 @@ from bpframe.errors import ConfigError, OutputError
 from bpframe.files import check_no_link
 from bpframe.plugin_host import host
 from bpframe.plugin_host.registry import Registry
-from bpframe.runs.folder import METRICS
+from bpframe.runs.layout import METRICS
 from bpframe.runs.locks import LOCK
 from bpframe.tables.in_memory import GIVEN
 from bpframe.training.experiment import Experiment
 
 PRIMARY = "saved"
-_ALLOWED = ("training.epochs=", "checkpoint.", "plots=", "trackers=")
+_ALLOWED = ("training.epochs=", "checkpoint.", "plots=", "show=", "trackers=")
 
 
 class Composed(NamedTuple):
@@ -55,7 +55,7 @@ def check_changes(overrides: Sequence[str]) -> None:
     for text in overrides:
         if not text.startswith(_ALLOWED):
             raise ConfigError(
-                f"{text}: a run stays as it is; only training.epochs, checkpoint, plots and "
+                f"{text}: a run stays as it is; only training.epochs, checkpoint, plots, show and "
                 "trackers can be set when it is resumed"
             )
 

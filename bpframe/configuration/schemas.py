@@ -151,6 +151,7 @@ class Config:
     )
     checkpoint: CheckpointConfig = dataclasses.field(default_factory=CheckpointConfig)
     plots: bool | None = MISSING
+    show: bool = False  # whether to write a page about the run when it has ended
     trackers: list[Any] = MISSING  # as metrics
     sweep: SweepConfig = dataclasses.field(default_factory=SweepConfig)
     plugins: PluginsConfig = dataclasses.field(default_factory=PluginsConfig)

@@ -16,7 +16,7 @@ from bpframe.plugin_host.registry import Registry
 from bpframe.runs.trackers import NO_TRACKING, Tracker, Tracking
 
 Named = tuple[str, Tracker]
-_NOT_TOLD = ("checkpoint", "hydra", "plots", "plugins", "trackers")
+_NOT_TOLD = ("checkpoint", "hydra", "plots", "plugins", "show", "trackers")
 """What says how a run is shown and kept; the address of a server may hold a password."""
 
 

@@ -15,8 +15,11 @@ import numpy as np
 
 from bpframe.contracts import LayerParams
 from bpframe.errors import DivergenceError, OutputWarning, described
-from bpframe.runs.curves import learning_curves
-from bpframe.runs.folder import CURVES, RunFolder
+from bpframe.explanation import algorithm
+from bpframe.explanation.items import as_plain
+from bpframe.runs.curves import learning_curves, trained
+from bpframe.runs.folder import RunFolder
+from bpframe.runs.layout import CURVES
 from bpframe.runs.listeners import Events
 from bpframe.runs.records import (
     EpochRecord,
@@ -57,9 +60,9 @@ class Ending(NamedTuple):
 class Recorder:
     """The records of one run, on their way to its folder and to the plugins.
 
-    With `buffered` lines are kept until `flush`, unless someone may read the file meanwhile.
-    `records` are those of a run that goes on after `epoch`, which stand in its file already;
-    `changed` is as in Summary.
+    With `buffered` lines are kept until `flush`, unless someone may read the file meanwhile. With
+    `explained` the summary has the algorithm. `records` are those of a run that goes on after
+    `epoch`, which stand in its file already; `changed` is as in Summary.
     """
 
     def __init__(
@@ -71,6 +74,7 @@ class Recorder:
         versions: dict[str, str],
         on_epoch: OnEpoch | None = None,
         plots: bool = True,
+        explained: bool = True,
         buffered: bool = False,
         records: Sequence[EpochRecord] = (),
         changed: str | None = None,
@@ -82,6 +86,7 @@ class Recorder:
         self._events = events
         self._on_epoch = on_epoch
         self._plots = plots
+        self._explained = explained
         self._versions = versions
         self._buffered = buffered
         self.changed = changed
@@ -202,9 +207,9 @@ class Recorder:
         result = RunResult(history, ending.params, ending.best_params or ending.params, summary)
         self.flush()
         if self.folder:
-            self.folder.finish(result)
+            self.folder.finish(result, self._algorithm() if self._explained else ())
             if self.records and self._plots:
-                self._draw(self.folder, history)
+                self._draw(self.folder, result)
         self._events.run_finished(self.info, result)
         return result
 
@@ -216,11 +221,23 @@ class Recorder:
         experiment = self.info.experiment.fitted(n)
         return experiment.aggregation.privacy(experiment.plan(n, epochs))
 
-    @staticmethod
-    def _draw(folder: RunFolder, history: History) -> None:
+    def _algorithm(self) -> list[dict[str, str]]:
+        """What `bpframe explain` says of the run; nothing, with a warning, where a plugin fails."""
+        try:
+            # The fields of data may be secrets, and a tracker may take the summary elsewhere.
+            data = type(self.info.experiment.data).__name__
+            return as_plain(algorithm.items(self.info.experiment, data=data))
+        except Exception as error:
+            text = f"the algorithm of the run cannot be explained: {described(error)}"
+            warnings.warn(text, OutputWarning, stacklevel=2)
+            return []
+
+    def _draw(self, folder: RunFolder, result: RunResult) -> None:
         """Draw the learning curves; the run is written already, and does not depend on them."""
         try:
-            folder.write(CURVES, learning_curves(history))
+            title = trained(self.info.experiment)
+            png = learning_curves(result.history, title, result.summary.best_epoch)
+            folder.write(CURVES, png)
         except Exception as error:
             reason = error.strerror if isinstance(error, OSError) else None
             text = f"{folder.path / CURVES}: not drawn: {reason or described(error)}"

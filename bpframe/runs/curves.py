@@ -3,50 +3,136 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from bpframe.runs.records import History
+from bpframe.errors import printable
+from bpframe.explanation.items import described
+from bpframe.pages.text import shown
+from bpframe.runs.page import columns, thinning
+from bpframe.runs.page.columns import Curves, Series
+from bpframe.runs.records import History, finite
+from bpframe.training.experiment import Experiment
 
-_TRAIN, _VALIDATION = "#1f6fb4", "#d9622b"
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+_DASHES = ("-", "--", ":", "-.")
+_MOST_PANELS = 11
+_MOST_CURVES = 8
+_MOST_POINTS = 3000
 
 
-def learning_curves(history: History) -> bytes:
+def trained(experiment: Experiment) -> str:
+    """What an experiment trains, as the title of a picture."""
+    sizes = "-".join(map(str, experiment.network.sizes))
+    m = experiment.training.batch_size
+    cost, optimiser = experiment.cost.cost_function, experiment.optimiser
+    parts = (
+        f"{shown(sizes, 60)} on {type(experiment.data).__name__}",  # whose fields may be secrets
+        *(shown(described(part), 60) for part in (cost, optimiser)),
+        "full batches" if m is None else f"m = {m}",
+        f"seed {int(experiment.seed)}",
+    )
+    return ", ".join(parts)
+
+
+def learning_curves(history: History, title: str = "", best_epoch: int | None = None) -> bytes:
     """The figure of `curves` as a PNG."""
     buffer = io.BytesIO()
-    curves(history).savefig(buffer, format="png")
+    curves(history, title, best_epoch).savefig(buffer, format="png")
     return buffer.getvalue()
 
 
-def curves(history: History) -> Any:
-    """Cost and accuracy over the epochs, training and validation, as a figure of matplotlib.
+def curves(history: History, title: str = "", best_epoch: int | None = None) -> Any:
+    """Cost, accuracy and each family of metrics over the epochs, as a figure of matplotlib.
 
-    Where there is no accuracy, as in regression, there is the cost alone.
+    Where there is no accuracy, as in regression, there is none in the figure.
+
+    Args:
+        history: the records.
+        title: what was trained.
+        best_epoch: the epoch that is marked; unset, the first with the highest validation accuracy.
+
     """
     # Imported here: matplotlib takes longer to import than a small network to train.
     from bpframe.runs.figure import ShownFigure
 
+    drawn = [each for each in columns.figures(_records(history)) if isinstance(each, Curves)]
+    panels = drawn[:_MOST_PANELS]
     has_accuracy = not np.isnan(history.validation_accuracy).any()
-    figure = ShownFigure(figsize=(9 if has_accuracy else 4.5, 3.6), dpi=120, layout="constrained")
-    cost, *others = figure.subplots(1, 2 if has_accuracy else 1, squeeze=False)[0]
-    marker = "o" if len(history.epoch) < 2 else ""
-    for axes, name, scale in zip((cost, *others), ("cost", "accuracy"), (1, 100), strict=False):
-        for split, colour in (("train", _TRAIN), ("validation", _VALIDATION)):
-            values = getattr(history, f"{split}_{name}") * scale
-            axes.plot(history.epoch, values, color=colour, marker=marker, label=split)
-        axes.set_xlabel("epoch")
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(alpha=0.25)
-        axes.xaxis.get_major_locator().set_params(integer=True)
-    cost.set_ylabel("mean cost per example")
-    for accuracy in others:
-        accuracy.set_ylabel("accuracy, %")
-        best = int(np.argmax(history.validation_accuracy))
-        accuracy.set_title(
-            f"best validation accuracy {history.validation_accuracy[best]:.2%} "
-            f"in epoch {history.epoch[best]}",
-            fontsize=10,
-        )
-    cost.legend(frameon=False)
+    if best_epoch is None and has_accuracy and len(history.epoch):
+        best_epoch = int(history.epoch[int(np.argmax(history.validation_accuracy))])
+    across = min(max(len(panels), 1), 3 if len(panels) > 4 else 2)
+    down = max(1, -(-len(panels) // across))
+    size = (4.5 * across, 3.4 * down + (0.4 if title else 0.2))
+    figure = ShownFigure(figsize=size, dpi=120, layout="constrained")
+    all_axes = figure.subplots(down, across, squeeze=False).ravel()
+    for axes in all_axes[len(panels) :]:
+        axes.set_axis_off()
+    for axes, panel in zip(all_axes, panels, strict=False):
+        _draw(axes, panel, history.epoch, best_epoch)
+    if title:
+        figure.suptitle(_plain(shown(title, 250)), fontsize=10, wrap=True)
     return figure
+
+
+def _draw(axes: Any, panel: Curves, epochs: np.ndarray, best_epoch: int | None) -> None:
+    for at, each in enumerate(thinning.chosen(panel.series, _MOST_CURVES)):
+        colour, dash = _COLOURS[at % len(_COLOURS)], _DASHES[at // len(_COLOURS) % len(_DASHES)]
+        places = thinning.thinned(each.values, _MOST_POINTS).places
+        x, y = epochs[places], _floats(each, "values", places)
+        marker = "o" if np.isfinite(y).sum() < 2 else ""
+        axes.plot(x, y, dash, color=colour, marker=marker, label=_plain(shown(each.name, 30)))
+        if each.low:
+            ends = (_floats(each, name, places) for name in ("low", "high"))
+            axes.fill_between(x, *ends, color=colour, alpha=0.15, linewidth=0)
+        here = np.flatnonzero(epochs == best_epoch)
+        if here.size and each.values[here[0]] is not None:
+            axes.plot(best_epoch, each.values[here[0]], "*", color=colour, markersize=9)
+    if panel.is_log:
+        axes.set_yscale("log", nonpositive="mask")
+    if best_epoch is not None:
+        axes.axvline(best_epoch, color="0.6", linewidth=0.8, linestyle=":")
+    if panel.unit == "%":
+        low, high = axes.get_ylim()
+        axes.set_ylim(max(low, -2), min(high, 102))
+    axes.set_title(_plain(_titled(panel, epochs, best_epoch)), fontsize=10)
+    axes.set_xlabel("epoch")
+    axes.set_ylabel(panel.unit)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    if len(panel.series) > 1:
+        axes.legend(frameon=False, fontsize=8)
+
+
+def _titled(panel: Curves, epochs: np.ndarray, best_epoch: int | None) -> str:
+    """Its title, with what the best epoch reached on the validation set."""
+    title = shown(panel.title, 60)
+    here = np.flatnonzero(epochs == best_epoch)
+    validation = [each for each in panel.series if each.name == "validation"]
+    if panel.unit == "%" and here.size and validation:
+        value = validation[0].values[here[0]]
+        if value is not None:
+            return f"{title}: {value:.2f} % in the best epoch, {best_epoch}"
+    return title
+
+
+def _records(history: History) -> list[dict[str, Any]]:
+    named = {**vars(history), **history.metrics}
+    del named["metrics"]
+    listed = {name: finite(column.tolist()) for name, column in named.items()}
+    return [
+        {name: column[at] for name, column in listed.items()} for at in range(len(history.epoch))
+    ]
+
+
+def _floats(each: Series, name: str, places: Sequence[int]) -> np.ndarray:
+    values = getattr(each, name)
+    return np.array([np.nan if values[at] is None else values[at] for at in places], float)
+
+
+def _plain(text: str) -> str:
+    """A text in which matplotlib finds no mathematics."""
+    return printable(text).replace("$", r"\$")

@@ -8,7 +8,6 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 from filelock import FileLock
@@ -18,18 +17,10 @@ from bpframe.contracts import LayerParams
 from bpframe.errors import OutputError
 from bpframe.files import open_own, remove_partials, write_whole
 from bpframe.network import named
-from bpframe.runs.checksums import CHECKSUM, checksum, opened, sealed
+from bpframe.runs.checksums import CHECKSUM, checksum, sealed
+from bpframe.runs.layout import BEST, CONFIG, METRICS, PARAMS, SUMMARY, read_summary
 from bpframe.runs.locks import LOCK, locked
 from bpframe.runs.records import EpochRecord, RunResult
-
-METRICS, SUMMARY, PARAMS, BEST, CURVES = (
-    "metrics.jsonl",
-    "summary.json",
-    "params.safetensors",
-    "best.safetensors",
-    "learning_curves.png",
-)
-CONFIG = ".hydra/config.yaml"
 
 
 def check_unused(path: Path) -> None:
@@ -139,8 +130,10 @@ class RunFolder:
             metrics.write(lines)
         self._metrics = checksum(lines, self._metrics)
 
-    def finish(self, result: RunResult) -> None:
+    def finish(self, result: RunResult, algorithm: Sequence[Mapping[str, str]] = ()) -> None:
         """Write the parameters, then the summary, with the checksums of all; then it is complete.
+
+        The summary has `algorithm`, if it is given, for who shows the run without JAX.
 
         Raises:
             OutputError: they cannot be written.
@@ -154,7 +147,8 @@ class RunFolder:
                 files[name] = checksum(content)
             if (self.path / CONFIG).is_file():
                 files[CONFIG] = checksum((self.path / CONFIG).read_bytes())
-            summary = sealed({**result.summary.as_dict(), "files": files})
+            kept = {"algorithm": algorithm} if algorithm else {}
+            summary = sealed({**result.summary.as_dict(), **kept, "files": files})
             self.write(SUMMARY, (json.dumps(summary, indent=2) + "\n").encode())
         self.checksum = summary[CHECKSUM]
 
@@ -208,25 +202,6 @@ def last_epoch(path: Path) -> int:
         with contextlib.suppress(ValueError, TypeError, KeyError):
             return int(json.loads(line)["epoch"])
     return 0
-
-
-def read_summary(path: Path) -> dict[str, Any] | None:
-    """The summary of the run in a folder; None if it has none.
-
-    Raises:
-        OutputError: it cannot be read, or is damaged.
-
-    """
-    try:
-        return opened((path / SUMMARY).read_bytes())
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise OutputError(f"{path / SUMMARY}: cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise OutputError(
-            f"{path / SUMMARY}: is damaged; delete it, and what it told of is lost"
-        ) from error
 
 
 def check_whole(path: Path, summary_checksum: str | None = None) -> None:

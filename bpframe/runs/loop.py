@@ -21,8 +21,9 @@ from bpframe.runs import checkpoint, provenance
 from bpframe.runs.bookkeeping import Ending, OnEpoch, Recorder
 from bpframe.runs.checkpoint import DEFAULT, Checkpoint, Checkpointing, Checkpoints
 from bpframe.runs.data_info import DataInfo
-from bpframe.runs.folder import RunFolder, last_epoch, read_summary
+from bpframe.runs.folder import RunFolder, last_epoch
 from bpframe.runs.interruption import Interruption, InterruptionError
+from bpframe.runs.layout import read_summary
 from bpframe.runs.listeners import Events, NoEvents
 from bpframe.runs.provenance import versions
 from bpframe.runs.records import RunInfo, RunResult

@@ -14,7 +14,8 @@ from safetensors.numpy import load
 from bpframe.contracts import LayerParams, Params
 from bpframe.errors import DataError, OutputError, plainly
 from bpframe.network import named
-from bpframe.runs.folder import check_file, read_summary
+from bpframe.runs.folder import check_file
+from bpframe.runs.layout import read_summary
 
 _NAME = re.compile(r"layer_([2-9]|[1-9]\d+)\.(.+)")
 

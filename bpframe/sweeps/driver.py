@@ -18,7 +18,8 @@ from bpframe.errors import (
 )
 from bpframe.runs import provenance
 from bpframe.runs.checkpoint import ACCEPT
-from bpframe.runs.folder import SUMMARY, check_whole
+from bpframe.runs.folder import check_whole
+from bpframe.runs.layout import SUMMARY
 from bpframe.runs.listeners import EventsOf
 from bpframe.sweeps import ledger
 from bpframe.sweeps.backends import messages

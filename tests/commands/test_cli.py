@@ -578,6 +578,7 @@ def test_the_config_of_a_run_is_no_primary_config(
         ("seed=a", "seed: 'a' is not an integer"),
         ("seed=true", "seed: True is not an integer"),
         ("plots=3", "plots: 3 is not true, false or null"),
+        ("show=3", "show: 3 is not true or false"),
         ("metrics=1", "metrics: 1 is not a list"),
         ("network.hidden=x", "network.hidden: "),
         ("+network.dropout=1", "network.dropout: unknown 'dropout'"),

@@ -22,7 +22,7 @@ from bpframe import (
     Regulariser,
     hookimpl,
 )
-from bpframe.commands.explanation import explain
+from bpframe.explanation.algorithm import explain
 from bpframe.plugin_host.host import load_registry
 
 PAIR = ("network.output_activation=softmax", "cost=log_likelihood")

@@ -16,9 +16,9 @@ from formulas import evaluate, split
 
 import bpframe
 from bpframe import LearningRule, Params
-from bpframe.commands.explanation import explain
 from bpframe.component import hyperparameters
 from bpframe.equations import gradient
+from bpframe.explanation.algorithm import explain
 from bpframe.network import PerNeuronActivation
 from bpframe.plugin_host.host import load_registry
 

@@ -13,7 +13,7 @@ import pytest
 from examples import run_example
 
 import bpframe
-from bpframe.commands.explanation import explain
+from bpframe.explanation.algorithm import explain
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.S)

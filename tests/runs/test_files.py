@@ -12,7 +12,8 @@ from bpframe import files
 from bpframe.errors import OutputError
 from bpframe.runs.checkpoint import Checkpoint, Checkpointing, Checkpoints
 from bpframe.runs.checksums import sealed_line
-from bpframe.runs.folder import METRICS, PARAMS, RunFolder
+from bpframe.runs.folder import RunFolder
+from bpframe.runs.layout import METRICS, PARAMS
 from bpframe.runs.locks import LOCK
 from bpframe.sweeps import ledger
 from bpframe.sweeps.lanes import checkpoint as lane_checkpoint

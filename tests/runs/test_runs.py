@@ -35,6 +35,8 @@ from bpframe import (
     Shape,
     hookimpl,
 )
+from bpframe.explanation import algorithm
+from bpframe.explanation.items import as_plain
 from bpframe.training import devices, initial_state, loading, step
 from bpframe.training.precision import precision
 
@@ -202,7 +204,8 @@ def test_metrics_have_one_line_an_epoch(written: tuple[RunResult, Path]) -> None
 def test_summary_agrees_with_the_history(written: tuple[RunResult, Path]) -> None:
     result, folder = written
     found, history = summary(folder), result.history
-    checksums = {name: found.pop(name) for name in ("files", "crc32")}
+    checksums = {name: found.pop(name) for name in ("files", "crc32", "algorithm")}
+    assert checksums["algorithm"] == as_plain(algorithm.items(composed("seed=7"), data="Small"))
     assert set(checksums["files"]) == FILES - {".lock", "learning_curves.png", "summary.json"}
     assert found == json.loads(json.dumps(result.summary.as_dict()))
     assert found["status"] == "completed"

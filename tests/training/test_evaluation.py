@@ -19,7 +19,7 @@ from test_sweep_lanes import assert_as_alone, sweep
 
 import bpframe
 from bpframe import ConfigError, DivergenceError
-from bpframe.commands.explanation import explain
+from bpframe.explanation.algorithm import explain
 from bpframe.training import devices, evaluation, initial_state, loading
 from bpframe.training.precision import precision
 from bpframe.training.step import Answering

@@ -34,6 +34,7 @@ _FOLDERS = ("hydra.run.dir", "hydra.sweep.dir", "hydra.searchpath")
 _KEYS: Mapping[str, Spec] = {
     "seed": {},
     "plots": BOOLEAN,
+    "show": BOOLEAN,
     "metrics": {"list": {"kind": "metric"}},
     "trackers": {"list": {"kind": "tracker"}},
     "network.hidden": {"list": {}},
@@ -61,7 +62,14 @@ _OF_COMMANDS: Mapping[str, Sequence[str]] = {
     "plugins": ("plugins.",),
     "check": ("plugins.",),
     "evaluate": ("data=", "data."),
-    "resume": ("training.epochs", "checkpoint.", "plots", "hydra.sweeper.", "hydra.launcher."),
+    "resume": (
+        "training.epochs",
+        "checkpoint.",
+        "plots",
+        "show",
+        "hydra.sweeper.",
+        "hydra.launcher.",
+    ),
 }
 """The keys that subcommands take whose parsers do not tell; of no prefix: all keys."""
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from bpframe.errors import ConfigError
 from bpframe.files import check_no_link, write_whole
-from bpframe.runs.folder import SUMMARY
+from bpframe.runs.layout import SUMMARY
 from bpframe.sweeps.backends.backend import RETRIES, WorkerBackend, WorkerDevice
 from bpframe.sweeps.backends.cluster_unit import ClusterUnit
 from bpframe.sweeps.backends.machine import cores

@@ -59,6 +59,7 @@ class Job:
         settings: the same by key, as values.
         experiment: what to run.
         plots: whether to draw its learning curves.
+        show: whether to write a page about it.
         trackers: what follows it, by name.
         folder: its run folder.
         subdir: the same, relative to the folder of the sweep.
@@ -74,6 +75,7 @@ class Job:
     settings: Mapping[str, Any]
     experiment: Experiment
     plots: bool
+    show: bool
     trackers: tuple[Named, ...]
     folder: Path
     subdir: str
@@ -200,6 +202,7 @@ class _Template:
             settings={o.get_key_element(): o.value() for o in parsed if not o.is_hydra_override()},
             experiment=experiment,
             plots=self._task.plots is True,
+            show=self._task.show,
             trackers=self._trackers(),
             folder=folder,
             subdir=Path(os.path.relpath(folder, self._folder)).as_posix(),

@@ -49,7 +49,11 @@ class Lane:
         data = programs.data
         info = RunInfo(job.experiment, job.folder, data.sizes["train"], data.task, data.info)
         self._recorder = Recorder(
-            info, None, events, versions=versions, plots=job.plots, buffered=True
+            *(info, None, events),
+            versions=versions,
+            plots=job.plots,
+            explained=job.show,  # half a millisecond a job
+            buffered=True,
         )
 
     def own(self, tree: Any) -> Any:
@@ -157,6 +161,10 @@ class Lane:
                 compile_s=self._programs.seconds,
                 device=str(self._programs.device(self.place)),
             )
+            if self.job.show:
+                from bpframe.runs.page import page  # for those who ask for it alone
+
+                page.wanted(self.job.folder)
         logs.write(self.job, self._log)
         folder = self._recorder.folder
         checksum = folder.checksum if folder else None

@@ -12,7 +12,7 @@ from typing import Any
 
 from bpframe.errors import OutputWarning, described, printable
 from bpframe.files import write_whole
-from bpframe.runs.folder import METRICS
+from bpframe.runs.layout import METRICS
 from bpframe.sweeps.objective import Objective
 from bpframe.sweeps.report import page
 from bpframe.sweeps.report.runs import ReportRun
@@ -68,6 +68,7 @@ def _runs(prefix: str, sweep: Path, rows: Sequence[Row], folder: Path) -> Iterat
             f"{prefix}{row.num}",
             dataclasses.replace(row, folder=place),
             *_curves(sweep / row.folder),
+            has_page=(sweep / row.folder / PAGE).is_file(),
         )
 
 

@@ -3,40 +3,15 @@
 // Data go into the page as text only: by textContent in the DOM, and through escaped() in plotly.
 // Runs are drawn together, one trace for each of BINS colours
 // with gaps between the runs, since a trace for each of 1,000 runs would take minutes.
-"use strict";
 (() => {
+  const { byId, colour, dark, element, escaped, extent, finite, readTheme, root, short, show, spaced, startDrawing } = Page;
   const data = JSON.parse(document.getElementById("report-data").textContent);
   const { objective, settings, effects, columns, completed, curves, epochs } = data;
   const BINS = 12;
   const VIRIDIS = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]];
-  const byId = (id) => document.getElementById(id);
-  const root = document.documentElement;
   const rows = [...document.querySelectorAll("#runs tbody tr")];
   const everyRun = rows.map((_, run) => run);
-  const darkScheme = matchMedia("(prefers-color-scheme: dark)");
-  let theme = {};
   const state = { shown: everyRun, chosen: null };
-
-  // Plotly would read tags, entities and, between dollar signs, mathematics.
-  const escaped = (text) =>
-    String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;").replace(/[$]/g, "&#36;");
-  const spaced = (name) => name.replaceAll("_", " ");
-  const short = (value) => {
-    if (value === null) return "none";
-    const rounded = Number(value.toPrecision(4));
-    return Math.abs(rounded) >= 1e6 ? rounded.toExponential() : String(rounded);
-  };
-  const colour = (name) => theme[name];
-  const finite = (values) => values.filter((value) => value !== null && value !== undefined);
-  const extent = (values) =>
-    finite(values).reduce(([low, high], v) => [Math.min(low, v), Math.max(high, v)], [Infinity, -Infinity]);
-
-  function element(name, text, attributes = {}) {
-    const made = document.createElement(name);
-    made.textContent = text;
-    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-    return made;
-  }
 
   // ---- the filter
 
@@ -138,8 +113,6 @@
 
   // ---- colours and lines
 
-  const dark = () => darkScheme.matches && !root.classList.contains("printing");
-
   function bin(run) {
     const [low, high] = objective.colours;
     const value = objective.values[run];
@@ -221,19 +194,6 @@
     for (const [key, [value]] of Object.entries(chosenLine(path))) chosen[key] = value;
     const common = { type: "scatter", showlegend: false, hovertemplate: hover };
     return [...traces, dots(traces), chosen].map((trace) => ({ ...common, ...trace }));
-  }
-
-  function show(plot, traces, layout) {
-    const axis = { gridcolor: colour("rule"), linecolor: colour("rule"), zeroline: false, automargin: true };
-    const common = {
-      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", hovermode: "closest",
-      font: { color: colour("ink"), family: theme.family, size: 12 },
-      hoverlabel: { align: "left", bgcolor: colour("raised"), bordercolor: colour("rule"), font: { color: colour("ink"), family: theme.family } },
-      dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom",
-      margin: { l: 60, r: 12, t: 10, b: 45 },
-    };
-    const axes = { xaxis: { ...axis, ...layout.xaxis }, yaxis: { ...axis, ...layout.yaxis } };
-    Plotly.react(plot, traces, { ...common, ...layout, ...axes }, { displayModeBar: false, responsive: true });
   }
 
   function drawLegends() {
@@ -403,25 +363,12 @@
 
   // ---- all of it
 
-  // Read once a drawing: each reading lays the page out anew where something was drawn since.
-  function readTheme() {
-    const style = getComputedStyle(root);
-    const names = ["paper", "raised", "ink", "soft", "rule", "accent", "link"];
-    theme = Object.fromEntries(names.map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
-    theme.family = getComputedStyle(document.body).fontFamily;
-  }
-
   function draw() {
     readTheme();
     drawLegends();
     drawCurves();
     drawParallel();
     drawEffects();
-  }
-
-  function printing(on) {
-    root.classList.toggle("printing", on);
-    if (darkScheme.matches) draw();
   }
 
   function start() {
@@ -439,9 +386,7 @@
     for (const plot of [byId("curves"), byId("parallel")]) {
       plot.on("plotly_click", ({ points }) => choose(points[0].customdata));
     }
-    darkScheme.addEventListener("change", draw);
-    addEventListener("beforeprint", () => printing(true));
-    addEventListener("afterprint", () => printing(false));
+    startDrawing(draw);
   }
 
   start();

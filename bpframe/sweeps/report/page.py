@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import html
-import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from importlib import resources
 from string import Template
 from typing import Any
-from urllib.parse import quote
 
+from bpframe.pages import shell
 from bpframe.sweeps.objective import Direction
 from bpframe.sweeps.report.effects import effects
 from bpframe.sweeps.report.runs import (
@@ -44,17 +43,19 @@ def page(title: str, runs: Sequence[ReportRun], objective: str, direction: Direc
     """
     settings = swept_settings(runs)
     columns = _table_columns(runs, settings, objective)
-    parts = {
+    body = {
         "title": html.escape(title),
         "summary": _summary(runs),
         "best": _best(best_run(runs, objective, direction), objective, direction),
         "table": _table(runs, columns),
-        "data": _data(runs, settings, columns, objective, direction),
-        "style": _part("page.css"),
-        "script": _part("page.js"),
-        "plotly": _part("plotly-basic.min.js"),  # scatter, bar and pie: a quarter of plotly.js
     }
-    return Template(_part("page.html")).substitute(parts)
+    return shell.page(
+        title,
+        Template(_part("page.html")).substitute(body),
+        data=_data(runs, settings, columns, objective, direction),
+        style=_part("page.css"),
+        script=_part("page.js"),
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +109,7 @@ def _table(runs: Sequence[ReportRun], columns: Sequence[_Column]) -> str:
         for each in columns
     )
     body = "".join(
-        f'<tr data-run="{index}"><th scope="row"><a href="{quote(run.row.folder)}/">'
+        f'<tr data-run="{index}"><th scope="row"><a href="{html.escape(run.link)}">'
         f"{html.escape(run.name)}</a></th>"
         + "".join(_cell(each, each.values[index]) for each in columns[1:])
         + "</tr>\n"
@@ -148,7 +149,7 @@ def _best(best: tuple[ReportRun, float] | None, objective: str, direction: Direc
     )
     extreme = "highest" if direction == "maximise" else "lowest"
     return (
-        f'<p>Best run: <a href="{quote(run.row.folder)}/">{html.escape(run.name)}</a>, '
+        f'<p>Best run: <a href="{html.escape(run.link)}">{html.escape(run.name)}</a>, '
         f"with the {extreme} {name} of the completed runs, <strong>{_short(value)}</strong></p>"
         f"<dl>{settings}</dl>"
     )
@@ -160,12 +161,12 @@ def _data(
     columns: Sequence[_Column],
     objective: str,
     direction: Direction,
-) -> str:
+) -> dict[str, Any]:
     values = [run.value(objective) for run in runs]
     present = [value for value in values if value is not None]
     names = curve_columns(runs)
     varied = [each for each in settings if each.varies]
-    data = {
+    return {
         "objective": {
             "name": objective,
             "direction": direction,
@@ -185,11 +186,6 @@ def _data(
         "epochs": [list(run.epochs) for run in runs],
         "curves": {name: [list(run.curves.get(name, ())) for run in runs] for name in names},
     }
-    text = json.dumps(data, allow_nan=False, separators=(",", ":"))
-    # ASCII, so that U+2028 and U+2029 are escaped too; nothing in it can end the element.
-    for character in "<>&":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return text
 
 
 def _short(value: float) -> str:

@@ -9,7 +9,9 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
+from bpframe.runs.layout import PAGE
 from bpframe.sweeps.objective import Direction
 from bpframe.sweeps.rows import COMPLETED, Row
 
@@ -24,6 +26,7 @@ class ReportRun:
         epochs: the epochs of its records, in order.
         curves: columns of metrics.jsonl by name, with one entry a record; None where there is no
             finite value.
+        has_page: whether there is a page of the run in its folder.
 
     """
 
@@ -31,6 +34,12 @@ class ReportRun:
     row: Row
     epochs: Sequence[int]
     curves: Mapping[str, Sequence[float | None]]
+    has_page: bool = False
+
+    @property
+    def link(self) -> str:
+        """The URL of its page, or of its folder, from the folder of the report."""
+        return f"{quote(self.row.folder)}/{PAGE if self.has_page else ''}"
 
     def value(self, objective: str) -> float | None:
         """What it reached of `objective`, None if nothing finite."""

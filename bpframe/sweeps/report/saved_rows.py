@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from bpframe.errors import OutputError
-from bpframe.runs.folder import METRICS, SUMMARY
+from bpframe.runs.layout import METRICS, SUMMARY
 from bpframe.sweeps import ledger
 from bpframe.sweeps.objective import Objective, chosen
 from bpframe.sweeps.rows import Row

@@ -109,5 +109,18 @@ def as_latex(items: Iterable[Item]) -> Iterator[str]:
             yield f"\\begin{{equation*}}\n  {item.formula.latex}{tag}\n\\end{{equation*}}"
 
 
+def as_plain(items: Iterable[Item]) -> list[dict[str, str]]:
+    """The items as plain values, ready for JSON.
+
+    Each has a `heading`, a `prose`, or an `equation` with its `latex` and its `tag`.
+    """
+    return [
+        {type(item).__name__.lower(): item.text}
+        if not isinstance(item, Equation)
+        else {"equation": item.formula.text, "latex": item.formula.latex, "tag": item.tag}
+        for item in items
+    ]
+
+
 def _escaped(text: str) -> str:
     return re.sub(r"([_%&#$])", r"\\\1", text).replace("^", r"\^{}")

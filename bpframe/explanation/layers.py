@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import jax
 
-from bpframe.commands.explained_items import Equation, Item, Prose, described
 from bpframe.contracts import Formula, Layer
 from bpframe.equations import Dense
+from bpframe.explanation.items import Equation, Item, Prose, described
 from bpframe.learning import replaces
 from bpframe.network import shown_shape
 from bpframe.training.experiment import Experiment

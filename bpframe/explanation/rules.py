@@ -6,10 +6,10 @@ import inspect
 import re
 from collections.abc import Iterator
 
-from bpframe.commands import explained_layers
-from bpframe.commands.explained_items import Item, Prose, described, first_line
 from bpframe.component import hyperparameters
 from bpframe.contracts import Formula
+from bpframe.explanation import layers as of_layers
+from bpframe.explanation.items import Item, Prose, described, first_line
 from bpframe.learning import LearningRule, replaces
 from bpframe.training.experiment import Experiment
 
@@ -49,7 +49,7 @@ def carried(experiment: Experiment, number: int) -> Formula:
     """What the learning rule carries to a layer, with its own number in place of l."""
     rule = experiment.learning_rule.formula
     if experiment.learning_rule.is_gradient:
-        rule = explained_layers.carried(experiment.network.layers[number - 1]) or rule
+        rule = of_layers.carried(experiment.network.layers[number - 1]) or rule
     if rule is None:
         return Formula(f"e^{number}", f"e^{{{number}}}")
     depth = len(experiment.network.sizes)

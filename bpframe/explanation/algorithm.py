@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bpframe.commands import explained_layers, explained_rules
-from bpframe.commands.explained_items import (
+from bpframe.component import hyperparameters
+from bpframe.contracts import Activation, ElementwiseActivation, Formula, InitialCondition
+from bpframe.equations import Dense, Unpaired
+from bpframe.explanation import layers as of_layers
+from bpframe.explanation import rules as of_rules
+from bpframe.explanation.items import (
     Equation,
     Heading,
     Item,
@@ -15,9 +19,6 @@ from bpframe.commands.explained_items import (
     described,
     equation,
 )
-from bpframe.component import hyperparameters
-from bpframe.contracts import Activation, ElementwiseActivation, Formula, InitialCondition
-from bpframe.equations import Dense, Unpaired
 from bpframe.learning import Aggregation, Optimiser, replaces
 from bpframe.network import Layer, ModifiedNeurons, PerNeuronActivation
 from bpframe.training.advice import better_cost
@@ -34,16 +35,25 @@ def explain(experiment: Experiment, *, rule_name: str = "", latex: bool = False)
     and regular enough to be evaluated: what is indented is an equation, or several with two spaces
     between them. `rule_name` is what the configuration calls the learning rule.
     """
-    items = [*_experiment(experiment), *_algorithm(experiment, rule_name), *_layers(experiment)]
-    return "\n".join((as_latex if latex else as_text)(items))
+    return "\n".join((as_latex if latex else as_text)(items(experiment, rule_name)))
 
 
-def _experiment(experiment: Experiment) -> Iterator[Item]:
+def items(experiment: Experiment, rule_name: str = "", data: str = "") -> list[Item]:
+    """What `explain` says, item by item.
+
+    `data` is what the data set is called; unset, it is described with all its fields.
+    """
+    return [
+        *_experiment(experiment, data or described(experiment.data)),
+        *_algorithm(experiment, rule_name),
+        *_layers(experiment),
+    ]
+
+
+def _experiment(experiment: Experiment, data: str) -> Iterator[Item]:
     sizes, training = experiment.network.sizes, experiment.training
     yield Heading(f"Network {'-'.join(map(str, sizes))}")
-    yield Prose(
-        f"Layer 1 is the input, layer {len(sizes)} the output. Data: {described(experiment.data)}."
-    )
+    yield Prose(f"Layer 1 is the input, layer {len(sizes)} the output. Data: {data}.")
     m = training.batch_size
     batches = "full batches" if m is None else f"mini-batches of m = {m} examples"
     if training.sampling == POISSON:
@@ -75,17 +85,17 @@ def _algorithm(experiment: Experiment, rule_name: str) -> Iterator[Item]:
     yield Equation(Formula("a^1 = x", "a^1 = x"))
     yield Prose("2. Forward, layer by layer.")
     for number in range(2, depth + 1):
-        yield from explained_layers.forward(experiment, number)
+        yield from of_layers.forward(experiment, number)
     yield Prose("3. Output error.")
     yield from _output_error(experiment, depth)
     rule = experiment.learning_rule
-    yield from explained_rules.introduced(experiment, rule_name)
+    yield from of_rules.introduced(experiment, rule_name)
     for number in range(depth - 1, 1, -1) if not replaces(rule, "assign") else ():
         yield from _backward(experiment, number, layers[number - 2])
-        yield from explained_rules.defined(experiment, number)
+        yield from of_rules.defined(experiment, number)
     if depth == 2:
         yield Prose("There is no hidden layer to go back to.")
-    yield from explained_layers.mean_gradient(experiment)
+    yield from of_layers.mean_gradient(experiment)
     yield from _aggregation(experiment)
     g = "that" if depth > 2 and not rule.is_gradient else "that gradient"
     yield Prose(f"6. Step with g, {g} and the penalty's: {described(experiment.optimiser)}.")
@@ -151,7 +161,7 @@ def _output_error(experiment: Experiment, depth: int) -> Iterator[Item]:
 
 
 def _backward(experiment: Experiment, number: int, layer: Layer) -> Iterator[Item]:
-    carried = explained_rules.carried(experiment, number)
+    carried = of_rules.carried(experiment, number)
     if layer.activation.prime_formula == ONE:
         yield Equation(
             Formula(f"delta^{number} = {carried.text}", rf"\delta^{{{number}}} = {carried.latex}"),

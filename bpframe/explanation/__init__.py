@@ -1,0 +1,1 @@
+"""The algorithm of an experiment in words and formulas, equation by equation."""
