@@ -17,7 +17,7 @@ from safetensors.numpy import save as to_safetensors
 from bpframe.contracts import LayerParams
 from bpframe.errors import OutputError
 from bpframe.files import open_own, remove_partials, write_whole
-from bpframe.network import named
+from bpframe.network import named_params
 from bpframe.runs.checksums import CHECKSUM, checksum, opened, sealed
 from bpframe.runs.locks import LOCK, locked
 from bpframe.runs.records import EpochRecord, RunResult
@@ -262,4 +262,4 @@ def check_file(path: Path, expected: str | None) -> bytes:
 
 
 def _arrays(params: tuple[LayerParams, ...]) -> dict[str, np.ndarray]:
-    return {name: np.ascontiguousarray(array) for name, array in named(params).items()}
+    return {name: np.ascontiguousarray(array) for name, array in named_params(params).items()}

@@ -13,7 +13,7 @@ from safetensors.numpy import load
 
 from bpframe.contracts import LayerParams, Params
 from bpframe.errors import DataError, OutputError
-from bpframe.network import named
+from bpframe.network import named_params
 from bpframe.runs.folder import check_file, read_summary
 
 _NAME = re.compile(r"layer_([2-9]|[1-9]\d+)\.(.+)")
@@ -50,7 +50,7 @@ def read_params(
 def _structured(
     path: Path, arrays: dict[str, np.ndarray], like: tuple[LayerParams, ...]
 ) -> tuple[LayerParams, ...]:
-    names = list(named(like))
+    names = list(named_params(like))
     if set(names) != set(arrays):
         raise DataError(
             f"{path}: holds {', '.join(sorted(arrays)) or 'nothing'}; the network has "
