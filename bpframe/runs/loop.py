@@ -29,7 +29,6 @@ from bpframe.runs.records import RunInfo, RunResult
 from bpframe.training import devices
 from bpframe.training.experiment import Experiment
 from bpframe.training.loading import check, fitting, load
-from bpframe.training.orders import epoch_orders
 from bpframe.training.precision import precision
 from bpframe.training.programs import Programs
 from bpframe.training.step import State, answering
@@ -271,8 +270,7 @@ class _Run:
         evaluated = not epochs or epochs[-1] == training.next_evaluated(epochs[0] - 1)
         started = time.perf_counter()
         before = self.state
-        orders = epoch_orders(self.experiment, epochs, self.programs.n_train)
-        state, outcome = self.programs.turn(before, orders, evaluated=evaluated)
+        state, outcome = self.programs.turn(before, epochs, evaluated=evaluated)
         outcome = jax.device_get(outcome)
         if outcome.finite:
             self.state = state

@@ -35,6 +35,8 @@ _KEYS: Mapping[str, Spec] = {
     "seed": {},
     "plots": BOOLEAN,
     "metrics": {"list": {"kind": "metric"}},
+    "record": {"list": {"kind": "recorder"}},
+    "record_limit": {},
     "trackers": {"list": {"kind": "tracker"}},
     "network.hidden": {"list": {}},
     "network.activation": ACTIVATION,

@@ -201,7 +201,8 @@ class Chunk:
         active[[lane.place for lane in lanes]] = True
         states, self._states = self._states, None  # an epoch uses them up, even if it fails
         self._states, outcomes = self._programs.turn(
-            self._experiments, states, active, self._orders(lanes, epochs), evaluated=evaluated
+            *(self._experiments, states, active, self._orders(lanes, epochs), epochs),
+            evaluated=evaluated,
         )
         self._take(by_lane(outcomes), epochs, started)
 
