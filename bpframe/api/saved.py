@@ -22,7 +22,8 @@ from bpframe.contracts import LayerParams, Trace
 from bpframe.data import Data, Examples
 from bpframe.errors import DataError, OutputError
 from bpframe.learning import BatchGradient
-from bpframe.runs import html
+from bpframe.runs import array_writer, html
+from bpframe.runs.arrays import Recording
 from bpframe.runs.data_info import DataInfo
 from bpframe.runs.folder import BEST, METRICS, PARAMS, check_file, read_summary
 from bpframe.runs.records import EpochRecord, History, Summary, Timing
@@ -113,6 +114,18 @@ class Run:
         """One array a quantity, one entry an epoch; `history.to_frame()` is a pandas frame."""
         content = check_file(self.folder / METRICS, self._files.get(METRICS))
         return History.of([EpochRecord.read(json.loads(line)) for line in content.splitlines()])
+
+    @functools.cached_property
+    def recording(self) -> Recording:
+        """What recorders kept over time: `recording["deltas"]["layer_2"]` is a `RecordedArray`.
+
+        Files are checked when they are opened, and of an array only what is asked for is read.
+
+        Raises:
+            OutputError: a file is missing.
+
+        """
+        return array_writer.read(self.folder, self._files)
 
     @functools.cached_property
     def data(self) -> Data:

@@ -16,7 +16,7 @@ from bpframe.files import check_no_link, write_whole
 from bpframe.sweeps import ledger
 from bpframe.sweeps.session import Command
 
-_ALLOWED = ("training.epochs=", "checkpoint.", "plots=", "trackers=")
+_ALLOWED = ("training.epochs=", "checkpoint.", "plots=", "record_limit=", "trackers=")
 
 
 class Resumed(NamedTuple):
@@ -64,8 +64,8 @@ def parsed(arguments: list[str]) -> Resumed:
             )
         if not found.is_sweep and not text.startswith(_ALLOWED):
             raise ConfigError(
-                f"{text}: a run stays as it is; only training.epochs, checkpoint, plots and "
-                "trackers can be set when it is resumed"
+                f"{text}: a run stays as it is; only training.epochs, checkpoint, plots, "
+                "record_limit and trackers can be set when it is resumed"
             )
     return found
 
@@ -92,8 +92,8 @@ def parser() -> ArgumentParser:
         "overrides",
         nargs="*",
         metavar="KEY=VALUE",
-        help="of a run training.epochs, checkpoint.*, plots, trackers; of a sweep settings of the "
-        "sweeper or the launcher, such as hydra.sweeper.n_trials=100",
+        help="of a run training.epochs, checkpoint.*, plots, record_limit, trackers; of a sweep settings "
+        "of the sweeper or the launcher, such as hydra.sweeper.n_trials=100",
     )
     return made
 

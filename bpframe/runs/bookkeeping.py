@@ -15,6 +15,8 @@ import numpy as np
 
 from bpframe.contracts import LayerParams
 from bpframe.errors import DivergenceError, OutputWarning, described
+from bpframe.runs.array_writer import ArrayWriter
+from bpframe.runs.arrays import Recording
 from bpframe.runs.curves import learning_curves
 from bpframe.runs.folder import CURVES, RunFolder
 from bpframe.runs.listeners import Events
@@ -35,6 +37,9 @@ from bpframe.training.orders import epoch_orders
 from bpframe.training.step import State
 from bpframe.training.turn import Evaluated, Trained
 
+ALONE_BYTES, TOGETHER_BYTES = 2**24, 2**20
+"""How much of what recorders keep waits to be written: of a single run, and of one of many."""
+
 OnEpoch = Callable[[EpochRecord], None]
 """Called with the record of each evaluated epoch."""
 
@@ -54,7 +59,7 @@ class Ending(NamedTuple):
     cause: DivergenceError | None = None
 
 
-class Recorder:
+class Bookkeeper:
     """The records of one run, on their way to its folder and to the plugins.
 
     With `buffered` lines are kept until `flush`, unless someone may read the file meanwhile.
@@ -86,6 +91,7 @@ class Recorder:
         self._buffered = buffered
         self.changed = changed
         self._unwritten: list[EpochRecord] = []
+        self._arrays = ArrayWriter(info.experiment, info.n_train)
         self._epoch = epoch
         self._seconds = 0.0
 
@@ -114,6 +120,9 @@ class Recorder:
             before: gives the state before the turn, in which a value that is not finite is sought.
 
         """
+        self._arrays.add(epochs, outcome.kept)
+        if self._arrays.bytes > (TOGETHER_BYTES if self._buffered else ALONE_BYTES):
+            self.write_arrays()
         if not outcome.finite:
             return self._diverged(epochs, sets["train"], before())
         epoch = self._epoch = epochs[-1] if epochs else 0
@@ -151,6 +160,16 @@ class Recorder:
         if self.folder and self._unwritten:
             self.folder.add(*self._unwritten)
         self._unwritten.clear()
+
+    def write_arrays(self) -> None:
+        """Write what recorders kept, so that a checkpoint can follow it.
+
+        Raises:
+            OutputError: it cannot be written.
+
+        """
+        if self.folder and (part := self._arrays.taken()):
+            self.folder.add_arrays(part)
 
     def _diverged(self, epochs: range, train: DeviceExamples, before: State) -> Ending:
         experiment = self.info.experiment
@@ -199,14 +218,23 @@ class Recorder:
             data=self.info.data,
         )
         history = History.of(self.records)
-        result = RunResult(history, ending.params, ending.best_params or ending.params, summary)
         self.flush()
+        self.write_arrays()
+        recording = self._recording()
+        best = ending.best_params or ending.params
+        result = RunResult(history, ending.params, best, summary, recording)
         if self.folder:
             self.folder.finish(result)
             if self.records and self._plots:
                 self._draw(self.folder, history)
         self._events.run_finished(self.info, result)
         return result
+
+    def _recording(self) -> Recording:
+        if self.folder:
+            return self.folder.recording()
+        part = self._arrays.taken()
+        return Recording([part] if part else [])
 
     def _privacy(self, epochs: int) -> Mapping[str, Any] | None:
         """What may be claimed of the parameters after so many epochs."""

@@ -6,6 +6,7 @@ epochs. So lanes, which take their steps together, leave out together what is no
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeAlias
 
@@ -16,7 +17,7 @@ from jax import Array
 
 from bpframe import equations
 from bpframe.data import Data
-from bpframe.errors import ConfigError
+from bpframe.errors import ConfigError, PluginError
 from bpframe.recorders import LAYER, NamedRecorder, Probe
 from bpframe.training import devices, initial_state
 from bpframe.training.devices import DeviceExamples, floats
@@ -151,3 +152,122 @@ def keep(experiment: Experiment, state: State, watch: Watch, step: Array, kept: 
 
     parts = zip(by_probe(experiment), watch.rows, kept, strict=True)
     return tuple(one(probe, rows[step], kept) for probe, rows, kept in parts)
+
+
+class _Size(NamedTuple):
+    """What one recorder keeps at a time, by the name of the array, and how often it does."""
+
+    arrays: Mapping[str, Any]
+    times: int
+
+    @property
+    def row(self) -> int:
+        return sum(info.size * info.dtype.itemsize for info in self.arrays.values())
+
+
+def check(experiment: Experiment, data: Data) -> None:
+    """Refuse recorders that cannot be asked, or that keep more than is allowed.
+
+    Raises:
+        ConfigError: a probe is larger than its split, a layer is not one that is recorded, or all
+            is more than `record_limit`.
+        PluginError: a recorder gives arrays of other names or shapes than it should.
+
+    """
+    for index, named in enumerate(experiment.recorders):
+        recorder = named.recorder
+        if recorder.first > (n := len(getattr(data, recorder.over))):
+            raise ConfigError(
+                f"record[{index}].first: {recorder.first} is out of range; allowed: 1 to {n}, the "
+                f"{recorder.over} set"
+            )
+    sizes = _sizes(experiment, data)
+    for index, (named, size) in enumerate(zip(experiment.recorders, sizes, strict=True)):
+        layers = _check_arrays(named, size)
+        if missing := sorted(set(named.recorder.layers) - layers):
+            everything = dataclasses.replace(named.recorder, layers=())
+            whole = NamedRecorder(named.name, everything)
+            (of_all,) = _sizes(dataclasses.replace(experiment, recorders=(whole,)), data)
+            known = ", ".join(map(str, sorted(layers | _check_arrays(whole, of_all))))
+            raise ConfigError(
+                f"record[{index}].layers: {named.name} has nothing of layer {missing[0]}; it has "
+                f"layers {known}"
+            )
+    total = sum(size.row * size.times for size in sizes)
+    if total > experiment.record_limit * MIB:
+        each = ", ".join(
+            f"{named.name} {shown(size.row * size.times)}"
+            for named, size in zip(experiment.recorders, sizes, strict=True)
+        )
+        raise ConfigError(
+            f"record: a run would keep {shown(total)} ({each}), more than record_limit, "
+            f"{experiment.record_limit} MiB; set every, until, layers or first to keep less, or "
+            f"record_limit={-(-total // MIB)}"
+        )
+
+
+def told(experiment: Experiment, data: Data) -> str | None:
+    """A line that says how much a run will record; None for nothing."""
+    if not experiment.recorders:
+        return None
+    parts = list(zip(experiment.recorders, _sizes(experiment, data), strict=True))
+    total = shown(sum(size.row * size.times for _, size in parts))
+    each = ", ".join(f"{named.name} {size.times} times" for named, size in parts)
+    return f"{total} will be recorded of a run: {each}"
+
+
+def shown(size: int) -> str:
+    """A number of bytes, in MiB."""
+    return f"{size / MIB:,.1f} MiB" if size >= MIB / 10 else f"{size / 1024:,.1f} KiB"
+
+
+def row_bytes(experiment: Experiment, data: Data) -> list[int]:
+    """What the recorders of each probe keep at a time."""
+    found: dict[Probe, int] = {}
+    for named, size in zip(experiment.recorders, _sizes(experiment, data), strict=True):
+        probe = Probe.of(named.recorder)
+        found[probe] = found.get(probe, 0) + size.row
+    return list(found.values())
+
+
+def _sizes(experiment: Experiment, data: Data) -> list[_Size]:
+    """What each recorder keeps, found by tracing."""
+    if not experiment.recorders:
+        return []
+    n, dtype = len(data.train), experiment.training.dtype
+    with precision(dtype):
+        sets = {split: devices.shapes(part, dtype) for split, part in data._asdict().items()}
+        exact = initial_state.exact(experiment)
+        state = jax.eval_shape(initial_state.draw_state, experiment, exact)
+        arrays: dict[str, Any] = {}
+        for probe in by_probe(experiment):
+            arrays |= jax.eval_shape(
+                lambda experiment, state, sets, probe=probe: seen(experiment, state, sets, probe),
+                *(experiment, state, sets),
+            )
+    return [
+        _Size(
+            {path: info for path, info in arrays.items() if path.startswith(f"{named.name}/")},
+            len(named.recorder.steps(experiment.training.epochs, experiment.training.steps(n))),
+        )
+        for named in experiment.recorders
+    ]
+
+
+def _check_arrays(named: NamedRecorder, size: _Size) -> set[int]:
+    """The layers of the arrays, whose names and shapes are as they should be."""
+    recorder, who = named.recorder, f"{type(named.recorder).__name__}.record"
+    layers: set[int] = set()
+    for name, info in size.arrays.items():
+        key = name.partition("/")[2]
+        if (found := LAYER.fullmatch(key)) is None:
+            raise PluginError(f"{who}: {key!r} names no layer; call it layer_2 or layer_2.w")
+        layers.add(int(found[1]))
+        if recorder.of_examples and info.shape[:1] != (recorder.first,):
+            raise PluginError(
+                f"{who}: {key} has the shape {info.shape}, without an axis for the "
+                f"{recorder.first} examples in front; give it one, or set of_examples = False"
+            )
+    if not size.arrays and not recorder.layers:
+        raise PluginError(f"{who}: gives no arrays")
+    return layers
