@@ -18,7 +18,7 @@ from bpframe.component import check_fields
 from bpframe.data import Data, FittedData
 from bpframe.errors import ConfigError, OutputError, OutputWarning, PluginError, described
 from bpframe.runs import checkpoint, provenance
-from bpframe.runs.bookkeeping import Ending, OnEpoch, Bookkeeper
+from bpframe.runs.bookkeeping import Bookkeeper, Ending, OnEpoch
 from bpframe.runs.checkpoint import DEFAULT, Checkpoint, Checkpointing, Checkpoints
 from bpframe.runs.data_info import DataInfo
 from bpframe.runs.folder import RunFolder, last_epoch, read_summary

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from bpframe import Observation, Recorder, hookimpl, named_params
 from jax import Array
+
+from bpframe import Observation, Recorder, hookimpl, named_params
 
 BPFRAME_API_VERSION = 2
 

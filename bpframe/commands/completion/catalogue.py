@@ -63,7 +63,14 @@ _OF_COMMANDS: Mapping[str, Sequence[str]] = {
     "plugins": ("plugins.",),
     "check": ("plugins.",),
     "evaluate": ("data=", "data."),
-    "resume": ("training.epochs", "checkpoint.", "plots", "record_limit", "hydra.sweeper.", "hydra.launcher."),
+    "resume": (
+        "training.epochs",
+        "checkpoint.",
+        "plots",
+        "record_limit",
+        "hydra.sweeper.",
+        "hydra.launcher.",
+    ),
 }
 """The keys that subcommands take whose parsers do not tell; of no prefix: all keys."""
 

@@ -14,7 +14,7 @@ import jax
 from bpframe.errors import OutputError
 from bpframe.files import check_no_link
 from bpframe.runs import array_writer
-from bpframe.runs.bookkeeping import Ending, Bookkeeper
+from bpframe.runs.bookkeeping import Bookkeeper, Ending
 from bpframe.runs.folder import RunFolder
 from bpframe.runs.listeners import Events
 from bpframe.runs.records import RunInfo

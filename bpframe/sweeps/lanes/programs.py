@@ -218,7 +218,9 @@ class LanePrograms:
         def turns(program: Callable[..., Any]) -> Any:
             turns = functools.partial(epochs.turns, shared=shared, program=program)
             return jax.jit(
-                sharded(turns, lanes, lanes, lanes, whole if shared else lanes, whole, whole, whole),
+                sharded(
+                    turns, lanes, lanes, lanes, whole if shared else lanes, whole, whole, whole
+                ),
                 donate_argnums=1,
                 compiler_options=EPOCH_OPTIONS,
             ).trace(
