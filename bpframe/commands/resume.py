@@ -92,8 +92,8 @@ def parser() -> ArgumentParser:
         "overrides",
         nargs="*",
         metavar="KEY=VALUE",
-        help="of a run training.epochs, checkpoint.*, plots, record_limit, trackers; of a sweep settings "
-        "of the sweeper or the launcher, such as hydra.sweeper.n_trials=100",
+        help="of a run training.epochs, checkpoint.*, plots, record_limit, trackers; of a sweep "
+        "settings of the sweeper or the launcher, such as hydra.sweeper.n_trials=100",
     )
     return made
 

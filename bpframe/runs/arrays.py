@@ -21,7 +21,10 @@ STEPS, META = "steps", "recording"
 class Part(Protocol):
     """Some of what was kept, in the order of the steps: arrays by NAME/LAYER, and NAME/steps."""
 
-    meta: Mapping[str, Any]
+    @property
+    def meta(self) -> Mapping[str, Any]:
+        """What was kept, and how: by recorder over, first, steps_of_epoch, and axes by array."""
+        ...
 
     def length(self, name: str) -> int:
         """How many times an array was kept; 0 if it is not here."""
@@ -61,7 +64,7 @@ class InFile:
 
     @functools.cached_property
     def meta(self) -> Mapping[str, Any]:
-        """What was kept, and how; see `ArrayWriter`."""
+        """See `Part`."""
         try:
             with safe_open(self._path, "np") as file:
                 told = file.metadata() or {}
@@ -119,7 +122,7 @@ class RecordedArray:
         axes: the names of the axes, "step" first: ("step", "example", "neuron").
         steps: (times,) how many steps had been made; 0 is before training.
         epochs: (times,) the same in epochs, which need not be whole.
-        examples: (m,) which examples of the split `over`, counted from 0; None without such an axis.
+        examples: (m,) which examples of the split `over`, from 0; None without such an axis.
         over: the split of the probe.
 
     """

@@ -1,4 +1,4 @@
-"""Checks of recorders: arrays that are called by their layers, and of which each example is alone."""
+"""Checks of recorders: arrays called by their layers, of which each example is alone."""
 
 from __future__ import annotations
 

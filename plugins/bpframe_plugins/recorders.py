@@ -64,7 +64,7 @@ class Weights(_OfParams):
 
 
 class Gradients(_OfParams):
-    """The mean over the probe of dC_x/dw^l, dC_x/db^l, without the penalty, by the learning rule."""
+    """The mean over the probe of dC_x/dw^l and dC_x/db^l, as the learning rule has it."""
 
     def record(self, seen: Observation) -> Mapping[str, Array]:
         """Shaped like the parameters."""
