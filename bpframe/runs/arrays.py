@@ -7,7 +7,7 @@ import functools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -18,41 +18,30 @@ from bpframe.runs.checksums import CHECKSUM, checksum
 STEPS, META = "steps", "recording"
 
 
-class Part(Protocol):
-    """Some of what was kept, in the order of the steps: arrays by NAME/LAYER, and NAME/steps."""
-
-    @property
-    def meta(self) -> Mapping[str, Any]:
-        """What was kept, and how: by recorder over, first, steps_of_epoch, and axes by array."""
-        ...
-
-    def length(self, name: str) -> int:
-        """How many times an array was kept; 0 if it is not here."""
-        ...
-
-    def rows(self, name: str, chosen: slice) -> np.ndarray:
-        """The array at some of these times."""
-        ...
-
-
 @dataclasses.dataclass(frozen=True)
 class InMemory:
-    """A part of a run that writes no files."""
+    """Some of what was kept, in the order of the steps.
+
+    Attributes:
+        meta: by recorder `over`, `first`, `steps_of_epoch`, and the `axes` of its arrays by key.
+        arrays: by NAME/KEY, and NAME/steps.
+
+    """
 
     meta: Mapping[str, Any]
     arrays: Mapping[str, np.ndarray]
 
     def length(self, name: str) -> int:
-        """See `Part`."""
+        """How many times an array was kept; 0 if it is not here."""
         return len(self.arrays.get(name, ()))
 
     def rows(self, name: str, chosen: slice) -> np.ndarray:
-        """See `Part`."""
+        """An array at some of these times."""
         return self.arrays[name][chosen]
 
 
 class InFile:
-    """A part in a file, which is checked when it is opened.
+    """The same in a file, which is checked when it is opened.
 
     Raises:
         OutputError: it is missing or damaged.
@@ -64,7 +53,7 @@ class InFile:
 
     @functools.cached_property
     def meta(self) -> Mapping[str, Any]:
-        """See `Part`."""
+        """See `InMemory`."""
         try:
             with safe_open(self._path, "np") as file:
                 told = file.metadata() or {}
@@ -84,17 +73,20 @@ class InFile:
             ) from error
 
     def length(self, name: str) -> int:
-        """See `Part`."""
+        """See `InMemory`."""
         assert self.meta is not None  # which opens it
         return self._lengths.get(name, 0)
 
     def rows(self, name: str, chosen: slice) -> np.ndarray:
-        """See `Part`; no other rows are read."""
+        """See `InMemory`; no other rows are read."""
         try:
             with safe_open(self._path, "np") as file:
                 return file.get_slice(name)[chosen]
         except (OSError, SafetensorError) as error:
             raise OutputError(f"{self._path}: cannot be read: {error}") from error
+
+
+Part: TypeAlias = InMemory | InFile
 
 
 def content_checksum(arrays: Mapping[str, np.ndarray]) -> str:

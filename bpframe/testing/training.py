@@ -129,7 +129,7 @@ def _traced(experiment: Experiment, exact: initial_state.Exact) -> tuple[Any, An
         state = initial_state.draw_state(experiment, exact)
         order = jnp.arange(N, dtype=jnp.int32)
         rows = probes.rows(experiment, range(1, 2), N, 1)
-        sets = dict.fromkeys(SPLITS, examples)
+        sets: dict[str, Any] = dict.fromkeys(SPLITS, examples)
         watch = Watch(sets, jax.tree.map(jnp.asarray, rows)) if rows else None
         kept = probes.nothing_kept(experiment, state, watch, 1) if watch else ()
         only = watch and watch.of_epoch(0)
