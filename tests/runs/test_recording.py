@@ -105,9 +105,7 @@ def test_a_run_that_recorded_nothing_says_so(tmp_path: Path) -> None:
     recording = bpframe.load(tmp_path / "run").recording
     assert not len(recording)
     assert not (tmp_path / "run" / FOLDER).exists()
-    with pytest.raises(
-        ConfigError, match=r"nothing was recorded; run again with record=\[deltas\]"
-    ):
+    with pytest.raises(ConfigError, match=r"nothing was recorded; .* record=\[deltas\]"):
         recording["deltas"]
 
 

@@ -19,6 +19,11 @@ SMALL = (
     *("data.train_size=60", "network.hidden=[7,5]", "training.batch_size=8"),
     "training.dtype=float64",
 )
+IMAGES = (
+    "[{name: convolution, maps: 2, size: 3, activation: sigmoid},{name: max_pooling, size: 2},"
+    "{n: 10, activation: sigmoid}]"
+)
+DROPOUT = "[{n: 20, activation: sigmoid},{name: dropout},{n: 10, activation: sigmoid}]"
 STEPS = 8
 """Of an epoch: 60 examples in mini-batches of 8, the last of which is short."""
 
@@ -156,8 +161,7 @@ def test_layers_and_axes_of_images() -> None:
         bpframe.compose(
             [
                 *("data.train_size=40", "training.epochs=1"),
-                "network.layers=[{name: convolution, maps: 2, size: 3, activation: sigmoid},"
-                "{name: max_pooling, size: 2},{n: 10, activation: sigmoid}]",
+                f"network.layers={IMAGES}",
                 "record=[{name: activations, layers: [1, 2]},{name: weights, layers: [2]},deltas]",
             ]
         )
@@ -179,8 +183,7 @@ def test_dropout_and_averages_are_seen_as_in_evaluation() -> None:
         bpframe.compose(
             [
                 *("data.train_size=40", "training.epochs=2", "optimiser=parameter_average"),
-                "network.layers=[{n: 20, activation: sigmoid},{name: dropout},"
-                "{n: 10, activation: sigmoid}]",
+                f"network.layers={DROPOUT}",
                 "record=[activations,weights]",
             ]
         )
@@ -202,42 +205,42 @@ def test_the_deltas_of_a_run_that_diverges_are_kept_to_its_end() -> None:
             found.append(result)
 
     experiment = bpframe.compose(
-        ["data.train_size=40", "optimiser.eta=1e38", "record=[{name: weights, by: steps}]"]
+        ["data.train_size=40", "optimiser.eta=1e38", "record=[{name: weighted_inputs, by: steps}]"]
     )
     with pytest.raises(bpframe.DivergenceError):
         bpframe.run(experiment, plugins=[Told()])
-    weights = found[0].recording["weights"]["layer_3.w"]
-    assert len(weights) == 5
-    assert np.isfinite(weights[0]).all()
-    assert not np.isfinite(weights[-1]).all()
+    z = found[0].recording["weighted_inputs"]["layer_3"]
+    assert z.steps.tolist() == [0, 1, 2, 3, 4]
+    assert np.isfinite(z[0]).all()
+    assert not np.isfinite(z[-1]).all()
 
 
 def test_the_size_that_is_told_is_that_of_the_arrays() -> None:
     experiment = bpframe.compose([*SMALL, "record=[deltas,{name: weights, layers: [3]}]"])
     data = experiment.data.load()
-    deltas, weights = 31 * 32 * (7 + 5 + 10) * 8, 31 * (7 * 5 + 5) * 8
+    size = 31 * 8 * (32 * (7 + 5 + 10) + 7 * 5 + 5)
     assert probes.told(experiment, data) == (
-        f"{(deltas + weights) / 1024:,.1f} KiB will be recorded of a run: deltas 31 times, weights "
-        "31 times"
-        if deltas + weights < 2**20 / 10
-        else f"{(deltas + weights) / 2**20:.1f} MiB will be recorded of a run: deltas 31 times, "
-        "weights 31 times"
+        f"{size / 2**20:.1f} MiB will be recorded of a run: deltas 31 times, weights 31 times"
     )
     assert probes.told(bpframe.compose([*SMALL]), data) is None
 
 
-@pytest.mark.parametrize(
-    ("record", "said"),
-    [
-        ("{name: deltas, layers: [1]}", r"record\[0\].layers: deltas has nothing of layer 1; it "
-         "has layers 2, 3, 4"),
-        ("{name: weights, layers: [2, 9]}", "has nothing of layer 9; it has layers 2, 3, 4"),
-        ("{name: deltas, over: train, first: 61}", r"record\[0\].first: 61 is out of range; "
-         "allowed: 1 to 60, the train set"),
-        ("{name: weights, by: steps}", r"a run would keep 21\.\d MiB \(weights 21\.\d MiB\), more "
-         r"than record_limit, 1 MiB; set every, .* or record_limit=22"),
-    ],
-)  # fmt: skip
+REFUSED = {
+    "{name: deltas, layers: [1]}": (
+        r"record\[0\].layers: deltas has nothing of layer 1; it has layers 2, 3, 4"
+    ),
+    "{name: weights, layers: [2, 9]}": "has nothing of layer 9; it has layers 2, 3, 4",
+    "{name: deltas, over: train, first: 61}": (
+        r"record\[0\].first: 61 is out of range; allowed: 1 to 60, the train set"
+    ),
+    "{name: weights, by: steps}": (
+        r"a run would keep 16\.9 MiB \(weights 16\.9 MiB\), more than record_limit, 1 MiB; "
+        "set every, .* or record_limit=17"
+    ),
+}
+
+
+@pytest.mark.parametrize(("record", "said"), REFUSED.items())
 def test_what_cannot_be_recorded_is_refused_before_anything_is_compiled(
     record: str, said: str
 ) -> None:
