@@ -18,10 +18,11 @@ from bpframe.sweeps.lanes.halving import Halving
 logging_stays = test_sweep_lanes.logging_stays
 cut_off = test_sweep_checkpoints.cut_off
 
-STATIC = (
-    *("data.train_size=40", "network.hidden=[5]", "training.epochs=6", "checkpoint.epochs=2"),
+EXPERIMENT = (
+    *("data.train_size=40", "network.hidden=[5]", "training.epochs=6"),
     "record=[{name: deltas, first: 3, by: steps, every: 3},{name: weights, layers: [3]}]",
 )
+STATIC = (*EXPERIMENT, "checkpoint.epochs=2")
 JOBS = [["optimiser.eta=0.5", "seed=0"], ["optimiser.eta=0.1", "seed=1"], ["optimiser.eta=1e38"]]
 
 
@@ -40,7 +41,7 @@ def test_a_lane_records_what_a_single_run_does(more: tuple[str, ...], tmp_path: 
     """Slow: compiles programs."""
     swept = sweep(tmp_path / "sweep", (*STATIC, *more), *JOBS)
     for num, job in enumerate(JOBS[:2]):
-        alone = bpframe.run(bpframe.compose([*STATIC, *more, *job])).recording
+        alone = bpframe.run(bpframe.compose([*EXPERIMENT, *more, *job])).recording
         lane = bpframe.load(swept.folder / str(num)).recording
         assert list(lane) == list(alone) == ["deltas", "weights"]
         for name in alone:
