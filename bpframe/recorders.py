@@ -16,6 +16,8 @@ from bpframe.component import Component, hyperparameter
 from bpframe.metrics import SPLITS, Observation
 
 EPOCHS, STEPS = UNITS = ("epochs", "steps")
+PROBE = 32
+"""The examples of a probe, unless more or fewer are asked for."""
 LAYER = re.compile(r"layer_(\d+)(\..+)?")
 """What the arrays of a recorder are called: by their layer, the input being layer 1."""
 
@@ -23,7 +25,7 @@ LAYER = re.compile(r"layer_(\d+)(\..+)?")
 class Recorder(Component, ABC):
     """What is kept of training over time: arrays of some layers, for a fixed probe.
 
-    The probe are the `first` examples of the split `over`, seen without dropout and with the
+    The probe are the `first` examples of the split `over`, or 32, or all where there are fewer, seen without dropout and with the
     parameters that are evaluated, after so many steps or epochs: of the start, and then every
     `every` of them; with `per_decade` instead at every * 10^(j / per_decade), rounded, so many
     times between each power of ten and the next; and nothing after `until`. `layers` are numbered
@@ -32,7 +34,7 @@ class Recorder(Component, ABC):
     """
 
     over: str = hyperparameter(default="validation", choices=SPLITS)
-    first: int = hyperparameter(default=32, ge=1)
+    first: int | None = hyperparameter(default=None, ge=1)
     by: str = hyperparameter(default=EPOCHS, choices=UNITS)
     every: int = hyperparameter(default=1, ge=1)
     per_decade: int | None = hyperparameter(default=None, ge=1)
@@ -73,6 +75,10 @@ class Recorder(Component, ABC):
         """After which steps something is kept in so many epochs of so many steps each."""
         return self.times(epochs) * steps if self.by == EPOCHS else self.times(epochs * steps)
 
+    def examples(self, n: int) -> int:
+        """How many of the n examples of its split the probe has."""
+        return min(n, PROBE) if self.first is None else self.first
+
     def chosen(self, seen: Observation) -> dict[str, Array]:
         """What `record` gives of the layers that are wanted."""
         return {name: array for name, array in self.record(seen).items() if self._wants(name)}
@@ -94,7 +100,7 @@ class Probe:
     """What recorders that are asked at the same times, of the same examples, share."""
 
     over: str
-    first: int
+    first: int | None
     by: str
     every: int
     per_decade: int | None

@@ -63,17 +63,18 @@ class ArrayWriter:
         steps = self._experiment.training.steps(self._n_train)
         found: dict[str, Any] = {}
         for named in self._experiment.recorders:
-            recorder, axes = named.recorder, {}
+            recorder, axes, m = named.recorder, {}, None
             for path, array in arrays.items():
                 name, _, key = path.partition("/")
                 if name == named.name and key != STEPS:
                     front = ("example",) if recorder.of_examples else ()
+                    m = array.shape[1] if front else None
                     ndim = array.ndim - 1 - len(front)
                     axes[key] = [*front, *recorder.axes(key, ndim)]
             if axes:
                 found[named.name] = {
                     "over": recorder.over,
-                    "first": recorder.first,
+                    "examples": m,
                     "steps_of_epoch": steps,
                     "axes": axes,
                 }

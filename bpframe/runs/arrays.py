@@ -23,7 +23,7 @@ class InMemory:
     """Some of what was kept, in the order of the steps.
 
     Attributes:
-        meta: by recorder `over`, `first`, `steps_of_epoch`, and the `axes` of its arrays by key.
+        meta: by recorder `over`, `examples`, `steps_of_epoch`, and the `axes` of its arrays by key.
         arrays: by NAME/KEY, and NAME/steps.
 
     """
@@ -238,7 +238,7 @@ class Recording:
         return {
             key: RecordedArray(
                 *(name, key, ("step", *axes), steps, steps / told["steps_of_epoch"]),
-                np.arange(told["first"]) if "example" in axes else None,
+                np.arange(told["examples"]) if "example" in axes else None,
                 told["over"],
                 tuple(holding),
             )

@@ -112,15 +112,14 @@ def seen(
     network, pair = narrow(experiment)
     wide = answering(experiment, state)
     narrowed, rule = narrow_answering(experiment, wide), experiment.learning_rule
-    examples = sets[probe.over]
-    x, y = floats(
-        experiment, examples._replace(x=examples.x[: probe.first], y=examples.y[: probe.first])
-    )
+    recorders, examples = by_probe(experiment)[probe], sets[probe.over]
+    m = recorders[0].recorder.examples(examples.x.shape[0])
+    x, y = floats(experiment, examples._replace(x=examples.x[:m], y=examples.y[:m]))
     found = equations.gradient(network, pair, narrowed.params, x, y, rule, narrowed.rule)
     watched = observation(experiment, wide, found, y, examples.task)
     return {
         f"{named.name}/{name}": array
-        for named in by_probe(experiment)[probe]
+        for named in recorders
         for name, array in named.recorder.chosen(watched).items()
     }
 
@@ -176,19 +175,21 @@ def check(experiment: Experiment, data: Data) -> None:
     """
     for index, named in enumerate(experiment.recorders):
         recorder = named.recorder
-        if recorder.first > (n := len(getattr(data, recorder.over))):
+        n = len(getattr(data, recorder.over))
+        if recorder.first is not None and recorder.first > n:
             raise ConfigError(
                 f"record[{index}].first: {recorder.first} is out of range; allowed: 1 to {n}, the "
                 f"{recorder.over} set"
             )
     sizes = _sizes(experiment, data)
     for index, (named, size) in enumerate(zip(experiment.recorders, sizes, strict=True)):
-        layers = _check_arrays(named, size)
+        n = len(getattr(data, named.recorder.over))
+        layers = _check_arrays(named, size, n)
         if missing := sorted(set(named.recorder.layers) - layers):
             everything = dataclasses.replace(named.recorder, layers=())
             whole = NamedRecorder(named.name, everything)
             (of_all,) = _sizes(dataclasses.replace(experiment, recorders=(whole,)), data)
-            known = ", ".join(map(str, sorted(layers | _check_arrays(whole, of_all))))
+            known = ", ".join(map(str, sorted(layers | _check_arrays(whole, of_all, n))))
             raise ConfigError(
                 f"record[{index}].layers: {named.name} has nothing of layer {missing[0]}; it has "
                 f"layers {known}"
@@ -254,19 +255,20 @@ def _sizes(experiment: Experiment, data: Data) -> list[_Size]:
     ]
 
 
-def _check_arrays(named: NamedRecorder, size: _Size) -> set[int]:
+def _check_arrays(named: NamedRecorder, size: _Size, n: int) -> set[int]:
     """The layers of the arrays, whose names and shapes are as they should be."""
     recorder, who = named.recorder, f"{type(named.recorder).__name__}.record"
     layers: set[int] = set()
+    m = recorder.examples(n)
     for name, info in size.arrays.items():
         key = name.partition("/")[2]
         if (found := LAYER.fullmatch(key)) is None:
             raise PluginError(f"{who}: {key!r} names no layer; call it layer_2 or layer_2.w")
         layers.add(int(found[1]))
-        if recorder.of_examples and info.shape[:1] != (recorder.first,):
+        if recorder.of_examples and info.shape[:1] != (m,):
             raise PluginError(
                 f"{who}: {key} has the shape {info.shape}, without an axis for the "
-                f"{recorder.first} examples in front; give it one, or set of_examples = False"
+                f"{m} examples in front; give it one, or set of_examples = False"
             )
     if not size.arrays and not recorder.layers:
         raise PluginError(f"{who}: gives no arrays")

@@ -294,3 +294,13 @@ def test_a_recorder_of_ones_own_is_chosen_by_its_name() -> None:
     np.testing.assert_array_equal(doubled[-1], 2 * result.params[-1].b)
     assert doubled.axes == ("step", "neuron")
     assert doubled.examples is None
+
+
+def test_a_small_split_is_recorded_whole() -> None:
+    experiment = bpframe.compose(
+        ["data=xor", "record=[deltas]", "training.batch_size=4", "training.epochs=1"]
+    )
+    deltas = bpframe.run(experiment).recording["deltas"]["layer_2"]
+    assert deltas.shape == (2, 4, 30)
+    assert deltas.examples is not None
+    assert deltas.examples.tolist() == [0, 1, 2, 3]
