@@ -25,11 +25,13 @@ LAYER = re.compile(r"layer_(\d+)(\..+)?")
 class Recorder(Component, ABC):
     """What is kept of training over time: arrays of some layers, for a fixed probe.
 
-    The probe are the `first` examples of the split `over`, or 32, or all where there are fewer, seen without dropout and with the
-    parameters that are evaluated, after so many steps or epochs: of the start, and then every
-    `every` of them; with `per_decade` instead at every * 10^(j / per_decade), rounded, so many
-    times between each power of ten and the next; and nothing after `until`. `layers` are numbered
-    as in the book; none stands for all that the recorder has.
+    The probe are the `first` examples of the split `over`; unless said 32, or all where there are
+    fewer. They are seen without dropout, with the parameters that are evaluated.
+
+    Something is kept before training and then after every `every` epochs, or steps, as `by` says;
+    with `per_decade` instead after every * 10^(j / per_decade) of them, rounded, for j = 0, 1, ...;
+    and nothing after `until`. `layers` are numbered as in the book; none stands for all that the
+    recorder has.
 
     """
 
@@ -75,7 +77,7 @@ class Recorder(Component, ABC):
         """After which steps something is kept in so many epochs of so many steps each."""
         return self.times(epochs) * steps if self.by == EPOCHS else self.times(epochs * steps)
 
-    def examples(self, n: int) -> int:
+    def probe_size(self, n: int) -> int:
         """How many of the n examples of its split the probe has."""
         return min(n, PROBE) if self.first is None else self.first
 

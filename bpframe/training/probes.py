@@ -113,7 +113,7 @@ def seen(
     wide = answering(experiment, state)
     narrowed, rule = narrow_answering(experiment, wide), experiment.learning_rule
     recorders, examples = by_probe(experiment)[probe], sets[probe.over]
-    m = recorders[0].recorder.examples(examples.x.shape[0])
+    m = recorders[0].recorder.probe_size(examples.x.shape[0])
     x, y = floats(experiment, examples._replace(x=examples.x[:m], y=examples.y[:m]))
     found = equations.gradient(network, pair, narrowed.params, x, y, rule, narrowed.rule)
     watched = observation(experiment, wide, found, y, examples.task)
@@ -259,7 +259,7 @@ def _check_arrays(named: NamedRecorder, size: _Size, n: int) -> set[int]:
     """The layers of the arrays, whose names and shapes are as they should be."""
     recorder, who = named.recorder, f"{type(named.recorder).__name__}.record"
     layers: set[int] = set()
-    m = recorder.examples(n)
+    m = recorder.probe_size(n)
     for name, info in size.arrays.items():
         key = name.partition("/")[2]
         if (found := LAYER.fullmatch(key)) is None:
