@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -53,25 +54,25 @@ def bits(found: Recording) -> dict[str, bytes]:
         ({"per_decade": 1, "every": 5}, [0]),
     ],
 )
-def test_the_times_of_a_recorder(settings: dict[str, int], expected: list[int]) -> None:
-    class Any(Recorder):
+def test_the_times_of_a_recorder(settings: dict[str, Any], expected: list[int]) -> None:
+    class Empty(Recorder):
         def record(self, seen: bpframe.Observation) -> dict[str, jax.Array]:
             return {}
 
-    assert Any(**settings).times(4).tolist() == expected
-    assert Any(**settings).steps(4, 10).tolist() == [10 * time for time in expected]
-    assert Any(by="steps", **settings).steps(1, 4).tolist() == expected
+    assert Empty(**settings).times(4).tolist() == expected
+    assert Empty(**settings).steps(4, 10).tolist() == [10 * time for time in expected]
+    assert Empty(by="steps", **settings).steps(1, 4).tolist() == expected
 
 
 def test_geometric_times_are_the_same_however_long_the_run() -> None:
-    class Any(Recorder):
+    class Empty(Recorder):
         def record(self, seen: bpframe.Observation) -> dict[str, jax.Array]:
             return {}
 
-    many = Any(per_decade=2).times(10**5)
+    many = Empty(per_decade=2).times(10**5)
     assert many.tolist()[:7] == [0, 1, 3, 10, 32, 100, 316]
     for last in (1, 2, 9, 10, 31, 99_999):
-        assert Any(per_decade=2).times(last).tolist() == many[many <= last].tolist()
+        assert Empty(per_decade=2).times(last).tolist() == many[many <= last].tolist()
 
 
 def oracle(params: dict[str, jax.Array], x: jax.Array, y: jax.Array) -> dict[str, jax.Array]:
