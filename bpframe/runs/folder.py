@@ -93,7 +93,7 @@ class RunFolder:
             raise
 
     @classmethod
-    def reopened(cls, path: Path, records: Sequence[EpochRecord], last_step: int) -> RunFolder:
+    def reopened(cls, path: Path, records: Sequence[EpochRecord], last_step: int = -1) -> RunFolder:
         """The folder of a run that goes on after a step, with these records in its metrics.jsonl.
 
         Raises:
