@@ -58,12 +58,16 @@ from .metrics import Observation as Observation
 from .metrics import ParamsMetric as ParamsMetric
 from .network import Network as Network
 from .network import map_weights as map_weights
+from .network import named_params as named_params
 from .network import weights as weights
 from .network import with_weights as with_weights
 from .plugin_host.hookspecs import API_VERSION as API_VERSION
 from .plugin_host.hookspecs import hookimpl as hookimpl
 from .products import sum_of_deltas as sum_of_deltas
 from .products import sum_of_products as sum_of_products
+from .recorders import Recorder as Recorder
+from .runs.arrays import RecordedArray as RecordedArray
+from .runs.arrays import Recording as Recording
 from .runs.checkpoint import Checkpointing as Checkpointing
 from .runs.listeners import Listener as Listener
 from .runs.records import EpochRecord as EpochRecord

@@ -178,7 +178,7 @@ def shown_shape(shape: Shape) -> str:
     return " x ".join(map(str, shape))
 
 
-def named(params: tuple[LayerParams, ...]) -> dict[str, Array]:
+def named_params(params: tuple[LayerParams, ...]) -> dict[str, Array]:
     """The parameters by the book's numbering: layer_2.w, layer_2.b, layer_3.w, ..."""
     return {
         ".".join([f"layer_{number}", *map(_name, path)]): array

@@ -23,7 +23,8 @@ from bpframe.data import Data, Examples
 from bpframe.errors import ConfigError, DataError, OutputError, plainly
 from bpframe.files import shown
 from bpframe.learning import BatchGradient
-from bpframe.runs import html
+from bpframe.runs import array_writer, html
+from bpframe.runs.arrays import Recording
 from bpframe.runs.data_info import DataInfo
 from bpframe.runs.folder import check_file
 from bpframe.runs.layout import BEST, METRICS, PARAMS, read_summary
@@ -119,6 +120,19 @@ class Run:
         """One array a quantity, one entry an epoch; `history.to_frame()` is a pandas frame."""
         content = check_file(self.folder / METRICS, self._files.get(METRICS))
         return History.of([EpochRecord.read(json.loads(line)) for line in content.splitlines()])
+
+    @functools.cached_property
+    @plainly
+    def recording(self) -> Recording:
+        """What recorders kept over time: `recording["deltas"]["layer_2"]` is a `RecordedArray`.
+
+        Files are checked when they are opened, and of an array only what is asked for is read.
+
+        Raises:
+            OutputError: a file is missing.
+
+        """
+        return array_writer.read(self.folder, self._files)
 
     @functools.cached_property
     @plainly

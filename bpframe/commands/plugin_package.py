@@ -35,6 +35,7 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "learning_rule": "bpframe learning_rule=$component",
         "aggregation": "bpframe aggregation=$component",
         "metric": "bpframe 'metrics=[$component]'",
+        "recorder": "bpframe 'record=[$component]'",
         "schedule": "bpframe schedule=$component",
         "stopping": "bpframe stopping=$component",
         "tracker": "bpframe 'trackers=[$component]'",

@@ -81,8 +81,8 @@ def parser() -> ArgumentParser:
         "overrides",
         nargs="*",
         metavar="KEY=VALUE",
-        help="of a run training.epochs, checkpoint.*, plots, show, trackers; of a sweep settings "
-        "of the sweeper or the launcher, such as hydra.sweeper.n_trials=100",
+        help="of a run training.epochs, checkpoint.*, plots, record_limit, show, trackers; of a "
+        "sweep settings of the sweeper or the launcher, such as hydra.sweeper.n_trials=100",
     )
     return made
 

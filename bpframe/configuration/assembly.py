@@ -22,6 +22,7 @@ from bpframe.learning import replaces
 from bpframe.metrics import STEPS, Metric, Monitor
 from bpframe.network import Network, PerNeuronActivation
 from bpframe.plugin_host.registry import Registry
+from bpframe.recorders import NamedRecorder
 from bpframe.runs.checkpoint import Checkpointing
 from bpframe.training.best import Criterion, rises
 from bpframe.training.experiment import POISSON, Experiment, Training
@@ -55,6 +56,8 @@ def assemble(
             network=network,
             cost=pair,
             metrics=_metrics(cfg.metrics, registry),
+            recorders=_recorders(cfg.record, registry),
+            record_limit=cfg.record_limit,
             training=training,
             seed=cfg.seed,
             best=_criterion(cfg.sweep),
@@ -122,11 +125,13 @@ def _check_settings(cfg: DictConfig) -> None:
         ("plots", "true, false or null", (bool, type(None))),
         ("show", "true or false", (bool,)),
         ("metrics", "a list", (ListConfig,)),
+        ("record", "a list", (ListConfig,)),
+        ("record_limit", "a number of MiB", (int,)),
         ("trackers", "a list", (ListConfig,)),
     ):
         value = cfg[path]
-        if not isinstance(value, kinds) or (path == "seed" and isinstance(value, bool)):
-            write = f"; write [{value}]" if path == "metrics" else ""
+        if not isinstance(value, kinds) or (kinds == (int,) and isinstance(value, bool)):
+            write = f"; write [{value}]" if kinds == (ListConfig,) else ""
             raise ConfigError(f"{path}: {value!r} is not {allowed}{write}")
 
 
@@ -144,6 +149,18 @@ def _metrics(nodes: Any, registry: Registry) -> tuple[Monitor, ...]:
             )
         monitors.append(Monitor(name, metric))
     return tuple(monitors)
+
+
+def _recorders(nodes: Any, registry: Registry) -> tuple[NamedRecorder, ...]:
+    """The recorders with their names, under which their arrays are found again."""
+    found: list[NamedRecorder] = []
+    for index, node in enumerate(nodes):
+        path = f"record[{index}]"
+        name, recorder = named(node, "recorder", path, registry)
+        if any(name == other.name for other in found):
+            raise ConfigError(f"{path}: {name} is chosen already; remove one")
+        found.append(NamedRecorder(name, recorder))
+    return tuple(found)
 
 
 def _check_schedule(experiment: Experiment, name: str, optimiser: str) -> None:

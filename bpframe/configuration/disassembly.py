@@ -72,6 +72,8 @@ def _config(experiment: Experiment, registry: Registry) -> dict[str, Any]:
         **{group: _node(part, group, registry) for group, part in parts.items()},
         "network": _network(experiment.network, registry),
         "metrics": [_node(each.metric, "metric", registry) for each in experiment.metrics],
+        "record": [_node(each.recorder, "recorder", registry) for each in experiment.recorders],
+        "record_limit": experiment.record_limit,
         "training": training,
         "checkpoint": DEFAULT._asdict(),
         "plots": None,

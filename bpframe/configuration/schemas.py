@@ -20,9 +20,9 @@ from bpframe.contracts import Layer
 from bpframe.errors import PluginError
 from bpframe.plugin_host.registry import ACTIVE, KINDS, PAIRS, Registry
 from bpframe.runs.checkpoint import DEFAULT
-from bpframe.training.experiment import Training
+from bpframe.training.experiment import RECORD_LIMIT, Training
 
-_LISTED = ("activation", "layer", "metric", "tracker", PAIRS)
+_LISTED = ("activation", "layer", "metric", "recorder", "tracker", PAIRS)
 GROUPS = tuple(kind for kind in KINDS if kind not in _LISTED)
 """The config groups: every kind of component that is chosen as `group=name`."""
 
@@ -146,6 +146,8 @@ class Config:
     schedule: Any = MISSING
     stopping: Any = MISSING
     metrics: list[Any] = MISSING  # names, or {name: ..., field: ...}; checked one by one
+    record: list[Any] = MISSING  # as metrics
+    record_limit: int = RECORD_LIMIT
     training: TrainingConfig = dataclasses.field(  # pyright: ignore[reportInvalidTypeForm]
         default_factory=TrainingConfig
     )

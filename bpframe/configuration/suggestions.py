@@ -42,6 +42,7 @@ SYNONYMS: Mapping[str, str] = MappingProxyType(
             "schedule": "scheduler lr_scheduler lr_schedule",
             "stopping": "early_stopping early_stop",
             "metrics": "metric",
+            "record": "recorder recorders recording",
             "trackers": "tracker loggers logger",
             "seed": "random_state random_seed",
         }.items()
@@ -60,6 +61,7 @@ _SETTINGS: Mapping[str, type] = {
 _WRITTEN = {
     "activation": "network.activation={}",
     "metric": "metrics=[{}]",
+    "recorder": "record=[{}]",
     "tracker": "trackers=[{}]",
     "layer": "network.layers=[{}, ...]",
 }

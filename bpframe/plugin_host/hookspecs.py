@@ -22,6 +22,7 @@ from bpframe.contracts import (
 )
 from bpframe.learning import Aggregation, LearningRule, Optimiser
 from bpframe.metrics import Metric
+from bpframe.recorders import Recorder
 from bpframe.runs.listeners import Listener
 from bpframe.runs.records import EpochRecord, RunInfo, RunResult
 from bpframe.runs.trackers import Tracker
@@ -93,6 +94,11 @@ def bpframe_aggregations() -> Mapping[  # pyright: ignore[reportReturnType]
 @hookspec
 def bpframe_metrics() -> Mapping[str, type[Metric]]:  # pyright: ignore[reportReturnType]
     """Metrics, chosen as `metrics=[NAME, {name: NAME, over: validation}]`."""
+
+
+@hookspec
+def bpframe_recorders() -> Mapping[str, type[Recorder]]:  # pyright: ignore[reportReturnType]
+    """Recorders, chosen as `record=[NAME, {name: NAME, layers: [2], by: steps, every: 10}]`."""
 
 
 @hookspec

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from bpframe import contracts, learning, metrics, schedules
+from bpframe import contracts, learning, metrics, recorders, schedules
 from bpframe.component import Component
 from bpframe.errors import ConfigError, UnknownNameError, unknown
 from bpframe.runs.trackers import Tracker
@@ -47,6 +47,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "learning_rule": Kind("bpframe_learning_rules", learning.LearningRule),
         "aggregation": Kind("bpframe_aggregations", learning.Aggregation),
         "metric": Kind("bpframe_metrics", metrics.Metric),
+        "recorder": Kind("bpframe_recorders", recorders.Recorder),
         "schedule": Kind("bpframe_schedules", schedules.Schedule),
         "stopping": Kind("bpframe_stopping", schedules.Stopping),
         "tracker": Kind("bpframe_trackers", Tracker),

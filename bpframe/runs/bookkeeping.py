@@ -17,6 +17,8 @@ from bpframe.contracts import LayerParams
 from bpframe.errors import DivergenceError, OutputWarning, described
 from bpframe.explanation import algorithm
 from bpframe.explanation.items import as_plain
+from bpframe.runs.array_writer import ArrayWriter
+from bpframe.runs.arrays import Recording
 from bpframe.runs.curves import learning_curves, trained
 from bpframe.runs.folder import RunFolder
 from bpframe.runs.layout import CURVES
@@ -38,6 +40,9 @@ from bpframe.training.orders import epoch_orders
 from bpframe.training.step import State
 from bpframe.training.turn import Evaluated, Trained
 
+ALONE_BYTES, TOGETHER_BYTES = 2**24, 2**20
+"""How much of what recorders keep waits to be written: of a single run, and of one of many."""
+
 OnEpoch = Callable[[EpochRecord], None]
 """Called with the record of each evaluated epoch."""
 
@@ -57,7 +62,7 @@ class Ending(NamedTuple):
     cause: DivergenceError | None = None
 
 
-class Recorder:
+class Bookkeeper:
     """The records of one run, on their way to its folder and to the plugins.
 
     With `buffered` lines are kept until `flush`, unless someone may read the file meanwhile. With
@@ -91,6 +96,7 @@ class Recorder:
         self._buffered = buffered
         self.changed = changed
         self._unwritten: list[EpochRecord] = []
+        self._arrays = ArrayWriter(info.experiment, info.n_train)
         self._epoch = epoch
         self._seconds = 0.0
 
@@ -119,6 +125,9 @@ class Recorder:
             before: gives the state before the turn, in which a value that is not finite is sought.
 
         """
+        self._arrays.add(epochs, outcome.kept)
+        if self._arrays.bytes > (TOGETHER_BYTES if self._buffered else ALONE_BYTES):
+            self.write_arrays()
         if not outcome.finite:
             return self._diverged(epochs, sets["train"], before())
         epoch = self._epoch = epochs[-1] if epochs else 0
@@ -156,6 +165,16 @@ class Recorder:
         if self.folder and self._unwritten:
             self.folder.add(*self._unwritten)
         self._unwritten.clear()
+
+    def write_arrays(self) -> None:
+        """Write what recorders kept, so that a checkpoint can follow it.
+
+        Raises:
+            OutputError: it cannot be written.
+
+        """
+        if self.folder and (part := self._arrays.taken()):
+            self.folder.add_arrays(part)
 
     def _diverged(self, epochs: range, train: DeviceExamples, before: State) -> Ending:
         experiment = self.info.experiment
@@ -204,14 +223,23 @@ class Recorder:
             data=self.info.data,
         )
         history = History.of(self.records)
-        result = RunResult(history, ending.params, ending.best_params or ending.params, summary)
         self.flush()
+        self.write_arrays()
+        recording = self._recording()
+        best = ending.best_params or ending.params
+        result = RunResult(history, ending.params, best, summary, recording)
         if self.folder:
             self.folder.finish(result, self._algorithm() if self._explained else ())
             if self.records and self._plots:
                 self._draw(self.folder, result)
         self._events.run_finished(self.info, result)
         return result
+
+    def _recording(self) -> Recording:
+        if self.folder:
+            return self.folder.recording()
+        part = self._arrays.taken()
+        return Recording([part] if part else [])
 
     def _privacy(self, epochs: int) -> Mapping[str, Any] | None:
         """What may be claimed of the parameters after so many epochs."""

@@ -23,7 +23,7 @@ from bpframe.files import remove_partials, write_whole
 from bpframe.runs import provenance
 from bpframe.runs.checksums import checksum
 from bpframe.runs.records import EpochRecord
-from bpframe.training.experiment import Experiment
+from bpframe.training.experiment import RECORD_LIMIT, Experiment
 
 _PREFIX, _END, _META = "checkpoint-", ".npz", "meta"
 ACCEPT = "restore that, or go on all the same with --accept-changes"
@@ -213,7 +213,7 @@ def latest(folder: Path) -> Checkpoint | None:
 def told(experiment: Experiment) -> str:
     """An experiment as text, but for what may change when a run is prolonged."""
     training = dataclasses.replace(experiment.training, epochs=1)
-    return repr(dataclasses.replace(experiment, training=training))
+    return repr(dataclasses.replace(experiment, training=training, record_limit=RECORD_LIMIT))
 
 
 def check_same(checkpoint: Checkpoint, experiment: Experiment, folder: Path) -> None:

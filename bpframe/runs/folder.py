@@ -16,7 +16,9 @@ from safetensors.numpy import save as to_safetensors
 from bpframe.contracts import LayerParams
 from bpframe.errors import OutputError
 from bpframe.files import open_own, remove_partials, write_whole
-from bpframe.network import named
+from bpframe.network import named_params
+from bpframe.runs import array_writer
+from bpframe.runs.arrays import InMemory, Recording
 from bpframe.runs.checksums import CHECKSUM, checksum, sealed
 from bpframe.runs.layout import BEST, CONFIG, METRICS, PARAMS, SUMMARY, read_summary
 from bpframe.runs.locks import LOCK, locked
@@ -69,32 +71,47 @@ class RunFolder:
         self.path = path
         self.checksum: str | None = None
         self._metrics = checksum(b"")
+        self._arrays: list[str] = []
         self.has_begun = False
         self._one_of_many = one_of_many
-        _refuse(path, METRICS, SUMMARY, PARAMS, BEST)
+        held = (METRICS, SUMMARY, PARAMS, BEST, *(() if one_of_many else (array_writer.FOLDER,)))
+        _refuse(path, *held)
         self._lock = None if one_of_many else _locked(path)
         try:  # again, for a run that has had the folder meanwhile
-            _refuse(path, METRICS, SUMMARY, PARAMS, BEST)
+            _refuse(path, *held)
         except OutputError:
             self.release()
             raise
 
     @classmethod
-    def reopened(cls, path: Path, records: Sequence[EpochRecord]) -> RunFolder:
-        """The folder of a run that goes on, with these records in its metrics.jsonl.
+    def reopened(cls, path: Path, records: Sequence[EpochRecord], last_step: int = -1) -> RunFolder:
+        """The folder of a run that goes on after a step, with these records in its metrics.jsonl.
 
         Raises:
-            OutputError: there is no run, it is still running, or it cannot be written.
+            OutputError: there is no run, it is still running, what it recorded is damaged, or it
+                cannot be written.
 
         """
         self = cls.__new__(cls)
         self.path, self._one_of_many, self._lock = path, False, _locked(path)
+        self._arrays = []
         self.checksum, self._metrics, self.has_begun = None, checksum(_lines(records)), True
         with writing(path):
             remove_partials(path)
             (path / SUMMARY).unlink(missing_ok=True)  # from now on it is no longer true
             self.write(METRICS, _lines(records))
+            self.reopen_arrays(last_step)
         return self
+
+    def reopen_arrays(self, last_step: int) -> None:
+        """Go on with what was recorded up to a step; what was recorded after it goes.
+
+        Raises:
+            OutputError: a file is damaged, or cannot be removed.
+
+        """
+        with writing(self.path):
+            self._arrays = array_writer.reopen(self.path, last_step)
 
     def begin(self, config: Mapping[str, str] = MappingProxyType({})) -> None:
         """Make metrics.jsonl, unless the run goes on: from now on there is a run in the folder.
@@ -130,6 +147,21 @@ class RunFolder:
             metrics.write(lines)
         self._metrics = checksum(lines, self._metrics)
 
+    def add_arrays(self, part: InMemory) -> None:
+        """Write a file of what recorders kept.
+
+        Raises:
+            OutputError: it cannot be written.
+
+        """
+        with writing(self.path):
+            durable = not self._one_of_many
+            self._arrays.append(array_writer.write(self.path, part, durable=durable))
+
+    def recording(self) -> Recording:
+        """What is recorded in the folder."""
+        return array_writer.read(self.path, self._arrays)
+
     def finish(self, result: RunResult, algorithm: Sequence[Mapping[str, str]] = ()) -> None:
         """Write the parameters, then the summary, with the checksums of all; then it is complete.
 
@@ -145,6 +177,8 @@ class RunFolder:
                 content = to_safetensors(_arrays(params), {"format": "bpframe"})
                 self.write(name, content)
                 files[name] = checksum(content)
+            for name in self._arrays:
+                files[name] = checksum((self.path / name).read_bytes())
             if (self.path / CONFIG).is_file():
                 files[CONFIG] = checksum((self.path / CONFIG).read_bytes())
             kept = {"algorithm": algorithm} if algorithm else {}
@@ -238,4 +272,4 @@ def check_file(path: Path, expected: str | None) -> bytes:
 
 
 def _arrays(params: tuple[LayerParams, ...]) -> dict[str, np.ndarray]:
-    return {name: np.ascontiguousarray(array) for name, array in named(params).items()}
+    return {name: np.ascontiguousarray(array) for name, array in named_params(params).items()}

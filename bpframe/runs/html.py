@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bpframe.contracts import LayerParams
-from bpframe.network import named
+from bpframe.network import named_params
 
 
 def table(rows: Iterable[Sequence[Any]], head: Sequence[str] = (), caption: str = "") -> str:
@@ -30,7 +30,7 @@ def params_table(params: tuple[LayerParams, ...]) -> str:
     """The arrays of parameters with their shapes and norms."""
     rows = [
         (name, " x ".join(map(str, np.shape(array))), float(np.linalg.norm(np.asarray(array))))
-        for name, array in named(params).items()
+        for name, array in named_params(params).items()
     ]
     return table(rows, ("parameters", "shape", "norm"))
 

@@ -18,7 +18,7 @@ from bpframe.component import check_fields
 from bpframe.data import Data, FittedData
 from bpframe.errors import ConfigError, OutputError, OutputWarning, PluginError, described
 from bpframe.runs import checkpoint, provenance
-from bpframe.runs.bookkeeping import Ending, OnEpoch, Recorder
+from bpframe.runs.bookkeeping import Bookkeeper, Ending, OnEpoch
 from bpframe.runs.checkpoint import DEFAULT, Checkpoint, Checkpointing, Checkpoints
 from bpframe.runs.data_info import DataInfo
 from bpframe.runs.folder import RunFolder, last_epoch
@@ -30,7 +30,6 @@ from bpframe.runs.records import RunInfo, RunResult
 from bpframe.training import devices
 from bpframe.training.experiment import Experiment
 from bpframe.training.loading import check, fitting, load
-from bpframe.training.orders import epoch_orders
 from bpframe.training.precision import precision
 from bpframe.training.programs import Programs
 from bpframe.training.step import State, answering
@@ -128,7 +127,8 @@ def resume(
             f"training.epochs: {experiment.training.epochs} is out of range; {path} has no "
             f"checkpoint, and its records of {recorded} epochs would be lost"
         )
-    folder = RunFolder.reopened(path, start.records if start else ())
+    steps = start.epoch * experiment.training.steps(len(found.train)) if start else -1
+    folder = RunFolder.reopened(path, start.records if start else (), steps)
     told = _Told(on_epoch, events or NoEvents(), plots)
     return _trained(experiment, found, folder, told, checkpointing, start, config)
 
@@ -181,7 +181,7 @@ def _trained(
             data=DataInfo.of(data),
             earlier=(start.records if start else ()) if goes_on else None,
         )
-        recorder = Recorder(
+        bookkeeper = Bookkeeper(
             info,
             folder,
             told.events,
@@ -198,7 +198,7 @@ def _trained(
             lambda: start.origin if start else provenance.origin(experiment, data, plugins)
         )
         try:
-            return _Run(programs, recorder, checkpoints, state, epoch, origin).train()
+            return _Run(programs, bookkeeper, checkpoints, state, epoch, origin).train()
         finally:
             if folder:
                 folder.release()
@@ -210,7 +210,7 @@ class _Run:
     def __init__(
         self,
         programs: Programs,
-        recorder: Recorder,
+        bookkeeper: Bookkeeper,
         checkpoints: Checkpoints | None,
         state: State,
         epoch: int,
@@ -218,7 +218,7 @@ class _Run:
     ) -> None:
         self.programs = programs
         self.experiment = programs.experiment
-        self.recorder = recorder
+        self.bookkeeper = bookkeeper
         self.checkpoints = checkpoints
         self.state = state
         self.epoch = epoch
@@ -228,7 +228,7 @@ class _Run:
     def train(self) -> RunResult:
         try:
             with Interruption() as signals:
-                self.recorder.started()
+                self.bookkeeper.started()
                 ending = self._epochs(signals)
         except KeyboardInterrupt:
             self._finish(Ending("interrupted", error="interrupted by ctrl-C"))
@@ -258,7 +258,7 @@ class _Run:
         """Train until the run ends."""
         training = self.experiment.training
         ending = None
-        if training.evaluate_start and not self.recorder.records:
+        if training.evaluate_start and not self.bookkeeper.records:
             ending = self._turn(range(0))
         while ending is None and self.epoch < training.epochs:
             signals.check()
@@ -274,28 +274,28 @@ class _Run:
         evaluated = not epochs or epochs[-1] == training.next_evaluated(epochs[0] - 1)
         started = time.perf_counter()
         before = self.state
-        orders = epoch_orders(self.experiment, epochs, self.programs.n_train)
-        state, outcome = self.programs.turn(before, orders, evaluated=evaluated)
+        state, outcome = self.programs.turn(before, epochs, evaluated=evaluated)
         outcome = jax.device_get(outcome)
         if outcome.finite:
             self.state = state
             self.epoch = epochs[-1] if epochs else self.epoch
         seconds = time.perf_counter() - started
         sets = self.programs.sets
-        return self.recorder.take(epochs, outcome, seconds, sets=sets, before=lambda: before)
+        return self.bookkeeper.take(epochs, outcome, seconds, sets=sets, before=lambda: before)
 
     def _checkpoint(self) -> None:
         """Write a checkpoint; training goes on where that fails."""
         if self.checkpoints is None or not self.epoch:
             return
+        self.bookkeeper.write_arrays()
         try:
             self.checkpoints.write(
                 Checkpoint(
                     epoch=self.epoch,
-                    records=tuple(self.recorder.records),
+                    records=tuple(self.bookkeeper.records),
                     experiment=checkpoint.told(self.experiment),
                     origin=self.origin(),
-                    changed=self.recorder.changed,
+                    changed=self.bookkeeper.changed,
                     state=tuple(map(checkpoint.host, jax.tree.leaves(self.state))),
                 )
             )
@@ -313,7 +313,7 @@ class _Run:
         sets, test = self.programs.sets, None
         if ending.status == "completed":
             test = jax.device_get(self.programs.test(state))
-        return self.recorder.finish(
+        return self.bookkeeper.finish(
             ending._replace(params=params, best_params=best, test=test),
             n_test=sets["test"].x.shape[0],
             compile_s=self.programs.seconds,

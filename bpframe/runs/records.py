@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from bpframe.contracts import LayerParams
+from bpframe.runs.arrays import NOTHING, Recording
 from bpframe.runs.data_info import DataInfo
 from bpframe.tasks import Classification, Task
 from bpframe.training.experiment import Experiment
@@ -247,6 +248,7 @@ class RunResult:
         params: weights and biases of the layers 2..L after the last epoch, as NumPy arrays.
         best_params: the same after the best epoch; after the last if none was finished.
         summary: how the run ended.
+        recording: what recorders kept over time.
 
     """
 
@@ -254,6 +256,7 @@ class RunResult:
     params: tuple[LayerParams, ...]
     best_params: tuple[LayerParams, ...]
     summary: Summary
+    recording: Recording = NOTHING
 
     def curves(self) -> Any:
         """Cost and accuracy over the epochs, as a figure of matplotlib."""

@@ -13,7 +13,7 @@ from safetensors.numpy import load
 
 from bpframe.contracts import LayerParams, Params
 from bpframe.errors import DataError, OutputError, plainly
-from bpframe.network import named
+from bpframe.network import named_params
 from bpframe.runs.folder import check_file
 from bpframe.runs.layout import read_summary
 
@@ -52,13 +52,13 @@ def read_params(
 def _structured(
     path: Path, arrays: dict[str, np.ndarray], like: tuple[LayerParams, ...]
 ) -> tuple[LayerParams, ...]:
-    names = list(named(like))
+    names = list(named_params(like))
     if set(names) != set(arrays):
         raise DataError(
             f"{path}: holds {', '.join(sorted(arrays)) or 'nothing'}; the network has "
             f"{', '.join(names)}"
         )
-    for name, wanted in named(like).items():
+    for name, wanted in named_params(like).items():
         if arrays[name].shape != wanted.shape:
             raise DataError(
                 f"{path}: {name} has shape {arrays[name].shape}; the network has {wanted.shape}"

@@ -233,7 +233,8 @@ class Driver:
                 self._progress.say(f"there is no accuracy: jobs are compared by {fitted.name}")
             self.objective = fitted
         chunks = plan.chunks or partition.chunks(
-            jobs, backend.devices(experiment), group.sizes, backend.most(jobs, of)
+            *(jobs, backend.devices(experiment), group.sizes, backend.most(jobs, of)),
+            group.row_bytes,
         )
         for layout in backend.traced([chunk.layout for chunk in chunks]):
             programs = group.trace(layout)

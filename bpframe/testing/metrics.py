@@ -157,7 +157,7 @@ def does_not_depend_on_the_cut(subject: Subject) -> None:
             if min(cut) == 1 and metric.needs_pairs:
                 continue
             ends = np.cumsum([0, *cut])
-            parts = [_rows(one, slice(a, b)) for a, b in itertools.pairwise(ends)]
+            parts = [some_rows(one, slice(a, b)) for a, b in itertools.pairwise(ends)]
             expect_trees_close(
                 run_traced(_measured_whole, metric, parts),
                 whole,
@@ -171,7 +171,7 @@ def does_not_depend_on_the_cut(subject: Subject) -> None:
 _measured_whole = jax.jit(_measured)
 
 
-def _rows(one: Observation, part: slice) -> Observation:
+def some_rows(one: Observation, part: slice) -> Observation:
     """Some of the examples of a mini-batch, as one of its own."""
 
     def cut(tree: Any) -> Any:

@@ -184,7 +184,11 @@ class Subject:
                 yield dataclasses.replace(default, **reached)
         if self.kind == "output_pair":
             yield from self._of_other_parts(default)
-        if self.kind in ("data", "metric"):  # other choices of these are other files, or splits
+        if self.kind in (
+            "data",
+            "metric",
+            "recorder",
+        ):  # other choices of these are other files, or splits
             return
         for field in self._fields():
             value = getattr(default, field.name)

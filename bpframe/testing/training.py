@@ -12,18 +12,20 @@ from bpframe.contracts import Activation, Cost, OutputPair
 from bpframe.data import Examples
 from bpframe.equations import Dense, Unpaired
 from bpframe.errors import ConfigError, DataError
-from bpframe.metrics import Monitor
+from bpframe.metrics import SPLITS, Monitor
 from bpframe.network import Network
 from bpframe.plugin_host.registry import Registry
+from bpframe.recorders import NamedRecorder
 from bpframe.testing.expect import expect
 from bpframe.testing.outcome import Check, CheckFailedError, CheckSkippedError
 from bpframe.testing.places import places
 from bpframe.testing.subjects import Subject
 from bpframe.testing.tracing import run_traced
-from bpframe.training import devices, initial_state, steering
+from bpframe.training import devices, initial_state, probes, steering
 from bpframe.training.epoch import train_epoch
 from bpframe.training.experiment import DTYPES, Experiment, Training
 from bpframe.training.precision import precision
+from bpframe.training.probes import Watch
 
 N_IN, N_HIDDEN, N_OUT, N = 2, 3, 3, 11
 MORE = 5
@@ -61,6 +63,7 @@ def experiment(
         network=Network(shape, layers),
         cost=pair,
         metrics=(Monitor("checked", part),) if kind == "metric" else (),
+        recorders=(NamedRecorder("checked", part),) if kind == "recorder" else (),
         training=Training(epochs=epochs, batch_size=4, dtype=dtype),
     )
 
@@ -124,7 +127,13 @@ def _traced(experiment: Experiment, exact: initial_state.Exact) -> tuple[Any, An
 
     def epoch(experiment: Experiment) -> Any:
         state = initial_state.draw_state(experiment, exact)
-        epoch = train_epoch(experiment, state, examples, jnp.arange(N, dtype=jnp.int32))
+        order = jnp.arange(N, dtype=jnp.int32)
+        rows = probes.rows(experiment, range(1, 2), N, 1)
+        sets: dict[str, Any] = dict.fromkeys(SPLITS, examples)
+        watch = Watch(sets, jax.tree.map(jnp.asarray, rows)) if rows else None
+        kept = probes.nothing_kept(experiment, state, watch, 1) if watch else ()
+        only = watch and watch.of_epoch(0)
+        epoch = train_epoch(experiment, state, examples, order, only, kept)
         steered, stop = steering.after_epoch(
             experiment,
             epoch.state.steering,

@@ -9,11 +9,14 @@ import numpy as np
 from bpframe.data import Data, Feature
 from bpframe.network import PerNeuronActivation
 from bpframe.tasks import Regression
+from bpframe.training import probes
 from bpframe.training.experiment import Experiment
 
 
 def hints(experiment: Experiment, data: Data) -> Iterator[str]:
     """Lines for whoever begins to train."""
+    if hint := probes.told(experiment, data):
+        yield hint
     if hint := _standardised(data):
         yield hint
     for hint in _odd(experiment, data):

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from bpframe.metrics import STEPS
-from bpframe.training import metric_folds
+from bpframe.training import metric_folds, probes
 from bpframe.training.compilation import EPOCH_OPTIONS
 from bpframe.training.devices import DeviceExamples, take
 from bpframe.training.evaluation import nothing_measured
@@ -24,6 +24,7 @@ from bpframe.training.metric_folds import Portion, Totals, no_totals, summed
 from bpframe.training.observing import observation
 from bpframe.training.orders import blocks
 from bpframe.training.precision import wide_dtype
+from bpframe.training.probes import Kept, Watch
 from bpframe.training.step import Answering, State, in_sample, train_step
 
 # How many bytes of inputs are gathered at once for the mini-batches that follow: 0.87 of the time
@@ -40,6 +41,7 @@ class Epoch(NamedTuple):
         totals: running cost and count of right answers, each example as its mini-batch saw it.
         finite: whether all parameters are finite.
         columns: what the metrics over the steps measured, by column.
+        kept: what the recorders have kept, with the rows of earlier epochs of the turn.
 
     """
 
@@ -47,12 +49,20 @@ class Epoch(NamedTuple):
     totals: Totals
     finite: Array
     columns: Mapping[str, Array]
+    kept: Kept = ()
 
 
 def train_epoch(
-    experiment: Experiment, state: State, examples: DeviceExamples, order: Array
+    experiment: Experiment,
+    state: State,
+    examples: DeviceExamples,
+    order: Array,
+    watch: Watch | None = None,
+    kept: Kept = (),
 ) -> Epoch:
     """Train on the examples of `order`, all of them once or samples; the last may be short.
+
+    With `watch` the recorders add to what is `kept`.
 
     The state is not donated: the caller keeps the one before, to name what went wrong if this
     epoch diverges. It costs one copy of the parameters an epoch.
@@ -64,15 +74,18 @@ def train_epoch(
     steps = Portion(STEPS)
     measured = nothing_measured(experiment, steps, state, take(examples, order[:m]))
 
-    def step(carry: tuple[State, Any], batch: Any) -> tuple[tuple[State, Any], Totals]:
-        state, measured = carry
+    def step(carry: tuple[State, Any, Any], batch: Any) -> tuple[tuple[State, Any, Any], Totals]:
+        state, measured, watched = carry
         x, y, there = batch
         step = train_step(experiment, state, examples._replace(x=x, y=y), n, there)
         if measured:
             wide = Answering(state.params, state.rule)
             seen = observation(experiment, wide, step.gradient, step.y, examples.task)
             measured = metric_folds.add(experiment, steps, measured, seen)
-        return (step.state, measured), step.totals
+        if watch:
+            done, kept = watched
+            watched = done + 1, probes.keep(experiment, step.state, watch, done + 1, kept)
+        return (step.state, measured, watched), step.totals
 
     def block(carry: tuple[Any, Totals], rows: Array) -> tuple[tuple[Any, Totals], None]:
         inner, totals = carry
@@ -80,10 +93,14 @@ def train_epoch(
         inner, parts = jax.lax.scan(step, inner, (x, y, in_sample(experiment, rows)))
         return (inner, jax.tree.map(jnp.add, totals, summed(parts))), None
 
-    carry: Any = ((state, measured), totals)
+    watched = None
+    if watch:
+        start = jnp.zeros((), jnp.int32)
+        watched = start, probes.keep(experiment, state, watch, start, kept)
+    carry: Any = ((state, measured, watched), totals)
     for rows in blocks(order, m, BLOCK_BYTES // (m * row_bytes)):
         carry, _ = jax.lax.scan(block, carry, rows)
-    (state, measured), totals = carry
+    (state, measured, watched), totals = carry
     penalty = experiment.regulariser.cost(state.params)
     finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(p)) for p in jax.tree.leaves(state.params)]))
     return Epoch(
@@ -91,11 +108,17 @@ def train_epoch(
         Totals((totals.cost + penalty) / n, totals.correct),
         finite,
         metric_folds.columns(experiment, steps, measured, state.params),
+        watched[1] if watched else (),
     )
 
 
 def train_epochs(
-    experiment: Experiment, state: State, examples: DeviceExamples, orders: Array, count: Array
+    experiment: Experiment,
+    state: State,
+    examples: DeviceExamples,
+    orders: Array,
+    count: Array,
+    watch: Watch | None = None,
 ) -> Epoch:
     """`count` epochs, each in its row of `orders` (epochs, n); what it gives is that of the last.
 
@@ -103,21 +126,33 @@ def train_epochs(
     """
     # The best parameters do not change here, and are not carried from step to step.
     best, state = state.best, state._replace(best=None)  # pyright: ignore[reportArgumentType]
-    found = _train_epochs(experiment, state, examples, orders, count)
+    found = _train_epochs(experiment, state, examples, orders, count, watch)
     return found._replace(state=found.state._replace(best=best))
 
 
 def _train_epochs(
-    experiment: Experiment, state: State, examples: DeviceExamples, orders: Array, count: Array
+    experiment: Experiment,
+    state: State,
+    examples: DeviceExamples,
+    orders: Array,
+    count: Array,
+    watch: Watch | None,
 ) -> Epoch:
+    kept = probes.nothing_kept(experiment, state, watch, orders.shape[0]) if watch else ()
     if orders.shape[0] == 1:
-        return train_epoch(experiment, state, examples, orders[0])
-    nothing = jax.eval_shape(train_epoch, experiment, state, examples, orders[0])
+        only = watch and watch.of_epoch(0)
+        return train_epoch(experiment, state, examples, orders[0], only, kept)
+
+    def one(i: Array | int, state: State, kept: Kept) -> Epoch:
+        own = watch and watch.of_epoch(i)
+        return train_epoch(experiment, state, examples, orders[i], own, kept)
+
+    nothing = jax.eval_shape(lambda: one(0, state, kept))
     zeros = jax.tree.map(lambda info: jnp.zeros(info.shape, info.dtype), nothing)
     return jax.lax.fori_loop(
         0,
         count,
-        lambda i, epoch: train_epoch(experiment, epoch.state, examples, orders[i]),
+        lambda i, epoch: one(i, epoch.state, epoch.kept),
         zeros._replace(state=state),
     )
 

@@ -17,6 +17,7 @@ from bpframe.contracts import (
 from bpframe.learning import Aggregation, LearningRule, Optimiser, SamplingPlan
 from bpframe.metrics import Monitor
 from bpframe.network import Network
+from bpframe.recorders import NamedRecorder
 from bpframe.schedules import Schedule, Stopping
 from bpframe.training.best import Criterion
 
@@ -24,6 +25,9 @@ DTYPES = ("float32", "float64", "bfloat16")
 DEVICES = ("auto", "cpu", "gpu", "tpu")
 SHUFFLED, POISSON = SAMPLINGS = ("shuffled", "poisson")
 
+
+RECORD_LIMIT = 256
+"""MiB that are recorded of a run at most, unless more is allowed."""
 
 LONGEST = 200
 """Characters of a part that are shown in a notebook."""
@@ -94,7 +98,8 @@ class Training(Component):
 class Experiment(Component):
     """All parts of a run. Floats inside are pytree leaves, the rest is structure.
 
-    `best` says which parameters are kept beside the last.
+    `best` says which parameters are kept beside the last, `record_limit` how many MiB the
+    recorders may keep of a run.
     """
 
     data: Dataset
@@ -111,6 +116,8 @@ class Experiment(Component):
     training: Training
     seed: int = hyperparameter(default=0, ge=0, lt=2**31, leaf=True)
     best: Criterion = Criterion()
+    recorders: tuple[NamedRecorder, ...] = ()
+    record_limit: int = hyperparameter(default=RECORD_LIMIT, ge=1)
 
     def _repr_html_(self) -> str:
         rows = [(field.name, getattr(self, field.name)) for field in dataclasses.fields(self)]

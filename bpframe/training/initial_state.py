@@ -10,7 +10,7 @@ import numpy as np
 
 from bpframe.contracts import InitialCondition, LayerParams
 from bpframe.errors import DataError
-from bpframe.network import named
+from bpframe.network import named_params
 from bpframe.training.best import Best
 from bpframe.training.compilation import SHORT_COMPILATION
 from bpframe.training.experiment import Experiment
@@ -48,7 +48,7 @@ def exact(experiment: Experiment) -> Exact:
 
 
 def _shown(params: tuple[LayerParams, ...]) -> str:
-    return ", ".join(f"{name} {np.shape(array)}" for name, array in named(params).items())
+    return ", ".join(f"{name} {np.shape(array)}" for name, array in named_params(params).items())
 
 
 def draw_state(experiment: Experiment, exact: Exact = None) -> State:

@@ -11,7 +11,7 @@ from bpframe.data import Data, Examples, FittedData
 from bpframe.errors import ConfigError, DataError, ExamplesError, described
 from bpframe.metrics import STEPS
 from bpframe.tasks import Task
-from bpframe.training import initial_state, memory
+from bpframe.training import initial_state, memory, probes
 from bpframe.training.experiment import Experiment
 from bpframe.training.standardisation import standardised
 
@@ -137,6 +137,7 @@ def check(experiment: Experiment, data: Data) -> None:
     memory.check(experiment, [len(examples) for examples in data])
     memory.check_examples(experiment, data)
     _check_metrics(experiment, data)
+    probes.check(experiment, data)
     initial_state.exact(experiment)
 
 

@@ -10,11 +10,11 @@ import jax
 import numpy as np
 
 from bpframe.data import Data
-from bpframe.training import devices, evaluation, initial_state
+from bpframe.training import devices, evaluation, initial_state, probes
 from bpframe.training.compilation import EPOCH_OPTIONS
 from bpframe.training.experiment import Experiment
 from bpframe.training.metric_folds import Totals
-from bpframe.training.orders import padded
+from bpframe.training.orders import epoch_orders, padded
 from bpframe.training.portions import longest_portion
 from bpframe.training.precision import precision, wide_dtype
 from bpframe.training.step import State, answering
@@ -45,13 +45,14 @@ class Programs:
         self.seconds = time.perf_counter() - started
 
     def turn(
-        self, state: State, orders: np.ndarray, *, evaluated: bool
+        self, state: State, epochs: range, *, evaluated: bool
     ) -> tuple[State, Evaluated | Trained]:
-        """Some epochs in `orders` (epochs, n), whose last is evaluated or not; see `turn`."""
-        count = len(orders)
-        name = ("turn" if evaluated else "train") if count else "start"
-        rows = padded(orders, self.most) if count else orders
-        return self._compiled[name](self.experiment, state, rows, count, self.sets)
+        """Some epochs, whose last is evaluated or not; see `turn`."""
+        orders = epoch_orders(self.experiment, epochs, self.n_train)
+        name = ("turn" if evaluated else "train") if epochs else "start"
+        given = padded(orders, self.most) if epochs else orders
+        rows = probes.rows(self.experiment, epochs, self.n_train, len(given))
+        return self._compiled[name](self.experiment, state, given, len(epochs), self.sets, rows)
 
     def test(self, state: State) -> Totals:
         """Cost and right answers over the test set; see `evaluation.evaluate`."""
@@ -77,7 +78,8 @@ class Programs:
     def _lowered(self, program: Any, state: State, epochs: int) -> Any:
         length = self.experiment.training.order_length(self.n_train)
         orders = np.zeros((epochs, length), np.int32)
-        return program.lower(self.experiment, state, orders, epochs, self.sets)
+        rows = probes.rows(self.experiment, range(0), self.n_train, epochs)
+        return program.lower(self.experiment, state, orders, epochs, self.sets, rows)
 
 
 def scalar_columns(experiment: Experiment, data: Data) -> list[str]:

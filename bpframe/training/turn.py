@@ -22,6 +22,7 @@ from bpframe.training.evaluation import evaluate, measure
 from bpframe.training.experiment import POISSON, Experiment
 from bpframe.training.metric_folds import Totals
 from bpframe.training.precision import wide_dtype
+from bpframe.training.probes import Kept, Watch
 from bpframe.training.step import State, answering
 
 
@@ -34,6 +35,7 @@ class Evaluated(NamedTuple):
         columns: what the metrics measured, by column.
         finite: whether the parameters and both costs are.
         stop: whether the stopping rule ends training here.
+        kept: what the recorders have kept.
 
     """
 
@@ -42,12 +44,14 @@ class Evaluated(NamedTuple):
     columns: Mapping[str, Array]
     finite: Array
     stop: Array
+    kept: Kept = ()
 
 
 class Trained(NamedTuple):
-    """What epochs give that are not evaluated: whether the parameters are finite."""
+    """What epochs give that are not evaluated: whether the parameters are finite; see Evaluated."""
 
     finite: Array
+    kept: Kept = ()
 
 
 def train(
@@ -56,10 +60,12 @@ def train(
     orders: Array,
     count: Array,
     sets: Mapping[str, DeviceExamples],
+    rows: tuple[Array, ...] = (),
 ) -> tuple[State, Trained]:
     """The first epochs of a turn that is too long for one go: train alone; see `turn`."""
-    found = train_epochs(experiment, state, sets["train"], orders, count)
-    return found.state, Trained(found.finite)
+    watch = Watch(sets, rows) if rows else None
+    found = train_epochs(experiment, state, sets["train"], orders, count, watch)
+    return found.state, Trained(found.finite, found.kept)
 
 
 def turn(
@@ -68,6 +74,7 @@ def turn(
     orders: Array,
     count: Array,
     sets: Mapping[str, DeviceExamples],
+    rows: tuple[Array, ...] = (),
 ) -> tuple[State, Evaluated]:
     """Train, evaluate, measure and steer.
 
@@ -79,13 +86,15 @@ def turn(
             epoch 0: the training set is evaluated, and there are no columns over the steps.
         count: how many epochs to train.
         sets: the examples of every split, on the device.
+        rows: when recorders keep something, as `probes.rows` has it.
 
     """
     trains = orders.shape[0] > 0
     n_train, n_validation = sets["train"].x.shape[0], sets["validation"].x.shape[0]
     n = jnp.asarray(n_train, wide_dtype(experiment.training.dtype))
     if trains:
-        found = train_epochs(experiment, state, sets["train"], orders, count)
+        watch = Watch(sets, rows) if rows else None
+        found = train_epochs(experiment, state, sets["train"], orders, count, watch)
     else:
         nothing = metric_folds.no_totals(sets["train"].task, n.dtype)
         found = Epoch(state, nothing, jnp.ones((), bool), {})
@@ -124,4 +133,4 @@ def turn(
             n_validation=n_validation,
         )
         state = state._replace(steering=steered)
-    return state, Evaluated(train, validation, columns, finite, stop)
+    return state, Evaluated(train, validation, columns, finite, stop, found.kept)

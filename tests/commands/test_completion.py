@@ -155,7 +155,7 @@ def test_files_where_files_are_expected(
     (tmp_path / "mine.py").write_text("")
     (tmp_path / ".hidden").write_text("")
     monkeypatch.chdir(tmp_path)
-    assert offered("resume r", known) == ["runs/"]
+    assert offered("resume ru", known) == ["runs/"]
     assert offered("resume runs/", known) == ["runs/first/"]
     assert offered("outliers ", known) == ["mine.py ", "runs/"]
     assert offered("check ./mi", known) == ["./mine.py "]

@@ -38,7 +38,7 @@ def refused(*overrides: str, config_dir: Path | None = None) -> str:
         ("dropout=0.5", "did you mean network.layers=[{name: dropout}, ...]?"),
         ("maps=3", "did you mean network.layers=[{name: convolution, maps: VALUE}, ...]?"),
         ("slope=0.1", "did you mean network.activation={name: leaky_relu, slope: VALUE}?"),
-        ("over=train", "did you mean metrics=[{name: NAME, over: VALUE}]?"),
+        ("over=train", "did you mean metrics=[{name: NAME, over: VALUE}] or record=["),
         ("metric=accuracy", "did you mean metrics?"),
         ("confusion_matrix=1", "did you mean metrics=[confusion_matrix]?"),
         ("adam=1", "did you mean optimiser=adam?"),

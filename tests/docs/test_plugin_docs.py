@@ -31,6 +31,7 @@ USE = {
     "activation": "network.activation={}",
     "layer": "network.layers=[{{name: {}, activation: tanh}},{{n: 1, activation: sigmoid}}]",
     "metric": "metrics=[{}]",
+    "recorder": "record=[{}]",
     "data": "data={}",
 }
 

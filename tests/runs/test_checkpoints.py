@@ -15,7 +15,7 @@ from safetensors.numpy import load_file, save
 
 import bpframe
 from bpframe.errors import BpframeError, ConfigError, OutputError, OutputWarning
-from bpframe.network import named
+from bpframe.network import named_params
 from bpframe.runs import checkpoint, folder, loop, provenance
 from bpframe.runs.checkpoint import Checkpoint, Checkpointing
 from bpframe.training import loading
@@ -340,7 +340,7 @@ def test_other_code_and_files_are_refused(
     def written(value: float) -> bpframe.Experiment:
         (tmp_path / "mine.py").write_text(PLUGIN.replace("FACTOR", str(value)))
         params = tuple(bpframe.Params(w * value, b) for w, b in start)
-        (tmp_path / "params").write_bytes(save(jax.device_get(named(params))))
+        (tmp_path / "params").write_bytes(save(jax.device_get(named_params(params))))
         return composed(*(text.format(folder=tmp_path) for text in overrides))
 
     start = bpframe.run(composed("training.epochs=1")).params

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import faulty_layers
 import faulty_learning
+import faulty_recorders
 import faulty_searched
 import faulty_trackers
 import jax
@@ -1193,6 +1194,7 @@ COMPONENTS: dict[type[Any], str] = {
     AllCosts: "state keeps its shape",
     **faulty_layers.LAYERS,
     **faulty_learning.COMPONENTS,
+    **faulty_recorders.COMPONENTS,
     **faulty_trackers.COMPONENTS,
     **faulty_searched.SEARCHED,
 }

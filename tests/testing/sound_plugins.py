@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import types
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import jax
@@ -34,6 +35,7 @@ from bpframe import (
     OutputPair,
     Params,
     Progress,
+    Recorder,
     Regulariser,
     RunInfo,
     RunResult,
@@ -671,6 +673,22 @@ class Counting:
             (run.output_dir / "epochs.txt").write_text(str(self.epochs))
 
 
+class Slopes(Recorder):
+    """a^l (1 - a^l) of the layers 2..L: sigma' where sigma is the logistic function."""
+
+    def record(self, seen: Observation) -> Mapping[str, Array]:
+        return {f"layer_{n}": a * (1 - a) for n, a in enumerate(seen.trace.a[1:], start=2)}
+
+
+class BiasesAlone(Recorder):
+    """b^l of the layers 2..L."""
+
+    of_examples = False
+
+    def record(self, seen: Observation) -> Mapping[str, Array]:
+        return {f"layer_{n}.b": params.b for n, params in enumerate(seen.params, start=2)}
+
+
 class Silent(Tracker):
     """Shows a run to nobody."""
 
@@ -720,6 +738,8 @@ COMPONENTS: tuple[type[Component], ...] = (
     Spirals,
     Curve,
     Silent,
+    Slopes,
+    BiasesAlone,
     *sound_layers.LAYERS,
     *sound_learning.COMPONENTS,
 )

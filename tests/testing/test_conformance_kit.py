@@ -129,8 +129,8 @@ def test_a_defect_is_caught_by_the_check_meant_for_it(name: str) -> None:
             assert re.search(rf"^{label} ", detail, re.MULTILINE), detail
     if failed[0].kind != "plugin":
         assert re.search(
-            r"^look at:  .*(faulty|sound)_(plugins|layers|learning|searched|trackers)\.py, "
-            r"line \d+ \(",
+            r"^look at:  .*(faulty|sound)_(plugins|layers|learning|searched|recorders|trackers)"
+            r"\.py, line \d+ \(",
             detail,
             re.MULTILINE,
         ), detail

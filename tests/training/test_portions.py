@@ -16,7 +16,7 @@ from test_sweep_lanes import sweep
 import bpframe
 from bpframe.errors import DivergenceError
 from bpframe.runs import checkpoint, loop
-from bpframe.training import portions
+from bpframe.training import portions, programs
 from bpframe.training.orders import epoch_orders
 from bpframe.training.portions import ORDER_BYTES, longest_portion
 
@@ -62,7 +62,7 @@ def test_portions_change_no_bit(
         asked.append(len(epochs))
         return epoch_orders(experiment, epochs, n)
 
-    monkeypatch.setattr(loop, "epoch_orders", noted)
+    monkeypatch.setattr(programs, "epoch_orders", noted)
     bpframe.run(experiment, tmp_path / "portions")
     assert asked == ([1] * 13 if epochs == 1 else [4, 2, 4, 2, 1])
     assert_same(tmp_path / "whole", tmp_path / "portions")
@@ -96,7 +96,7 @@ def interrupting(monkeypatch: pytest.MonkeyPatch, epoch: int) -> None:
             signal.raise_signal(signal.SIGTERM)
         return epoch_orders(experiment, epochs, n)
 
-    monkeypatch.setattr(loop, "epoch_orders", orders)
+    monkeypatch.setattr(programs, "epoch_orders", orders)
 
 
 @pytest.mark.slow
@@ -114,7 +114,7 @@ def test_a_signal_keeps_what_was_trained(tmp_path: Path, monkeypatch: pytest.Mon
     found = loop.read_summary(tmp_path / "cut")
     assert found is not None
     assert (found["status"], found["epochs"]) == ("interrupted", 6)
-    monkeypatch.setattr(loop, "epoch_orders", epoch_orders)
+    monkeypatch.setattr(programs, "epoch_orders", epoch_orders)
     loop.resume(experiment, tmp_path / "cut")
     assert_same(tmp_path / "whole", tmp_path / "cut")
 

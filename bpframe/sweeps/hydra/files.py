@@ -31,7 +31,7 @@ def write(job: Job) -> None:
 
     """
     if job.hydra["output_subdir"] is None:
-        job.folder.mkdir(parents=True)
+        job.folder.mkdir(parents=True, exist_ok=True)
         return
     folder = job.folder / str(job.hydra["output_subdir"])
     folder.mkdir(parents=True)

@@ -78,7 +78,8 @@ class Chunk:
             compiling = pool.submit(self._programs.compile)
             saved = self._saved()
             for lane in self._lanes:
-                lane.start(saved.lanes[lane.job.num] if saved else None)
+                own = saved.lanes[lane.job.num] if saved else None
+                lane.start(own, saved.epoch if saved else 0)
             compiling.result()
         for lane in self._lanes:
             lane.started()
@@ -129,6 +130,8 @@ class Chunk:
         """Write a checkpoint; whether the chunk now has one that is its state."""
         if not self._epoch:
             return False
+        for lane in self._lanes:
+            lane.write_arrays()
         lanes = {lane.job.num: lane.saved for lane in self._lanes}
         states = self._parked if self._states is None else by_lane(self._states)
         return self.checkpoints.write(SavedChunk(self._epoch, lanes, states))
@@ -201,7 +204,8 @@ class Chunk:
         active[[lane.place for lane in lanes]] = True
         states, self._states = self._states, None  # an epoch uses them up, even if it fails
         self._states, outcomes = self._programs.turn(
-            self._experiments, states, active, self._orders(lanes, epochs), evaluated=evaluated
+            *(self._experiments, states, active, self._orders(lanes, epochs), epochs),
+            evaluated=evaluated,
         )
         self._take(by_lane(outcomes), epochs, started)
 

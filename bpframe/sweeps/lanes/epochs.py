@@ -38,6 +38,7 @@ def turns(
     orders: Array,
     count: Array,
     sets: Mapping[str, DeviceExamples],
+    rows: tuple[Array, ...] = (),
     *,
     shared: bool,
     program: Callable[..., tuple[State, Evaluated | Trained]] = turn,
@@ -51,7 +52,7 @@ def turns(
     def lane(
         experiment: Experiment, state: State, active: Array, orders: Array = orders
     ) -> tuple[State, Evaluated | Trained]:
-        new, outcome = program(experiment, state, orders, count, sets)
+        new, outcome = program(experiment, state, orders, count, sets, rows)
         keep = active & outcome.finite
         return jax.tree.map(lambda old, new: jnp.where(keep, new, old), state, new), outcome
 

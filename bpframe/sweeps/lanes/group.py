@@ -17,6 +17,7 @@ from bpframe.sweeps.lanes.data import DataCache, LaneData
 from bpframe.sweeps.lanes.partition import devices_of
 from bpframe.sweeps.lanes.programs import LanePrograms, Layout
 from bpframe.sweeps.rows import FAILED, INTERRUPTED, Row
+from bpframe.training import probes
 from bpframe.training.advice import hints
 from bpframe.training.experiment import Experiment
 from bpframe.training.precision import precision
@@ -45,6 +46,7 @@ class Group:
         data = cache.acquire(experiment)
         self.has_accuracy = data.task.has_accuracy
         self.hints = tuple(hints(experiment, data))
+        self.row_bytes = probes.row_bytes(experiment, data)
         self.sizes = {split: len(examples) for split, examples in data._asdict().items()}
         self._programs: dict[Layout, LanePrograms] = {}
 

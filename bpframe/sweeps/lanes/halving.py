@@ -229,4 +229,7 @@ def _plans(
     """The chunks of the jobs that are kept."""
     jobs = [work.jobs[num] for chunk in chunks for num in chunk.nums if num in kept]
     most = max(len(plan.nums) for plan in work.chunks)
-    return partition.chunks(jobs, work.group.devices, work.group.sizes, most) if jobs else []
+    if not jobs:
+        return []
+    group = work.group
+    return partition.chunks(jobs, group.devices, group.sizes, most, group.row_bytes)

@@ -6,12 +6,15 @@ import dataclasses
 import errno
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
 
 from bpframe.errors import OutputError
-from bpframe.runs.bookkeeping import Ending, Recorder
+from bpframe.files import check_no_link
+from bpframe.runs import array_writer
+from bpframe.runs.bookkeeping import Bookkeeper, Ending
 from bpframe.runs.folder import RunFolder
 from bpframe.runs.listeners import Events
 from bpframe.runs.records import RunInfo
@@ -48,7 +51,7 @@ class Lane:
         self._log = JobLog()
         data = programs.data
         info = RunInfo(job.experiment, job.folder, data.sizes["train"], data.task, data.info)
-        self._recorder = Recorder(
+        self._bookkeeper = Bookkeeper(
             *(info, None, events),
             versions=versions,
             plots=job.plots,
@@ -63,7 +66,7 @@ class Lane:
     @property
     def reached(self) -> dict[str, float | int | None]:
         """What the job has reached so far; see `rows.scalars`."""
-        return scalars(self._recorder.best(), self._recorder.records[-1].as_dict())
+        return scalars(self._bookkeeper.best(), self._bookkeeper.records[-1].as_dict())
 
     def moved(self, place: int, programs: LanePrograms) -> Lane:
         """Move the lane to another place, of other programs."""
@@ -73,28 +76,31 @@ class Lane:
     @property
     def saved(self) -> SavedLane:
         """The lane, for a checkpoint."""
-        return SavedLane(tuple(self._recorder.records), self.ending)
+        return SavedLane(tuple(self._bookkeeper.records), self.ending)
 
-    def start(self, saved: SavedLane | None) -> None:
+    def start(self, saved: SavedLane | None, epoch: int) -> None:
         """Make the run folder, with Hydra's files; what an earlier attempt has left goes.
 
-        With `saved` the lane goes on from there.
+        With `saved` the lane goes on from there, after that epoch, with what it has recorded.
         """
         try:
             had_begun = self.job.folder.exists()
             if had_begun:
-                shutil.rmtree(self.job.folder)
+                _emptied(self.job.folder, keeps_arrays=saved is not None)
             if had_begun or saved:
                 earlier = saved.records if saved else ()
-                info = self._recorder.info
-                self._recorder.info = dataclasses.replace(info, earlier=earlier)
+                info = self._bookkeeper.info
+                self._bookkeeper.info = dataclasses.replace(info, earlier=earlier)
             files.write(self.job)
-            self._recorder.folder = RunFolder(self.job.folder, one_of_many=True)
-            self._recorder.folder.begin()
+            self._bookkeeper.folder = RunFolder(self.job.folder, one_of_many=True)
+            self._bookkeeper.folder.begin()
             if saved:
-                self._recorder.folder.add(*saved.records)
+                self._bookkeeper.folder.add(*saved.records)
+                n = self._programs.data.sizes["train"]
+                steps = epoch * self.job.experiment.training.steps(n)
+                self._bookkeeper.folder.reopen_arrays(steps)
                 self.ending = saved.ending
-                self._recorder.records[:] = saved.records
+                self._bookkeeper.records[:] = saved.records
         except OSError as error:
             self._unwritable(error)
         except OutputError as error:
@@ -104,7 +110,7 @@ class Lane:
         """Tell the listeners, now that the programs are compiled."""
         if self.ending is None:
             with self._log.listening():
-                self._recorder.started()
+                self._bookkeeper.started()
 
     def take(
         self,
@@ -113,12 +119,12 @@ class Lane:
         seconds: float,
         before: Callable[[], State],
     ) -> None:
-        """Note what a turn gave; see `Recorder.take`."""
+        """Note what a turn gave; see `Bookkeeper.take`."""
         data = self._programs.data
         sets = data.shapes if outcome.finite else jax.device_get(data.sets)
         with self._log.listening():
             try:
-                self.ending = self._recorder.take(
+                self.ending = self._bookkeeper.take(
                     epochs,
                     outcome,
                     seconds,
@@ -127,13 +133,22 @@ class Lane:
                 )
             except OSError as error:
                 self._unwritable(error)
+            except OutputError as error:
+                self._unusable(error)
 
     def flush(self) -> None:
         """Write the lines that are kept."""
         try:
-            self._recorder.flush()
+            self._bookkeeper.flush()
         except OSError as error:
             self._unwritable(error)
+
+    def write_arrays(self) -> None:
+        """Write what recorders kept; see `Bookkeeper.write_arrays`."""
+        try:
+            self._bookkeeper.write_arrays()
+        except OutputError as error:
+            self._unusable(error)
 
     def finish(self, state: State | None, test: Totals | None, logs: LogFiles) -> Row:
         """Write the run folder, with the last and the best parameters when the lane ended."""
@@ -155,7 +170,7 @@ class Lane:
 
     def _written(self, ending: Ending, logs: LogFiles) -> Row:
         with self._log.listening():
-            result = self._recorder.finish(
+            result = self._bookkeeper.finish(
                 ending,
                 n_test=self._programs.data.sizes["test"],
                 compile_s=self._programs.seconds,
@@ -166,9 +181,9 @@ class Lane:
 
                 page.wanted(self.job.folder)
         logs.write(self.job, self._log)
-        folder = self._recorder.folder
+        folder = self._bookkeeper.folder
         checksum = folder.checksum if folder else None
-        return Row.of(self.job, result.summary, self._recorder.records, checksum)
+        return Row.of(self.job, result.summary, self._bookkeeper.records, checksum)
 
     def _unusable(self, error: OutputError) -> None:
         if isinstance(error.__cause__, OSError):
@@ -182,3 +197,18 @@ class Lane:
         self.ending = Ending(
             FAILED, error=f"{self.job.folder}: cannot be written: {error.strerror}"
         )
+
+
+def _emptied(folder: Path, *, keeps_arrays: bool) -> None:
+    """Remove what an earlier attempt has left, but for what it recorded before a checkpoint."""
+    if not keeps_arrays:
+        shutil.rmtree(folder)
+        return
+    check_no_link(folder)
+    for path in folder.iterdir():
+        if path.name == array_writer.FOLDER:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 
+from bpframe.runs.bookkeeping import TOGETHER_BYTES
 from bpframe.sweeps.hydra.jobs import Job
 from bpframe.sweeps.lanes.programs import Layout, layout, widest_block
-from bpframe.training import devices, evaluation, memory
+from bpframe.training import devices, evaluation, memory, probes
 from bpframe.training.devices import Device
 from bpframe.training.experiment import Experiment
 from bpframe.training.portions import longest_portion
@@ -56,12 +58,19 @@ def groups(jobs: Iterable[Job]) -> list[list[Job]]:
 
 
 def chunks(
-    jobs: Sequence[Job], devices: Sequence[Device], sizes: Mapping[str, int], most: int | None
+    jobs: Sequence[Job],
+    devices: Sequence[Device],
+    sizes: Mapping[str, int],
+    most: int | None,
+    row_bytes: Sequence[int] = (),
 ) -> list[ChunkPlan]:
-    """The jobs of a group in chunks that fit the memory, of at most `most` jobs."""
+    """The jobs of a group in chunks that fit the memory, of at most `most` jobs.
+
+    `row_bytes` is what the recorders of each probe keep at a time.
+    """
     experiment = jobs[0].experiment
     widest = widest_block(experiment, devices)
-    fitting = _fitting(experiment, devices, sizes, len(jobs))
+    fitting = _fitting(experiment, devices, sizes, len(jobs), row_bytes)
     n = max(1, min(fitting, most or len(jobs)))
     number = -(-len(jobs) // n)
     size = -(-len(jobs) // number)
@@ -81,7 +90,11 @@ def _plan(nums: Sequence[int], devices: int, widest: int) -> ChunkPlan:
 
 
 def _fitting(
-    experiment: Experiment, devices: Sequence[Device], sizes: Mapping[str, int], lanes: int
+    experiment: Experiment,
+    devices: Sequence[Device],
+    sizes: Mapping[str, int],
+    lanes: int,
+    row_bytes: Sequence[int],
 ) -> int:
     """How many lanes fit the memory, by an estimate that halving corrects where it is wrong."""
     n_out = sum(experiment.network.sizes)
@@ -89,6 +102,9 @@ def _fitting(
     # The state before and after an epoch and a gradient; orders of the examples, here and there.
     epochs = longest_portion(experiment, sizes["train"], lanes)
     lane = 4 * memory.state_bytes(experiment) + 8 * sizes["train"] * epochs
+    rows = probes.most_rows(experiment, sizes["train"], epochs)
+    # What is kept in a turn, on the device and twice on the host, and what waits to be written.
+    lane += 3 * sum(map(operator.mul, rows, row_bytes)) + TOGETHER_BYTES * bool(row_bytes)
     width = min(widest_block(experiment, devices), lanes)
     free = _memory(devices) - len(devices) * width * evaluated
     return max(1, int(free // lane))

@@ -20,7 +20,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from bpframe.sweeps.lanes import epochs
 from bpframe.sweeps.lanes.data import LANES, LaneData
-from bpframe.training import compilation, initial_state, memory
+from bpframe.training import compilation, initial_state, memory, probes
 from bpframe.training.compilation import EPOCH_OPTIONS
 from bpframe.training.devices import Device
 from bpframe.training.experiment import Experiment
@@ -142,22 +142,26 @@ class LanePrograms:
         states: State,
         active: np.ndarray,
         orders: np.ndarray,
+        epochs: range,
         *,
         evaluated: bool,
     ) -> tuple[State, Evaluated | Trained]:
         """Train the active lanes for some epochs; the others keep their state, and their outcomes
         mean nothing.
 
-        `states` is used up. `orders` is (lanes, epochs, n), or (epochs, n) if the lanes share it.
+        `states` is used up. `orders` of the `epochs` are (lanes, epochs, n), or (epochs, n) if the
+        lanes share it.
         The last epoch is evaluated or not; see `training.turn`.
         """
-        count = orders.shape[-2]
+        n = self.data.sizes["train"]
+        rows = probes.rows(self.experiment, epochs, n, self.most)
         orders = padded(orders, self.most)
         if not self._shares_inputs and orders.ndim == 2:
             orders = np.broadcast_to(orders, (self.layout.lanes, *orders.shape))
         placed = orders if self._shares_inputs else self.place(orders)
         return self._compiled["turn" if evaluated else "train"](
-            experiments, states, self.place(active), placed, np.int32(count), self.data.sets
+            *(experiments, states, self.place(active), placed, np.int32(len(epochs))),
+            *(self.data.sets, rows),
         )
 
     def test(self, experiments: Experiment, states: State) -> Totals:
@@ -193,6 +197,7 @@ class LanePrograms:
         lanes, whole = PartitionSpec(LANES), PartitionSpec()
         length = self.experiment.training.order_length(sizes["train"])
         orders = jax.ShapeDtypeStruct((self.most, length), np.int32)
+        rows = probes.rows(self.experiment, range(0), sizes["train"], self.most)
 
         def sharded(program: Callable[..., Any], *specs: PartitionSpec) -> Callable[..., Any]:
             return jax.shard_map(
@@ -213,7 +218,9 @@ class LanePrograms:
         def turns(program: Callable[..., Any]) -> Any:
             turns = functools.partial(epochs.turns, shared=shared, program=program)
             return jax.jit(
-                sharded(turns, lanes, lanes, lanes, whole if shared else lanes, whole, whole),
+                sharded(
+                    turns, lanes, lanes, lanes, whole if shared else lanes, whole, whole, whole
+                ),
                 donate_argnums=1,
                 compiler_options=EPOCH_OPTIONS,
             ).trace(
@@ -223,6 +230,7 @@ class LanePrograms:
                 orders if shared else self._shape_of_lanes(orders),
                 np.int32(self.most),
                 self.data.shapes,
+                rows,
             )
 
         traced = {
