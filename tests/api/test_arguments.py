@@ -112,7 +112,9 @@ def test_gradient_refuses_while_it_is_traced(fault: str) -> None:
     refused(lambda: traced(given["x"], given["y"], given["params"]), said[0].split(";")[0])
 
 
+@pytest.mark.slow
 def test_gradient_takes_lists_numpy_and_flat_images() -> None:
+    """Slow: compiles programs."""
     expected = autodiff_gradient(NETWORK, Quadratic(), PARAMS, jnp.asarray(X), jnp.asarray(Y))
     host = jax.tree.map(np.asarray, PARAMS)
     for params in (PARAMS, list(host)):

@@ -86,9 +86,11 @@ def scalars(folder: Path, name: str) -> list[tuple[int, float]]:
     return [(step, v.simple_value) for step, v in found if v.WhichOneof("value") == "simple_value"]
 
 
+@pytest.mark.slow
 def test_tensorboard_has_the_numbers_the_settings_the_curves_and_the_parameters(
     tmp_path: Path,
 ) -> None:
+    """Slow: compiles programs."""
     result = run(tmp_path / "run", "tensorboard")
     shown = records(tmp_path / "run")
     assert "delta_norm.steps/layer_2" in shown[0]
@@ -111,7 +113,9 @@ def test_tensorboard_has_the_numbers_the_settings_the_curves_and_the_parameters(
         assert (histogram.num, histogram.min) == (array.size, np.float32(array.min()))
 
 
+@pytest.mark.slow
 def test_tensorboard_in_another_folder(tmp_path: Path) -> None:
+    """Slow: compiles programs."""
     run(tmp_path / "runs" / "a", {"name": "tensorboard", "folder": str(tmp_path / "logs")})
     assert len(scalars(tmp_path / "logs" / "runs" / "a", "train_cost")) == 3
     assert not list((tmp_path / "runs" / "a").glob("events*"))
@@ -280,8 +284,9 @@ def test_mlflow_goes_on_with_the_jobs_of_a_sweep_that_was_cut_off(
         assert [step for step, _ in shown] == [1, 2, 3, 4]
 
 
+@pytest.mark.slow
 def test_mlflow_without_a_server_costs_no_run(tmp_path: Path) -> None:
-    """Nobody listens there; the library would try again for minutes."""
+    """Slow: compiles programs. Nobody listens there; the library would try again for minutes."""
     started = time.monotonic()
     tracker = {"name": "mlflow", "uri": "http://127.0.0.1:9", "timeout": 0.5}
     with pytest.warns(PluginWarning, match=r"tracker mlflow is off .* not ended after 0.5 s"):

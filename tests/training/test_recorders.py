@@ -271,7 +271,10 @@ def test_a_recorder_of_others_that_breaks_its_contract_is_named(
         bpframe.run(odd)
 
 
+@pytest.mark.slow
 def test_a_recorder_of_ones_own_is_chosen_by_its_name() -> None:
+    """Slow: compiles programs."""
+
     class Doubled(Recorder):
         """2 b^l."""
 
@@ -297,7 +300,9 @@ def test_a_recorder_of_ones_own_is_chosen_by_its_name() -> None:
     assert doubled.examples is None
 
 
+@pytest.mark.slow
 def test_a_small_split_is_recorded_whole() -> None:
+    """Slow: compiles programs."""
     experiment = bpframe.compose(
         ["data=xor", "record=[deltas]", "training.batch_size=4", "training.epochs=1"]
     )
