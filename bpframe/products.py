@@ -15,11 +15,14 @@ SMALL = 4096
 def sum_of_deltas(delta: Array) -> Array:
     """sum_x delta^x, (n_out,), for delta (m, n_out), in float32 at least.
 
+    Deltas of other shapes, (m, ...), are summed over m as well.
+
     Raises:
         DataError: delta is no array of floats (m, n_out).
 
     """
-    checks.check_matrix(delta, "delta", "m, n_out")
+    if getattr(delta, "ndim", 0) < 3:
+        checks.check_matrix(delta, "delta", "m, n_out")
     wide = delta.dtype if jnp.finfo(delta.dtype).bits >= 32 else jnp.float32
     return jnp.sum(delta, axis=0, dtype=wide)
 

@@ -82,7 +82,7 @@ def _recorded(
     compile_s = time.perf_counter() - started
 
     def epoch(state: step.State, order: np.ndarray) -> step.State:
-        state, totals, finite, _ = program(experiment, state, examples, order[None], 1)
+        state, totals, finite, *_ = program(experiment, state, examples, order[None], 1)
         jax.device_get((totals, finite))
         return jax.block_until_ready(state)
 
@@ -113,7 +113,8 @@ def _watched(
     n = np.float32(len(examples.x))
 
     def epoch(state: step.State, order: np.ndarray) -> step.State:
-        state, train, finite, _ = epochs(experiment, state, examples, jnp.asarray(order)[None], 1)
+        found = epochs(experiment, state, examples, jnp.asarray(order)[None], 1)
+        state, train, finite, *_ = found
         if evaluate_train:
             train = evaluation.evaluate(
                 experiment, step.answering(experiment, state), examples, jnp.asarray(n)

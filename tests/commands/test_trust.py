@@ -64,7 +64,8 @@ def test_a_strangers_folder_runs_no_plugin_unless_it_is_trusted(
     ended = main("resume", str(folder), *more)
     assert ended.status == 1
     assert re.fullmatch(
-        rf"bpframe: {folder}: it names code .*: plugins in {plugin}; .* --trust\n",
+        rf"bpframe: {folder}: it names code .*: plugins in {plugin}; .* --trust "
+        r"\(in Python, trusted=True\)\n",
         ended.err,
     )
     assert not marker.exists()

@@ -107,7 +107,7 @@ def test_a_run_trains_on_what_is_expanded_once(data_dir: Path, tmp_path: Path) -
         summary = json.loads((tmp_path / f"{at}" / "summary.json").read_text())
         seen.append(summary["data"]["n_train"])
     assert seen == [35, 35, 35]
-    assert len(bpframe.load(tmp_path / "0").data.train) == 35
+    assert len(bpframe.load(tmp_path / "0").fitted_data.train) == 35
 
 
 TASKS = (
