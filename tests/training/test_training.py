@@ -125,7 +125,7 @@ def test_blocks_change_nothing_but_the_speed(monkeypatch: pytest.MonkeyPatch) ->
     assert shapes == [(3, 4, 4), (1, 2, 4), (1, 1, 3)]
 
     initial = initial_state.initial_state(experiment)
-    state, totals, finite, _ = epochs(experiment, initial, examples, order[None], 1)
+    state, totals, finite, *_ = epochs(experiment, initial, examples, order[None], 1)
 
     one_step = jax.jit(train_step, static_argnames="n")
     expected, cost, correct = initial, 0.0, 0
