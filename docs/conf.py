@@ -55,6 +55,7 @@ nitpick_ignore_regex = [
     ("py:.*", r"(Array|Path|Any|Callable|Mapping|Sequence|Iterable|ABC)"),
     ("py:class", "OnEpoch"),  # a function of an EpochRecord, as `run` says
     ("py:class", "Direction"),  # "maximise" or "minimise"
+    ("py:class", "Part"),  # of a recording: a file, or arrays in memory
 ]
 
 html_theme = "furo"
