@@ -28,7 +28,7 @@ from bpframe.runs.arrays import Recording
 from bpframe.runs.data_info import DataInfo
 from bpframe.runs.folder import check_file
 from bpframe.runs.layout import BEST, METRICS, PARAMS, read_summary
-from bpframe.runs.records import EpochRecord, History, Summary, Timing
+from bpframe.runs.records import EpochRecord, History, Summary
 from bpframe.runs.saved import read_params
 from bpframe.sweeps import ledger
 from bpframe.tables.in_memory import InMemory
@@ -94,7 +94,7 @@ class Run:
 
     def __init__(self, folder: Path, written: Mapping[str, Any], *, trusted: bool) -> None:
         self.folder = folder
-        self.summary = _summary(written)
+        self.summary = Summary.read(written)
         self._files = written["files"]
         self._trusted = trusted
         info = self.summary.data
@@ -352,19 +352,3 @@ class Run:
 
     def _examples(self, x: Any, y: Any) -> tuple[Examples, bool]:
         return inputs.examples(x, y, self._info, self.task)
-
-
-def _summary(written: Mapping[str, Any]) -> Summary:
-    fields = {k: v for k, v in written.items() if k not in ("algorithm", "files", "checksum")}
-    data = fields.pop("data", None)
-    accuracies = {"test_accuracy": None, "best_validation_accuracy": None}
-    return Summary(
-        **{
-            **accuracies,
-            **fields,
-            "has_accuracy": "test_accuracy" in fields,
-            "timing": Timing(**fields["timing"]),
-            "sizes": tuple(fields["sizes"]),
-            "data": data and DataInfo.read(data),
-        }
-    )

@@ -215,6 +215,24 @@ class Summary:
     has_accuracy: bool = True
     data: DataInfo | None = None
 
+    @classmethod
+    def read(cls, written: Mapping[str, Any]) -> Summary:
+        """What `as_dict` has written, among what else stands in summary.json."""
+        names = {field.name for field in dataclasses.fields(cls)}
+        fields: dict[str, Any] = {k: v for k, v in written.items() if k in names}
+        data = fields.pop("data", None)
+        absent = {"test_accuracy": None, "best_validation_accuracy": None}
+        return cls(
+            **{
+                **absent,
+                **fields,
+                "has_accuracy": "test_accuracy" in fields,
+                "timing": Timing(**fields["timing"]),
+                "sizes": tuple(fields["sizes"]),
+                "data": data and DataInfo.read(data),
+            }
+        )
+
     @property
     def line(self) -> str:
         """What was trained, and how it ended."""

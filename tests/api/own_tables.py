@@ -2,17 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 from oracles import sigmoid
 from safetensors.numpy import load_file
+
+from bpframe.errors import BpframeError, DataError
 
 KINDS = ("ape", "bee", "cow")
 SITES = ("east", "north", "west")
 SPLITS = ("train", "train", "train", "validation", "test")
+PLUGIN = """
+import bpframe
+import jax
+import jax.numpy as jnp
+
+
+class Bent(bpframe.ElementwiseActivation):
+    def __call__(self, z):
+        return jnp.arctan(z)
+
+    def prime(self, z):
+        return 1 / (1 + z**2)
+
+
+@bpframe.hookimpl
+def bpframe_activations():
+    return {"bent": Bent}
+"""
 
 
 def frame(n: int = 100, seed: int = 0) -> Any:  # a pandas frame, whose types pyright cannot tell
@@ -71,3 +93,12 @@ PRICES = (
     "data.task=regression",
 )
 SHORT = ("network.hidden=[6]", "training.epochs=4", "optimiser.eta=0.3")
+
+
+def refusal(call: Callable[[], Any], kind: type[BpframeError] = DataError) -> str:
+    """The line of an error that stands alone."""
+    with pytest.raises(kind) as raised:
+        call()
+    assert raised.value.__cause__ is None
+    assert raised.value.__suppress_context__
+    return str(raised.value)

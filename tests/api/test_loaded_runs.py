@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from bpframe_plugins.activations import Linear
 from oracles import assert_close, autodiff_gradient
-from own_tables import KINDS, PRICES, SHORT, ZOO, encoded, frame, outputs, scaled
+from own_tables import KINDS, PLUGIN, PRICES, SHORT, ZOO, encoded, frame, outputs, refusal, scaled
 
 import bpframe
 from bpframe import BpframeError, ConfigError, DataError, OutputError, Run
@@ -47,15 +47,6 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def prices(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A price by the same, in float64."""
     return written(tmp_path_factory.mktemp("prices"), *PRICES, WIDE)
-
-
-def refusal(call: Callable[[], Any], kind: type[BpframeError] = DataError) -> str:
-    """The line of an error that stands alone."""
-    with pytest.raises(kind) as raised:
-        call()
-    assert raised.value.__cause__ is None
-    assert raised.value.__suppress_context__
-    return str(raised.value)
 
 
 @pytest.mark.slow
@@ -328,26 +319,6 @@ def test_it_answers_when_its_data_and_folder_are_gone(
     for path in ("own.csv", elsewhere / "own.csv"):
         assert run.over([f"data.path={path}"])["test"][1].accuracy == before.accuracy
     assert "which cannot be entered" in refusal(lambda: run.data, OutputError)
-
-
-PLUGIN = """
-import bpframe
-import jax
-import jax.numpy as jnp
-
-
-class Bent(bpframe.ElementwiseActivation):
-    def __call__(self, z):
-        return jnp.arctan(z)
-
-    def prime(self, z):
-        return 1 / (1 + z**2)
-
-
-@bpframe.hookimpl
-def bpframe_activations():
-    return {"bent": Bent}
-"""
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from own_tables import KINDS, frame
+from own_tables import KINDS, frame, refusal
 
 import bpframe
 from bpframe import BpframeError, ConfigError, OutputError
@@ -25,14 +25,6 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> bpframe.Sweep:
     folder = tmp_path_factory.mktemp("sweep") / "eta"
     words = [*SHORT, "optimiser.eta=0.05,0.5", "seed=range(0,2)"]
     return bpframe.sweep(words, folder, data=TABLE, target="kind")
-
-
-def refusal(call: Any, kind: type[BpframeError] = BpframeError) -> str:
-    with pytest.raises(kind) as raised:
-        call()
-    assert raised.value.__cause__ is None
-    assert raised.value.__suppress_context__
-    return str(raised.value)
 
 
 @pytest.mark.slow
@@ -140,7 +132,7 @@ def test_a_folder_of_single_runs_is_read_as_one(tmp_path: Path) -> None:
 def test_what_cannot_be_swept_is_refused(
     words: list[str], more: dict[str, Any], said: str, tmp_path: Path
 ) -> None:
-    assert said in refusal(lambda: bpframe.sweep(words, tmp_path / "s", **more))
+    assert said in refusal(lambda: bpframe.sweep(words, tmp_path / "s", **more), BpframeError)
     assert not (tmp_path / "s" / "0").exists()
 
 
@@ -157,7 +149,8 @@ def test_a_sweep_is_no_run(swept: bpframe.Sweep) -> None:
 def test_a_folder_is_swept_once(swept: bpframe.Sweep) -> None:
     """Slow: trains the sweep of this file."""
     message = refusal(
-        lambda: bpframe.sweep([*SHORT, "seed=0,1"], swept.folder, data=TABLE, target="kind")
+        lambda: bpframe.sweep([*SHORT, "seed=0,1"], swept.folder, data=TABLE, target="kind"),
+        BpframeError,
     )
     assert str(swept.folder) in message
     config = yaml.safe_load((swept.folder / "0" / ".hydra" / "config.yaml").read_text())

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import test_cli
-from own_tables import KINDS, PRICES, SHORT, ZOO, encoded, frame, outputs, scaled
+from own_tables import KINDS, PLUGIN, PRICES, SHORT, ZOO, encoded, frame, outputs, scaled
 from safetensors.numpy import load_file
 from test_cli import Main
 
@@ -234,25 +234,6 @@ def bpframe_settings(*words: str) -> dict[str, dict[str, object]]:
         schemas.store(load_registry())
         cfg = composition.compose_config(words)
     return {"optimiser": dict(cfg.optimiser)}
-
-
-PLUGIN = """
-import bpframe
-import jax.numpy as jnp
-
-
-class Bent(bpframe.ElementwiseActivation):
-    def __call__(self, z):
-        return jnp.arctan(z)
-
-    def prime(self, z):
-        return 1 / (1 + z**2)
-
-
-@bpframe.hookimpl
-def bpframe_activations():
-    return {"bent": Bent}
-"""
 
 
 @pytest.mark.slow
