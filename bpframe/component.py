@@ -67,7 +67,7 @@ class Component:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         dataclasses.dataclass(frozen=True)(cls)
-        hints = cls.field_types()
+        hints = cls._field_types = _field_types(cls)
         fields = {field.name: field for field in dataclasses.fields(cls)}
         leaves = [
             name
@@ -82,18 +82,30 @@ class Component:
     """Values of fields with which the conformance kit checks the class, besides its defaults."""
 
     _float_fields: typing.ClassVar[tuple[str, ...]] = ()
+    _field_types: typing.ClassVar[Mapping[str, Any]] = {}
 
     @classmethod
     def field_types(cls) -> dict[str, Any]:
         """The types of the fields, resolved, by name."""
-        hints = typing.get_type_hints(cls)
-        return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
+        return dict(cls._field_types)
 
     def __post_init__(self) -> None:
         for name in self._float_fields:
             value = getattr(self, name)
             if isinstance(value, int | tuple) and not isinstance(value, bool):
                 object.__setattr__(self, name, _as_floats(value))
+
+
+def _field_types(cls: type[Component]) -> dict[str, Any]:
+    """The types of the fields of a class, resolved: its own, and those of its bases as they are."""
+    known: dict[str, Any] = {}
+    for base in reversed(cls.__mro__[1:]):
+        known |= vars(base).get("_field_types", {})
+    names = [field.name for field in dataclasses.fields(cls)]
+    own = vars(cls).get("__annotations__", {})
+    if any(name in own or name not in known for name in names):
+        known |= typing.get_type_hints(cls)  # which evaluates every annotation of every base
+    return {name: known[name] for name in names}
 
 
 def _holds_floats(hint: Any) -> bool:

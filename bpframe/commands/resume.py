@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from bpframe.commands import subcommands
-from bpframe.configuration import saved_runs, trust
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import configure_log
+
+from bpframe.commands import arguments, run, subcommands
+from bpframe.configuration import composition, saved_runs, trackers, trust
 from bpframe.errors import ConfigError
+from bpframe.plugin_host.events import PluginEvents
+from bpframe.runs import checkpoint, folder, loop
+from bpframe.runs.folder import last_epoch
+from bpframe.runs.layout import read_summary
 from bpframe.sweeps import ledger
-from bpframe.sweeps.session import Command
+from bpframe.training import loading
 
 
 class Resumed(NamedTuple):
@@ -35,6 +43,56 @@ class Resumed(NamedTuple):
         """Note the code that is about to be run, or raise a ConfigError: see `trust.check`."""
         allowed = trust.note if self.trusts else trust.checking(self.folder, self.overrides)
         allowed(code)
+
+
+def resume(words: list[str]) -> None:
+    """Go on with a run, or finish a sweep."""
+    found = parsed(words)
+    if found.is_sweep:
+        _finish(found)
+    else:
+        _go_on(found)
+
+
+def _finish(found: Resumed) -> None:
+    """Run what is missing of a sweep; the working directory is as when it began."""
+    from bpframe.commands import multirun  # what a run does not need
+
+    command = ledger.read(found.folder)[0]["command"]
+    saved_runs.enter_as(command["cwd"], found.folder, "the sweep")
+    overrides = (*command["overrides"], *found.overrides)
+    again = [text for text in overrides if not text.startswith("hydra.sweep.dir=")]
+    sweep_dir = composition.quoted(str(found.folder))
+    args = arguments.parsed(["--multirun", *again, f"hydra.sweep.dir={sweep_dir}"])
+    args.config_name, args.config_dir = command["config_name"], command["config_dir"]
+    args.config_path = Path(command["config_path"]) if command["config_path"] else None
+    multirun.launch(
+        args,
+        arguments.registry(args, found.trusting),
+        trusting=found.trusting,
+        resumes=True,
+        accepts_changes=found.accepts_changes,
+    )
+
+
+def _go_on(found: Resumed) -> None:
+    """Go on with a run."""
+    cfg, registry, experiment = saved_runs.composed(
+        found.folder, found.overrides, trusting=found.trusting
+    )
+    events = PluginEvents(registry, trackers.tracking(cfg, registry))
+    run.enter(cfg, found.folder)
+    HydraConfig.instance().set_config(cfg)
+    with folder.writing(found.folder):
+        configure_log(cfg.hydra.job_logging, cfg.hydra.verbose)
+    data = loading.load(experiment)
+    read_summary(found.folder)  # a damaged one is told of first
+    epochs = last_epoch(found.folder)
+    if checkpoint.latest(found.folder) is None and epochs < experiment.training.epochs:
+        print(f"{found.folder}: has no checkpoint; its {epochs} epochs are trained again")
+    config = saved_runs.changed_files(found.folder, cfg, found.overrides)
+    go_on = functools.partial(loop.resume, accept_changes=found.accepts_changes, config=config)
+    run.show(go_on, cfg, experiment, data, events, found.folder, plots=cfg.plots is not False)
 
 
 def parsed(arguments: list[str]) -> Resumed:
@@ -85,13 +143,3 @@ def parser() -> ArgumentParser:
         "sweep settings of the sweeper or the launcher, such as hydra.sweeper.n_trials=100",
     )
     return made
-
-
-def sweep(found: Resumed) -> Command:
-    """The command that began a sweep; the working directory is as then."""
-    head = ledger.read(found.folder)[0]
-    command = Command(
-        **{**head["command"], "overrides": (*head["command"]["overrides"], *found.overrides)}
-    )
-    saved_runs.enter_as(command.cwd, found.folder, "the sweep")
-    return command

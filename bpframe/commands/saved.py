@@ -6,7 +6,6 @@ import csv
 import io
 import sys
 from argparse import ArgumentParser
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +98,7 @@ def evaluate_parser() -> ArgumentParser:
     return made
 
 
-def rerun(words: list[str], train: Callable[[list[str]], None]) -> None:
+def rerun(words: list[str]) -> None:
     """Run the configuration of a run once more, in a folder of its own.
 
     Raises:
@@ -107,6 +106,8 @@ def rerun(words: list[str], train: Callable[[list[str]], None]) -> None:
         OutputError: there is no run.
 
     """
+    from bpframe.commands.train import train  # what predicting does not need
+
     args = rerun_parser().parse_args(words)
     folder, here = args.folder.absolute(), Path.cwd()
     ledger.check_no_sweep(folder)

@@ -38,11 +38,11 @@ SUBCOMMANDS: Mapping[str, Subcommand] = MappingProxyType(
         "explain": Subcommand(
             "[KEY=VALUE ...]",
             "the algorithm, equation by equation",
-            "train:explain",
-            "train:explain_parser",
+            "explain:explain",
+            "explain:parser",
         ),
         "resume": Subcommand(
-            "RUN_OR_SWEEP", "go on with a run, or finish a sweep", "train:resume", "resume:parser"
+            "RUN_OR_SWEEP", "go on with a run, or finish a sweep", "resume:resume", "resume:parser"
         ),
         "report": Subcommand(
             "SWEEP ...", "the tables and the page of sweeps", "sweeps:report", "sweeps:parser"
@@ -65,7 +65,7 @@ SUBCOMMANDS: Mapping[str, Subcommand] = MappingProxyType(
         "rerun": Subcommand(
             "RUN [KEY=VALUE ...]",
             "the configuration of a run once more",
-            "train:rerun",
+            "saved:rerun",
             "saved:rerun_parser",
         ),
         "outliers": Subcommand(

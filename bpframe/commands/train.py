@@ -1,45 +1,34 @@
-"""What the words after `bpframe` do: train, and the subcommands."""
+"""What `bpframe` does without a subcommand: train, or what Hydra's options ask for."""
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.hydra_config import HydraConfig
-from hydra.core.utils import JobStatus, configure_log, run_job
+from hydra.core.utils import JobStatus, run_job
 from hydra.types import HydraContext, RunMode
 from omegaconf import OmegaConf, open_dict
 
-from bpframe.commands import arguments, overview, run, saved
-from bpframe.commands import resume as resuming
-from bpframe.commands.resume import Resumed
+from bpframe.commands import arguments, overview, run
 from bpframe.configuration import (
     assembly,
     composition,
     hydra_internals,
-    saved_runs,
     schemas,
     suggestions,
     trackers,
     trust,
 )
 from bpframe.configuration.translation import translated
-from bpframe.errors import ConfigError, printable
-from bpframe.explanation.algorithm import explain as explained
+from bpframe.errors import ConfigError
 from bpframe.plugin_host.events import PluginEvents, events_of
 from bpframe.plugin_host.registry import Registry
-from bpframe.runs import checkpoint, folder, loop
-from bpframe.runs.folder import RunFolder, last_epoch
-from bpframe.runs.layout import read_summary
-from bpframe.sweeps.multirun import callbacks as made_callbacks
-from bpframe.sweeps.multirun import multirun
-from bpframe.sweeps.session import Command
-from bpframe.sweeps.sweepers import grid
+from bpframe.runs import folder, loop
+from bpframe.runs.folder import RunFolder
 from bpframe.training import loading
 
 
@@ -51,90 +40,20 @@ def train(words: list[str]) -> None:
     """
     args = arguments.parsed(words)
     if args.multirun or _may_set_the_mode(args):
-        args.overrides = grid.in_step(args.overrides)
+        from bpframe.sweeps.sweepers.grid import in_step  # a single run needs nothing of sweeps
+
+        args.overrides = in_step(args.overrides)
     registry = arguments.registry(args, trust.note)
     if args.help:
         _help(args, registry)
     elif any((args.hydra_help, args.cfg, args.info)):
         _hydra(args, registry)
     elif args.multirun or _sweeps(args, registry):
-        _multirun(args, registry)
+        from bpframe.commands import multirun
+
+        multirun.launch(args, registry)
     else:
         _single(args, registry)
-
-
-_EXPLAIN_HELP = """usage: bpframe explain [--latex] [OPTIONS] [OVERRIDES]
-
-Print the algorithm that `bpframe [OVERRIDES]` would run, equation by equation.
-
-options:
-  --latex                   print the equations as LaTeX
-  --config-name, -cn NAME   another primary config than config
-  --config-path, -cp FOLDER the folder of the primary config
-  --config-dir, -cd FOLDER  a folder of configs besides bpframe's own"""
-
-
-def explain(words: list[str]) -> None:
-    """Print the algorithm as it stands for a configuration."""
-    args = arguments.parsed(words, explain_parser())
-    if args.help:
-        print(_EXPLAIN_HELP)
-        return
-    for name in ("run", "multirun", "cfg", "info", "hydra_help", "shell_completion", "resolve"):
-        if getattr(args, name):
-            raise ConfigError(
-                f"command line: --{name.replace('_', '-')} does not go with explain; leave it out"
-            )
-    registry = arguments.registry(args, trust.note)
-    with (
-        composition.initialised(args.config_path, args.config_dir),
-        suggestions.explaining(registry),
-    ):
-        cfg = composition.compose_config(args.overrides, name=args.config_name)
-        experiment = assembly.assemble(cfg, registry)
-    print(printable(explained(experiment, rule_name=cfg.learning_rule.name, latex=args.latex)))
-
-
-def explain_parser() -> ArgumentParser:
-    """What reads the words after `bpframe explain`."""
-    made = arguments.parser()
-    made.add_argument("--latex", action="store_true")
-    return made
-
-
-def resume(words: list[str]) -> None:
-    """Go on with a run, or finish a sweep."""
-    found = resuming.parsed(words)
-    if found.is_sweep:
-        command = resuming.sweep(found)
-        again = [text for text in command.overrides if not text.startswith("hydra.sweep.dir=")]
-        sweep_dir = composition.quoted(str(found.folder))
-        args = arguments.parsed(["--multirun", *again, f"hydra.sweep.dir={sweep_dir}"])
-        args.config_name, args.config_dir = command.config_name, command.config_dir
-        args.config_path = Path(command.config_path) if command.config_path else None
-        _multirun(args, arguments.registry(args, found.trusting), resumed=found)
-        return
-    cfg, registry, experiment = saved_runs.composed(
-        found.folder, found.overrides, trusting=found.trusting
-    )
-    events = PluginEvents(registry, trackers.tracking(cfg, registry))
-    run.enter(cfg, found.folder)
-    HydraConfig.instance().set_config(cfg)
-    with folder.writing(found.folder):
-        configure_log(cfg.hydra.job_logging, cfg.hydra.verbose)
-    data = loading.load(experiment)
-    read_summary(found.folder)  # a damaged one is told of first
-    epochs = last_epoch(found.folder)
-    if checkpoint.latest(found.folder) is None and epochs < experiment.training.epochs:
-        print(f"{found.folder}: has no checkpoint; its {epochs} epochs are trained again")
-    config = saved_runs.changed_files(found.folder, cfg, found.overrides)
-    go_on = functools.partial(loop.resume, accept_changes=found.accepts_changes, config=config)
-    run.show(go_on, cfg, experiment, data, events, found.folder, plots=cfg.plots is not False)
-
-
-def rerun(words: list[str]) -> None:
-    """Run the configuration of a run once more."""
-    saved.rerun(words, train)
 
 
 def _may_set_the_mode(args: Namespace) -> bool:
@@ -186,7 +105,7 @@ def _single(args: Namespace, registry: Registry) -> None:
             output_dir = Path(os.path.abspath(str(cfg.hydra.run.dir)))
         folder.check_unused(output_dir)
         run.enter(cfg, output_dir)
-        callbacks = made_callbacks(cfg)
+        callbacks = hydra_internals.callbacks(cfg)
         taken = RunFolder(output_dir)  # before Hydra writes into it
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None
@@ -204,19 +123,6 @@ def _single(args: Namespace, registry: Registry) -> None:
         callbacks.on_run_end(config=cfg, config_name=args.config_name, job_return=job)
     if job.status is not JobStatus.COMPLETED:
         raise hydra_internals.returned(job)
-
-
-def _multirun(args: Namespace, registry: Registry, resumed: Resumed | None = None) -> None:
-    path = str(args.config_path) if args.config_path else None
-    events = events_of(registry)
-    multirun(
-        Command(tuple(args.overrides), args.config_name, path, args.config_dir),
-        registry,
-        lambda cfg: run.job(cfg, registry, events),
-        trusting=resumed.trusting if resumed else trust.note,
-        resumes=resumed is not None,
-        accepts_changes=resumed is not None and resumed.accepts_changes,
-    )
 
 
 def _hydra(args: Namespace, registry: Registry) -> None:

@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
 from omegaconf import DictConfig, Node, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from bpframe.errors import BpframeError
+from bpframe.errors import BpframeError, ConfigError
 
 if TYPE_CHECKING:
     from hydra._internal.callbacks import Callbacks
@@ -117,10 +119,19 @@ def included(path: str) -> list[str]:
 
 
 def callbacks(cfg: DictConfig | None = None) -> Callbacks:
-    """The callbacks in the node hydra.callbacks of a config, to be called together."""
+    """The callbacks in the node hydra.callbacks of a config, to be called together.
+
+    Raises:
+        ConfigError: they cannot be made.
+
+    """
     with _private():
         from hydra._internal.callbacks import Callbacks
-    return Callbacks(cfg)
+    try:
+        return Callbacks(cfg)
+    except (HydraException, OmegaConfBaseException) as error:
+        reason = str(error).partition(", set env var")[0]
+        raise ConfigError(f"hydra.callbacks: {reason}") from error
 
 
 def basic_launcher() -> Launcher:

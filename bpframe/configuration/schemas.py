@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -180,14 +180,31 @@ def store(registry: Registry) -> Registry:
     config_store = ConfigStore.instance()
     # Hydra copies it whole to compose, a third of the time, and again each node that it takes out.
     config_store.__deepcopy__ = lambda _: config_store  # pyright: ignore[reportAttributeAccessIssue]
-    wanted: dict[tuple[str | None, str], type[Any]] = {(None, "bpframe_schema"): Config}
+    repo = config_store.repo
+    for key in [key for key, found in repo.items() if isinstance(found, _Schema)]:
+        del repo[key]
+    config_store.store(name="bpframe_schema", node=Config, provider=_PROVIDER)
     for group in GROUPS:
+        folder = repo.setdefault(group, {})
+        for key in [key for key, found in folder.items() if isinstance(found, _Schema)]:
+            del folder[key]
         for name in registry.names(group):
-            wanted[group, name] = _schema_class(registry.offers[group][name].component, name)
-    for group, name in wanted.keys() - _keep(wanted, config_store.repo):
-        node = wanted[group, name]
-        config_store.store(group=group, name=name, node=node, provider=_PROVIDER)
+            component = registry.offers[group][name].component
+            folder[f"{name}.yaml"] = _Schema(f"{name}.yaml", group, component)
     return registry
+
+
+class _Schema(ConfigNode):
+    """The schema of a component, made when Hydra first asks for it: most are never chosen."""
+
+    def __init__(self, name: str, group: str, component: type[Any]) -> None:
+        self.name, self.group, self.package, self.provider = name, group, None, _PROVIDER
+        self._component = component
+
+    def __getattr__(self, name: str) -> DictConfig:
+        if name != "node":
+            raise AttributeError(name)
+        return _structured(self._component, self.name.removesuffix(".yaml"))
 
 
 @contextmanager
@@ -231,11 +248,31 @@ def _with_schemas(registry: Registry) -> Registry:
 @functools.cache
 def _unfit(component: type[Any], name: str) -> Exception | None:
     """Why no config can hold a component; found once, for speed."""
+    if all(_is_plain(hint, default) for _, hint, default in _fields(component)):
+        return None
     try:
         _structured(component, name)
     except (OmegaConfBaseException, ValueError, TypeError) as error:
         return error
     return None
+
+
+def _is_plain(hint: Any, default: Any) -> bool:
+    """Whether a config can surely hold a field, so that none has to be made to find out."""
+    if isinstance(default, dataclasses.Field):
+        assert callable(default.default_factory)
+        default = default.default_factory()
+    if default is MISSING or isinstance(default, DictConfig):
+        return hint is Any or hint in _PLAIN
+    arguments = typing.get_args(hint)
+    if typing.get_origin(hint) is list:
+        return all(_is_plain(arguments[0], part) for part in default)
+    if default is None:
+        return type(None) in arguments and all(each in (*_PLAIN, type(None)) for each in arguments)
+    return type(default) in _PLAIN and hint in (type(default), Any)
+
+
+_PLAIN = (bool, int, float, str)
 
 
 def schema(registry: Registry, kind: str, name: str) -> DictConfig:
@@ -269,20 +306,3 @@ def one_line(text: str) -> str:
 
 def _hashable(value: Any) -> Any:
     return tuple(map(_hashable, value)) if isinstance(value, list) else value
-
-
-def _keep(
-    wanted: Mapping[tuple[str | None, str], type[Any]], repo: dict[str, Any]
-) -> set[tuple[str | None, str]]:
-    """Remove our nodes from a ConfigStore, but for those that are as wanted; which these are."""
-    kept: set[tuple[str | None, str]] = set()
-    for key, found in list(repo.items()):
-        if not isinstance(found, ConfigNode):
-            kept |= _keep(wanted, found)
-        elif found.provider == _PROVIDER:
-            name = found.group, key.removesuffix(".yaml")
-            if OmegaConf.get_type(found.node) is wanted.get(name):
-                kept.add(name)
-            else:
-                del repo[key]
-    return kept

@@ -9,10 +9,8 @@ from pathlib import Path
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.plugins import Plugins
-from hydra.errors import HydraException
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
 from bpframe.configuration import (
@@ -87,7 +85,7 @@ def multirun(
             trusting(trust.results_of(sweep_dir))
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None
-        told = callbacks(cfg)
+        told = hydra_internals.callbacks(cfg)
         told.on_multirun_start(config=cfg, config_name=command.config_name)
         task = SweepTask(
             *(run_one, registry, command),
@@ -120,20 +118,6 @@ def multirun(
         finally:
             told.on_multirun_end(config=cfg, config_name=command.config_name)
     return sweep_dir
-
-
-def callbacks(cfg: DictConfig) -> hydra_internals.Callbacks:
-    """The callbacks of hydra.callbacks.
-
-    Raises:
-        ConfigError: they cannot be made.
-
-    """
-    try:
-        return hydra_internals.callbacks(cfg)
-    except (HydraException, OmegaConfBaseException) as error:
-        reason = str(error).partition(", set env var")[0]
-        raise ConfigError(f"hydra.callbacks: {reason}") from error
 
 
 def _check_unused(path: Path) -> None:

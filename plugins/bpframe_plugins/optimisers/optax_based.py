@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from types import ModuleType
 from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from bpframe import (
     Formula,
@@ -24,12 +24,18 @@ class _Optax(Optimiser):
     """An optimiser of optax, made anew from the fields at every call: it keeps no state."""
 
     @abstractmethod
-    def transformation(self) -> optax.GradientTransformation:
+    def transformation(self, optax: ModuleType) -> Any:
         """The transformation of optax that this optimiser is."""
+
+    @property
+    def _made(self) -> Any:
+        import optax  # a tenth of a second, for those who choose it
+
+        return self.transformation(optax)
 
     def init(self, params: AllParams) -> Any:
         """The state of the transformation."""
-        return self.transformation().init(params)
+        return self._made.init(params)
 
     def update(
         self, gradient: AllParams, state: Any, params: AllParams, step: TrainingStep
@@ -38,9 +44,7 @@ class _Optax(Optimiser):
         del step
         # optax raises floats to an integer count, which strict promotion would refuse.
         with jax.numpy_dtype_promotion("standard"):
-            updates, state = self.transformation().update(
-                cast(Any, gradient), state, cast(Any, params)
-            )
+            updates, state = self._made.update(cast(Any, gradient), state, cast(Any, params))
         return jax.tree.map(jnp.add, params, updates), state
 
 
@@ -55,7 +59,7 @@ class Nesterov(_Optax):
         r"v \to \mu v + g,\quad w \to w - \eta (g + \mu v)",
     )
 
-    def transformation(self) -> optax.GradientTransformation:
+    def transformation(self, optax: ModuleType) -> Any:
         """optax.sgd with nesterov=True."""
         return optax.sgd(self.eta, momentum=self.mu, nesterov=True)
 
@@ -73,7 +77,7 @@ class Adam(_Optax):
         r"w \to w - \eta\,\hat m / (\sqrt{\hat v} + \epsilon)",
     )
 
-    def transformation(self) -> optax.GradientTransformation:
+    def transformation(self, optax: ModuleType) -> Any:
         """optax.adam."""
         return optax.adam(self.eta, b1=self.beta1, b2=self.beta2, eps=self.epsilon)
 
@@ -95,7 +99,7 @@ class AdamW(_Optax):
         r"w \to w - \eta\,(\hat m / (\sqrt{\hat v} + \epsilon) + \text{decay}\, w)",
     )
 
-    def transformation(self) -> optax.GradientTransformation:
+    def transformation(self, optax: ModuleType) -> Any:
         """optax.adamw."""
         return optax.adamw(
             self.eta,
@@ -118,7 +122,7 @@ class RmsProp(_Optax):
         r"v \to \rho v + (1 - \rho) g^2,\quad w \to w - \eta\, g / \sqrt{v + \epsilon}",
     )
 
-    def transformation(self) -> optax.GradientTransformation:
+    def transformation(self, optax: ModuleType) -> Any:
         """optax.rmsprop."""
         return optax.rmsprop(self.eta, decay=self.rho, eps=self.epsilon)
 
@@ -135,7 +139,7 @@ class Adagrad(_Optax):
         r"v \to v + g^2,\quad w \to w - \eta\, g / \sqrt{v + \epsilon}",
     )
 
-    def transformation(self) -> optax.GradientTransformation:
+    def transformation(self, optax: ModuleType) -> Any:
         """optax.adagrad."""
         return optax.adagrad(self.eta, initial_accumulator_value=self.start, eps=self.epsilon)
 
@@ -153,6 +157,6 @@ class Lion(_Optax):
         r"w \to w - \eta\,(\operatorname{sign}(\beta_1 v + (1 - \beta_1) g) + \text{decay}\, w)",
     )
 
-    def transformation(self) -> optax.GradientTransformation:
+    def transformation(self, optax: ModuleType) -> Any:
         """optax.lion."""
         return optax.lion(self.eta, b1=self.beta1, b2=self.beta2, weight_decay=self.decay)
