@@ -168,20 +168,27 @@ def check_fields(component: Component, path: str) -> None:
     `path` is where the component stands in the configuration, such as "optimiser".
     """
     for field in dataclasses.fields(component):
-        value = getattr(component, field.name)
-        place = f"{path}.{field.name}" if path else field.name
-        choices = field.metadata.get("choices", ())
-        if isinstance(value, Component):
-            check_fields(value, place)
-        elif isinstance(value, tuple) and all(isinstance(part, Component) for part in value):
-            for index, part in enumerate(value):
-                check_fields(part, f"{place}[{index}]")
-        elif choices and value not in choices and not (value is field.default is None):
-            raise unknown(place, value, choices)
-        elif field.name in component._float_fields and isinstance(value, tuple):  # pyright: ignore[reportPrivateUsage]
-            _check_numbers(value, component.field_types()[field.name], field.metadata, place)
-        elif isinstance(value, int | float):
-            _check_number(value, field.metadata.get("bounds", {}), place)
+        check_field(component, field, f"{path}.{field.name}" if path else field.name)
+
+
+def check_field(component: Component, field: dataclasses.Field[Any], place: str) -> None:
+    """Raise a ConfigError if this field of `component`, which stands at `place`, is out of range.
+
+    What it holds of other components is looked through.
+    """
+    value = getattr(component, field.name)
+    choices = field.metadata.get("choices", ())
+    if isinstance(value, Component):
+        check_fields(value, place)
+    elif isinstance(value, tuple) and all(isinstance(part, Component) for part in value):
+        for index, part in enumerate(value):
+            check_fields(part, f"{place}[{index}]")
+    elif choices and value not in choices and not (value is field.default is None):
+        raise unknown(place, value, choices)
+    elif field.name in component._float_fields and isinstance(value, tuple):  # pyright: ignore[reportPrivateUsage]
+        _check_numbers(value, component.field_types()[field.name], field.metadata, place)
+    elif isinstance(value, int | float):
+        _check_number(value, field.metadata.get("bounds", {}), place)
 
 
 def _check_numbers(value: Any, hint: Any, metadata: Mapping[str, Any], path: str) -> None:

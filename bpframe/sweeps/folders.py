@@ -30,6 +30,7 @@ class JobFolders:
         self._sweep = sweep
         self._jobs: dict[Path, Job] = {}
         self._above: dict[Path, Job] = {}
+        self._real: dict[Path, str] = {}
 
     def add(self, job: Job) -> None:
         """Take a job in.
@@ -40,11 +41,12 @@ class JobFolders:
 
         """
         path = Path(os.path.normpath(self._sweep / job.subdir))
-        _check_inside(path, self._sweep, f"hydra.sweep.subdir: {job.subdir!r}", "the sweep")
+        self._check_inside(path, self._sweep, f"hydra.sweep.subdir: {job.subdir!r}", "the sweep")
         output = job.hydra["output_subdir"]
         if output is not None:
             where = f"hydra.output_subdir: {str(output)!r}"
-            _check_inside(Path(os.path.normpath(path / str(output))), path, where, "the run folder")
+            inner = Path(os.path.normpath(path / str(output)))
+            self._check_inside(inner, path, where, "the run folder")
         first = path.relative_to(self._sweep).parts[0]
         if first in _OF_THE_SWEEP or first.startswith("."):
             raise ConfigError(
@@ -63,6 +65,19 @@ class JobFolders:
                 break
             self._above.setdefault(each, job)
 
+    def _check_inside(self, path: Path, outer: Path, what: str, of: str) -> None:
+        inside = path != outer and path.is_relative_to(outer)
+        if not (inside and Path(self._resolved(path)).is_relative_to(self._resolved(outer))):
+            raise ConfigError(f"{what} is not strictly inside {of} {outer}; give a name of its own")
+
+    def _resolved(self, path: Path) -> str:
+        """A path without links; that of a folder above is looked up once."""
+        if os.path.islink(path):
+            return os.path.realpath(path)
+        if path.parent not in self._real:
+            self._real[path.parent] = os.path.realpath(path.parent)
+        return os.path.join(self._real[path.parent], path.name)
+
 
 def check_free(job: Job) -> None:
     """Raise an OutputError if the folder of a job that the ledger does not know is there."""
@@ -71,9 +86,3 @@ def check_free(job: Job) -> None:
             f"{job.folder}: is there already, and this sweep has not made it; move it away, or "
             "choose another hydra.sweep.subdir"
         )
-
-
-def _check_inside(path: Path, outer: Path, what: str, of: str) -> None:
-    inside = path != outer and path.is_relative_to(outer)
-    if not (inside and Path(os.path.realpath(path)).is_relative_to(os.path.realpath(outer))):
-        raise ConfigError(f"{what} is not strictly inside {of} {outer}; give a name of its own")

@@ -24,7 +24,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType, ValueType
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from bpframe.component import check_fields
+from bpframe.component import check_field
 from bpframe.configuration import (
     assembly,
     components,
@@ -41,6 +41,8 @@ from bpframe.training.experiment import Experiment
 
 _NUMBERED = tuple(group for group in schemas.GROUPS if group not in ("data", "cost"))
 """The groups whose component stands in the Experiment as it is, under the group's name."""
+
+_SEED = next(field for field in dataclasses.fields(Experiment) if field.name == "seed")
 
 _INTERPOLATION = re.compile(r"\$\{[^}]*\}?")
 _OF_THE_FOLDER = {
@@ -157,7 +159,7 @@ class JobComposer:
 class _Template:
     """A composed config, to be patched for every job of the same static overrides.
 
-    OmegaConf checks and converts the values that are set; the containers that a job keeps are
+    OmegaConf checks and converts a value when it first occurs; the containers that a job keeps are
     copied only along the paths that change, for a container of the whole takes a millisecond.
     """
 
@@ -177,6 +179,7 @@ class _Template:
         HydraConfig.instance().cfg = cfg  # pyright: ignore[reportAttributeAccessIssue]
         self._logging = _container(cfg.hydra.job_logging, resolve=True)
         job_logging.check(self._logging, folder)
+        self._values: dict[str, Any] = {}
         self._bases: dict[str, Experiment] = {}
         self._components: dict[str, Any] = {}
         self._ready: dict[str, tuple[Named, ...]] = {}
@@ -190,10 +193,8 @@ class _Template:
     ) -> Job:
         raw = self._config
         for override in values:
-            key = override.key_or_group
-            OmegaConf.update(self._task, key, override.value(), merge=True)
-            raw = _with(raw, key.split("."), hydra_internals.raw_value(self._task, key))
-        experiment = self._experiment(values)
+            raw = _with(raw, override.key_or_group.split("."), self._value(override))
+        experiment = self._experiment(values, raw)
         hydra, logging = self._hydra_of(num, overrides, parsed, values)
         folder = Path(hydra["runtime"]["output_dir"])
         return Job(
@@ -201,9 +202,9 @@ class _Template:
             overrides=tuple(overrides),
             settings={o.get_key_element(): o.value() for o in parsed if not o.is_hydra_override()},
             experiment=experiment,
-            plots=self._task.plots is True,
-            show=self._task.show,
-            trackers=self._trackers(),
+            plots=raw["plots"] is True,
+            show=raw["show"],
+            trackers=self._trackers(values, raw),
             folder=folder,
             subdir=Path(os.path.relpath(folder, self._folder)).as_posix(),
             config=raw,
@@ -211,6 +212,20 @@ class _Template:
             logging=logging,
             hash=_hash(_container(self._task, resolve=True) if self._interpolates else raw),
         )
+
+    def _value(self, override: Override) -> Any:
+        """What an override sets, checked and converted."""
+        text = str(override.input_line)
+        if text not in self._values:
+            self._task_with([override])
+            self._values[text] = hydra_internals.raw_value(self._task, override.key_or_group)
+        return self._values[text]
+
+    def _task_with(self, values: Sequence[Override]) -> DictConfig:
+        """The config without Hydra's node, with some values set; the others are any job's."""
+        for override in values:
+            OmegaConf.update(self._task, override.key_or_group, override.value(), merge=True)
+        return self._task
 
     def _hydra_of(
         self,
@@ -244,10 +259,10 @@ class _Template:
         runtime = {**self._hydra["runtime"], "output_dir": str(folder)}
         return {**self._hydra, "job": job, "overrides": given, "runtime": runtime}, logging
 
-    def _experiment(self, values: Sequence[Override]) -> Experiment:
+    def _experiment(self, values: Sequence[Override], raw: Mapping[str, Any]) -> Experiment:
         """The experiment, made from the parts that an earlier job has made where it can be."""
         if self._interpolates:
-            return assembly.assemble(self._task, self._registry)
+            return assembly.assemble(self._task_with(values), self._registry)
         changes: dict[str, Any] = {}
         rest: list[Any] = []
         for override in values:
@@ -258,23 +273,24 @@ class _Template:
                 rest.append((override.key_or_group, override.value()))
         base = self._bases.get(repr(rest))
         if base is None:
-            base = self._bases[repr(rest)] = assembly.assemble(self._task, self._registry)
+            task = self._task_with(values)
+            base = self._bases[repr(rest)] = assembly.assemble(task, self._registry)
         for group in changes:
-            changes[group] = self._component(group)
-        experiment = dataclasses.replace(base, seed=self._task.seed, **changes)
-        check_fields(experiment, "")
+            changes[group] = self._component(group, values, raw)
+        experiment = dataclasses.replace(base, seed=raw["seed"], **changes)
+        check_field(experiment, _SEED, "seed")  # the parts were checked when they were made
         return experiment
 
-    def _trackers(self) -> tuple[Named, ...]:
-        key = repr(OmegaConf.to_container(self._task.trackers))
+    def _trackers(self, values: Sequence[Override], raw: Mapping[str, Any]) -> tuple[Named, ...]:
+        key = repr(raw["trackers"])
         if key not in self._ready:
-            self._ready[key] = ready(self._task.trackers, self._registry)
+            self._ready[key] = ready(self._task_with(values).trackers, self._registry)
         return self._ready[key]
 
-    def _component(self, group: str) -> Any:
-        node = self._task[group]
-        key = f"{group} {OmegaConf.to_container(node)!r}"
+    def _component(self, group: str, values: Sequence[Override], raw: Mapping[str, Any]) -> Any:
+        key = f"{group} {raw[group]!r}"
         if key not in self._components:
+            node = self._task_with(values)[group]
             self._components[key] = components.component(node, group, self._registry)
         return self._components[key]
 
