@@ -59,11 +59,11 @@ def _rows(
     own = bpframe.compose(overrides)
     data = loading.load(own)
     made = {
-        "shared": lambda: _lanes(
+        "shared": lambda: of_lanes(
             bpframe.compose([*overrides, "sweep.shared_order=true"]), data, jobs
         ),
-        "own": lambda: _lanes(own, data, jobs),
-        "one": lambda: _lanes(own, data, 1),
+        "own": lambda: of_lanes(own, data, jobs),
+        "one": lambda: of_lanes(own, data, 1),
     }
     ways = {"single": _single(own, data), **{way: made[way]() for way in targets}}
     samples = timing.interleaved(ways, rounds)
@@ -102,7 +102,7 @@ def _single(experiment: Experiment, data: Data) -> Callable[[], None]:
     return run
 
 
-def _lanes(experiment: Experiment, data: Data, lanes: int) -> Callable[[], None]:
+def of_lanes(experiment: Experiment, data: Data, lanes: int) -> Callable[[], None]:
     """An epoch of lanes that differ in their seeds, with its evaluation, as a sweep makes it."""
     devices = jax.devices()
     plan = layout(lanes, len(devices), widest_block(experiment, devices))

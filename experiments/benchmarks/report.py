@@ -135,8 +135,18 @@ def _markdown(results: dict[str, Any]) -> str:
         "## How the cost grows",
         f"{GROWTH}, {limit:.0f} GFLOP/s.",
         "![Time of a step over width, depth and m](scaling.png)",
+        _repeated(results["scaling"]["panels"]["repeat"]),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _repeated(points: list[dict[str, float]]) -> str:
+    """What becomes of a step and of compiling as a network grows by `repeat`."""
+    rows = [
+        [f"{each['value']:.0f}", f"{each['us_per_step']:.0f}", f"{each['compile_s']:.2f}"]
+        for each in points
+    ]
+    return table(("hidden layers in one `repeat`", "us a step", "compiling, s"), rows)
 
 
 def table(header: tuple[str, ...], lines: Iterable[list[str]]) -> str:
@@ -172,14 +182,17 @@ def _ratios(results: dict[str, Any]) -> Figure:
 
 
 def _growth(growth: dict[str, Any]) -> Figure:
-    figure = Figure(figsize=(11, 3.6), layout="constrained")
+    figure = Figure(figsize=(14, 3.6), layout="constrained")
     names = {
         "width": "neurons in each of two hidden layers (m 128)",
         "depth": "hidden layers of 256 (m 32)",
         "m": "examples in a mini-batch, m (784-256-10)",
+        "repeat": "hidden layers of 30, one `repeat` (m 10)",
     }
     for axes, (axis, points) in zip(
-        figure.subplots(1, 3, sharey=True), growth["panels"].items(), strict=True
+        figure.subplots(1, len(growth["panels"]), sharey=True),
+        growth["panels"].items(),
+        strict=True,
     ):
         values = [point["value"] for point in points]
         axes.plot(values, [point["us_per_step"] for point in points], "o-", label="bpframe")

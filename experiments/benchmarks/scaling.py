@@ -20,10 +20,15 @@ def points(quick: bool) -> dict[str, list[tuple[int, Task]]]:
     widths = (30, 128) if quick else (30, 64, 128, 256, 512, 1024, 2048, 4096)
     depths = (1, 2) if quick else (1, 2, 4, 8, 16)
     sizes = (1, 32) if quick else (1, 4, 16, 32, 64, 256, 1024, 4096)
+    counts = (1, 4) if quick else (1, 10, 100, 1000)
     return {
         "width": [(n, dataclasses.replace(BASE, hidden=(n, n), m=128)) for n in widths],
         "depth": [(d, dataclasses.replace(BASE, hidden=(256,) * d)) for d in depths],
         "m": [(m, dataclasses.replace(BASE, m=m)) for m in sizes],
+        "repeat": [
+            (c, dataclasses.replace(BASE, hidden=(30,) * (1 + c), m=10, repeated=True))
+            for c in counts
+        ],
     }
 
 

@@ -3,8 +3,8 @@
     python experiments/benchmarks/sweep.py [--quick] [--only TEXT] [--json FILE]
 
 Times whole commands from shell to exit, and epochs of lanes against epochs of single runs; and
-measures the memory of large sweeps. With --json it writes FILE, and beside it SWEEP.md and
-sweep.png. --quick measures one round, with fewer jobs and networks, and nothing compiled before.
+measures what large sweeps take. With --json it writes FILE, and beside it SWEEP.md and
+the figures. --quick measures one round, with fewer jobs and networks, and nothing compiled before.
 --only measures the epochs of networks of which TEXT is a part of the name, prints them, and leaves
 the rest out.
 """
@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import lanes
+import large
 import machine
-import memory
+import share
 import sweep_commands
 import sweep_report
 
@@ -50,7 +51,7 @@ def measure(quick: bool, only: str | None = None) -> dict[str, Any]:
     """All results, as the JSON file holds them; or some epochs, and nothing else."""
     lanes.use_all_cores()
     if only is not None:
-        return {"commands": [], "epochs": lanes.measure(quick, only), "memory": []}
+        return {"commands": [], "epochs": lanes.measure(quick, only), "large": []}
     return {
         "date": datetime.date.today().isoformat(),
         "quick": quick,
@@ -58,7 +59,8 @@ def measure(quick: bool, only: str | None = None) -> dict[str, Any]:
         "versions": machine.versions(PACKAGES),
         "commands": sweep_commands.measure(quick),
         "epochs": lanes.measure(quick),
-        "memory": memory.measure(quick),
+        "share": share.measure(quick),
+        "large": large.measure(quick),
     }
 
 

@@ -5,18 +5,20 @@ python experiments/benchmarks/sweep_report.py FILE      makes the files again fr
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
+import large
 import report
 from matplotlib.figure import Figure
 
 Row = dict[str, Any]
 COMMANDS = ("what", "lanes, s", "theirs, s", "ms a job", "times as fast", "target", "met")
 EPOCHS = ("network", "lanes", "order", "us/step/lane", "single run", "ratio", "target", "met")
-MEMORY = ("sweep", "peak, MB")
+LARGE = ("sweep", "peak, MB", "ms a job beyond training", "resume to training, s", "met")
 ORDERS = {"shared": "shared", "own": "own", "one": "own"}
 EXPLANATION = """\
 Whole commands from shell to exit, digits, 64-30-10, m 10, 5 epochs; medians over interleaved
@@ -28,13 +30,21 @@ LANES = """\
 An epoch with its evaluation, compiling excluded, against the epoch of a single run in the same
 process. The ratio says how many times as fast the lanes are; for one lane, how much slower."""
 
+SHARE = """\
+Steps of mini-batches of 10 in lanes of 784-*width*-10, each with its own order: the floating-point
+operations of their products a second, in per cent of the machine's best matrix product"""
+BEYOND = """\
+The largest resident set of the whole command, with Python, JAX and what they load; its time without
+that of training, one epoch each, divided by the jobs; and the time from `bpframe resume` to
+training, where a job of each group is missing."""
+
 
 def show(results: dict[str, Any]) -> None:
     """Print the tables, and the targets that are missed."""
     for header, lines in (
         (COMMANDS, map(_command, results["commands"])),
         (EPOCHS, map(_epoch, results["epochs"])),
-        (MEMORY, map(_memory, results["memory"])),
+        (LARGE, map(_large, results["large"])),
     ):
         print("\n".join("  ".join(line) for line in [header, *lines]) + "\n")
     for verdict in _verdict(results):
@@ -42,10 +52,11 @@ def show(results: dict[str, Any]) -> None:
 
 
 def write(results: dict[str, Any], folder: Path) -> list[Path]:
-    """SWEEP.md and sweep.png in `folder`."""
-    paths = [folder / "SWEEP.md", folder / "sweep.png"]
+    """SWEEP.md, sweep.png and lanes.png in `folder`."""
+    paths = [folder / "SWEEP.md", folder / "sweep.png", folder / "lanes.png"]
     paths[0].write_text(_markdown(results))
     _figure(results).savefig(paths[1], dpi=120)
+    _share(results["share"]["points"]).savefig(paths[2], dpi=120)
     return paths
 
 
@@ -81,8 +92,15 @@ def _epoch(row: Row) -> list[str]:
     ]
 
 
-def _memory(row: Row) -> list[str]:
-    return [row["what"], f"{row['peak_mb']:.0f}"]
+def _large(row: Row) -> list[str]:
+    measured = "job_ms" in row
+    return [
+        row["what"],
+        f"{row['peak_mb']:.0f}",
+        f"{row['job_ms']:.1f} (target {large.TARGET_MS:g})" if measured else "",
+        f"{row['resume_s']:.1f} (target {large.TARGET_S:g})" if measured else "",
+        _met(row) if measured else "",
+    ]
 
 
 def _met(row: Row) -> str:
@@ -90,7 +108,8 @@ def _met(row: Row) -> str:
 
 
 def _verdict(results: dict[str, Any]) -> list[str]:
-    judged = [row for row in [*results["commands"], *results["epochs"]] if row["met"] is not None]
+    rows = [*results["commands"], *results["epochs"], *results["large"]]
+    judged = [row for row in rows if row.get("met") is not None]
     missed = [row for row in judged if not row["met"]]
     lines = [f"{len(judged) - len(missed)} of {len(judged)} targets are met."]
     names = [row.get("what") or f"{row['work']}, order {row['way']}" for row in missed]
@@ -119,9 +138,12 @@ def _markdown(results: dict[str, Any]) -> str:
         "## Epochs",
         LANES,
         report.table(EPOCHS, map(_epoch, results["epochs"])),
-        "## Memory",
-        "The largest resident set of the whole command, with Python, JAX and what they load.",
-        report.table(MEMORY, map(_memory, results["memory"])),
+        "## How much of the machine lanes use",
+        f"{SHARE}, {results['share']['limit_gflops']:.0f} GFLOP/s.",
+        "![Share of the best matrix product over the number of lanes](lanes.png)",
+        "## Large sweeps",
+        BEYOND,
+        report.table(LARGE, map(_large, results["large"])),
         "## Targets",
         "\n".join(f"- {line}" for line in _verdict(results)),
         "What was tried to get here, with what it brought, is in [README.md](README.md).",
@@ -144,6 +166,31 @@ def _figure(results: dict[str, Any]) -> Figure:
     axes.set_yticks(list(places), [name for name, _ in bars], fontsize=9)
     axes.set_xlabel("seconds from shell to exit, 256 jobs: 32 values of eta, 8 seeds, 5 epochs")
     axes.set_xlim(0, 1.12 * max(seconds for _, seconds in bars))
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def _share(points: list[Row]) -> Figure:
+    """A line for each width, over the number of lanes."""
+    figure = Figure(figsize=(6.4, 3.4), layout="constrained")
+    axes = figure.subplots()
+    marks = itertools.cycle("os^D")
+    for width in dict.fromkeys(point["width"] for point in points):
+        own = [point for point in points if point["width"] == width]
+        numbers, shares = (
+            [point["lanes"] for point in own],
+            [100 * point["share"] for point in own],
+        )
+        axes.plot(numbers, shares, f"{next(marks)}-", label=f"width {width}")
+    axes.set_xscale("log")
+    numbers = sorted({point["lanes"] for point in points})
+    axes.set_xticks(numbers, [str(number) for number in numbers])
+    axes.minorticks_off()
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("lanes")
+    axes.set_ylabel("% of the best matrix product")
+    axes.legend()
+    axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     return figure
 

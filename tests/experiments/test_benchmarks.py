@@ -67,7 +67,7 @@ def results(*steps: dict[str, Any]) -> dict[str, Any]:
         "steps": list(steps),
         "scaling": {
             "limit_gflops": 100.0,
-            "panels": {axis: [point] for axis in ("width", "depth", "m")},
+            "panels": {axis: [point] for axis in ("width", "depth", "m", "repeat")},
         },
         "processes": [
             {"what": "start", "unit": "s", "value": 0.2, "target": 0.6, "met": True},
@@ -220,13 +220,21 @@ def test_the_results_of_sweeps_name_what_is_missed(modules: Any, tmp_path: Path,
         "versions": {"bpframe": "0"},
         "commands": [command],
         "epochs": [epoch],
-        "memory": [{"what": "10000 jobs", "peak_mb": 501.3}],
+        "share": {
+            "limit_gflops": 200.0,
+            "points": [{"lanes": n, "width": 30, "share": 0.1 * n} for n in (1, 2)],
+        },
+        "large": [
+            {"what": "10 sizes", "peak_mb": 501.3},
+            {"what": "100 jobs", "peak_mb": 502, "job_ms": 5.61, "resume_s": 3.14, "met": False},
+        ],
     }
     sweep_report.show(found)
     printed = capsys.readouterr().out.splitlines()
-    assert "1 of 2 targets are met." in printed
+    assert "1 of 3 targets are met." in printed
     assert "Missed: 256 jobs against one after another." in printed
     paths = sweep_report.write(found, tmp_path)
     assert "30.0 (29.0 to 31.0) | >= 50 | MISSED" in paths[0].read_text()
-    assert "| 10000 jobs | 501 |" in paths[0].read_text()
+    assert "| 10 sizes | 501 |" in paths[0].read_text()
+    assert "| 100 jobs | 502 | 5.6 (target 5) | 3.1 (target 5) | MISSED |" in paths[0].read_text()
     assert paths[1].stat().st_size > 500
