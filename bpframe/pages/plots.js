@@ -31,6 +31,12 @@ const Page = (() => {
 
   const dark = () => darkScheme.matches && !root.classList.contains("printing");
 
+  // Okabe and Ito's colours, which readers of all kinds of colour vision tell apart.
+  const LIGHT = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"];
+  const DARK = ["#56b4e9", "#ff9e4a", "#2fc79b", "#e3a3c6", "#f0c94a", "#8fd0ff"];
+  const distinct = () => (dark() ? DARK : LIGHT);
+  const faint = (hex) => `${hex}33`;
+
   function show(plot, traces, layout) {
     const axis = { gridcolor: colour("rule"), linecolor: colour("rule"), zeroline: false, automargin: true };
     const common = {
@@ -63,5 +69,5 @@ const Page = (() => {
     addEventListener("afterprint", () => printing(false));
   }
 
-  return { byId, colour, dark, element, escaped, extent, finite, readTheme, root, short, show, spaced, startDrawing };
+  return { byId, colour, dark, distinct, element, escaped, extent, faint, finite, readTheme, root, short, show, spaced, startDrawing };
 })();

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import html
 import json
 from collections.abc import Mapping
 from importlib import resources
 from string import Template
 from typing import Any
+
+from bpframe.pages.text import escaped
 
 
 def page(title: str, body: str, *, data: Mapping[str, Any], style: str, script: str) -> str:
@@ -25,7 +26,7 @@ def page(title: str, body: str, *, data: Mapping[str, Any], style: str, script: 
 
     """
     parts = {
-        "title": html.escape(title),
+        "title": escaped(title),
         "style": f"{_part('theme.css')}\n{style}",
         "body": body,
         "data": _json(data),

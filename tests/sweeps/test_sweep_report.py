@@ -9,11 +9,18 @@ import math
 from collections.abc import Iterator, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pytest
+from hostile import COMMANDS, HOSTILE
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.legend import Legend
+from PIL import Image
 
+from bpframe.pages.text import shown
 from bpframe.sweeps.report import files, tables
 from bpframe.sweeps.report import picture as picture_module
 from bpframe.sweeps.report.effects import effects
@@ -121,22 +128,36 @@ class Elements(HTMLParser):
         self.texts.append(data)
 
 
+SHOWN = shown(NASTY)
+
+
 def test_nothing_of_a_value_becomes_markup():
     found = Elements(page(NASTY, NASTY_RUNS, OBJECTIVE, "maximise"))
     assert found.tags.count("script") == 3
     assert "img" not in found.tags
     assert not [name for name, _ in found.attributes if name.startswith("on")]
     for place in ("title", "h1", "name", "setting", "error"):
-        assert found.texts.count(NASTY) >= 5, place
+        assert found.texts.count(SHOWN) >= 5, place
     (data,) = [text for text in found.texts if text.startswith('{"objective"')]
     assert not set("<>&\u2028") & set(data)
-    assert json.loads(data)["columns"][0]["values"] == [NASTY, "1"]
+    assert json.loads(data)["columns"][0]["values"] == [SHOWN, "1"]
 
 
 def test_links_are_relative_and_quoted():
     found = Elements(page("t", [run(0, {}, folder="a b/eta=1?#%")], OBJECTIVE, "maximise"))
     links = [value for name, value in found.attributes if name == "href"]
     assert links == ["a%20b/eta%3D1%3F%23%25/"] * 2
+
+
+def test_a_link_says_whether_it_leads_to_a_page():
+    runs = [run(0, {}), dataclasses.replace(run(1, {}), has_page=True)]
+    found = Elements(page("t", runs, OBJECTIVE, "maximise"))
+    links = [
+        value
+        for name, value in found.attributes
+        if name in ("href", "class") and value in ("0/", "1/report.html", "folder", "page")
+    ]
+    assert links[-4:] == ["0/", "folder", "1/report.html", "page"]
 
 
 def test_the_page_names_no_file_and_forbids_the_network():
@@ -326,7 +347,7 @@ def test_every_run_is_shown(browser: "Browser", tmp_path: Path, case: str):
     assert report.drawn("curves") == set(with_values)
     assert report.drawn("parallel") == set(range(len(runs)))
     assert report.page.locator("img, #runs script").count() == 0
-    assert report.page.locator("h1").text_content() == NASTY
+    assert report.page.locator("h1").text_content() == SHOWN
     for number in range(report.page.locator("#column option").count()):
         report.page.select_option("#column", index=number)
     assert report.incidents == []
@@ -351,6 +372,203 @@ def test_a_heading_sorts(opened: Opened):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
+    ("column", "most_first"), [(OBJECTIVE, True), ("test_cost", False), ("train_s", False)]
+)
+def test_the_first_click_puts_the_best_first(
+    browser: "Browser", tmp_path: Path, column: str, most_first: bool
+):
+    """Starts a browser, which takes seconds, and loads a page of 1.2 MB."""
+    runs = [run(i, {"eta": 0.1}, value, epochs=1 + i) for i, value in enumerate([0.5, 0.9, 0.7])]
+    for each, cost in zip(runs, (3.0, 1.0, 2.0), strict=True):
+        cast(dict[str, Any], each.row.metrics)["test_cost"] = cost
+    report = Opened(browser, tmp_path, runs)
+    values = {**dict(runs[0].row.metrics), **runs[0].row.timing}
+    assert column in values
+    found = [({**each.row.metrics, **each.row.timing}[column] or 0.0) for each in runs]
+    heading = report.page.locator(f"#runs thead th[title='{column}']")
+    for reverse in (most_first, not most_first):
+        heading.locator("button").click()
+        order = sorted(range(3), key=found.__getitem__, reverse=reverse)
+        assert report.rows() == [str(index) for index in order]
+    assert report.incidents == []
+    report.page.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("key", ["", "optimiser.eta", "network.activation", "seed"])
+def test_runs_are_coloured_by_any_setting(opened: Opened, key: str):
+    """Starts a browser, which takes seconds, and loads a page of 1.2 MB."""
+    opened.page.select_option("#colour", key)
+    script = """() => document.getElementById("curves").data.slice(0, -2).flatMap(
+        ({line, customdata}) => [...new Set(customdata)].map((run) => [run, line.color]))"""
+    colours = dict(opened.page.evaluate(script))
+    legend = opened.page.locator(".legend").first.inner_text()
+    settings = {each.row.num: each.row.settings for each in grid()}
+    if not key:
+        assert "best validation accuracy, worst to best:" in legend
+        return
+    by_value: dict[Any, set[str]] = {}
+    for index, colour in colours.items():
+        by_value.setdefault(settings[index][key], set()).add(colour)
+    assert all(len(found) == 1 for found in by_value.values())
+    assert len({*map(str, by_value.values())}) == len(by_value)
+    assert legend.startswith(f"{key.rpartition('.')[2]}:")
+    for value in by_value:
+        assert f"{value:g}" if isinstance(value, float) else str(value) in legend
+        if isinstance(value, float):
+            assert f"{value:.6g}" in legend
+
+
+@pytest.mark.slow
+def test_groups_of_seeds_are_a_mean_and_a_range(opened: Opened):
+    """Starts a browser, which takes seconds, and loads a page of 1.2 MB."""
+    opened.page.locator("#seeds").check()
+    script = """() => document.getElementById("curves").data.slice(0, -1).map(
+        ({y, fill, customdata}) => [y, fill ?? "", customdata?.[0] ?? null])"""
+    traces = opened.page.evaluate(script)
+    runs, found = grid(), 0
+    for place, (mean, _, first) in enumerate(traces):
+        if first is None:
+            continue
+        left = dict(runs[first].row.settings) | {"seed": None}
+        group = [
+            list(each.curves["validation_accuracy"])
+            for each in runs
+            if dict(each.row.settings) | {"seed": None} == left and each.row.status == "completed"
+        ]
+        np.testing.assert_allclose(mean, np.mean(np.array(group, float), axis=0))
+        low, high = traces[place - 2][0], traces[place - 1][0]
+        np.testing.assert_allclose(low, np.min(np.array(group, float), axis=0))
+        np.testing.assert_allclose(high, np.max(np.array(group, float), axis=0))
+        assert traces[place - 1][1] == "tonexty"
+        found += 1
+    assert found == 6, "of four values of eta the last one diverged, with two activations each"
+
+
+@pytest.mark.slow
+def test_two_settings_are_a_table_of_means(opened: Opened):
+    """Starts a browser, which takes seconds, and loads a page of 1.2 MB."""
+    opened.page.select_option("#across", "network.activation")
+    opened.page.select_option("#down", "optimiser.eta")
+    script = """() => [...document.querySelectorAll("#pairs tr")].map(
+        ({cells}) => [...cells].map((cell) => cell.textContent))"""
+    cells = opened.page.evaluate(script)
+    assert cells[0][1:] == ["sigmoid", "tanh"]
+    runs = [each for each in grid() if each.row.status == "completed"]
+    etas = sorted({each.row.settings["optimiser.eta"] for each in grid()}, reverse=True)
+    for eta, (name, *found) in zip(etas, cells[1:], strict=True):
+        assert name == f"{eta:.6g}"
+        for activation, text in zip(("sigmoid", "tanh"), found, strict=True):
+            wanted = {"optimiser.eta": eta, "network.activation": activation}
+            values = [
+                each.value(OBJECTIVE) or 0.0
+                for each in runs
+                if {key: each.row.settings[key] for key in wanted} == wanted
+            ]
+            assert text == (f"{np.mean(values):.4g}" if values else "–")
+
+
+@pytest.mark.slow
+def test_no_error_bar_leaves_what_is_possible(browser: "Browser", tmp_path: Path):
+    """Starts a browser, which takes seconds, and loads a page of 1.2 MB."""
+    values = {0.1: [0.98, 0.5, 1.0], 1.0: [0.02, 0.0, 0.6]}
+    runs = [
+        run(3 * at + seed, {"eta": eta, "seed": seed}, value)
+        for at, (eta, group) in enumerate(values.items())
+        for seed, value in enumerate(group)
+    ]
+    report = Opened(browser, tmp_path, runs)
+    script = """() => { const {y, error_y} = document.querySelector("#effects .plot").data[0];
+        return y.map((mean, i) => [mean - error_y.arrayminus[i], mean + error_y.array[i]]); }"""
+    for (low, high), group in zip(report.page.evaluate(script), values.values(), strict=True):
+        mean, deviation = np.mean(group), np.std(group, ddof=1)
+        np.testing.assert_allclose([low, high], np.clip([mean - deviation, mean + deviation], 0, 1))
+    assert report.incidents == []
+    report.page.close()
+    (axes,) = [
+        axes
+        for axes in picture_module.results("t", runs, OBJECTIVE, "maximise").findobj(Axes)
+        if axes.get_xlabel() == "eta"
+    ]
+    (bars,) = axes.containers
+    ends = np.concatenate(list(bars[2][0].get_segments()))[:, 1]
+    assert ends.min() == 0.0
+    assert ends.max() == 1.0
+
+
+def legends(figure: Figure) -> list[str]:
+    return [text.get_text() for legend in figure.findobj(Legend) for text in legend.get_texts()]
+
+
+def test_the_picture_names_each_value() -> None:
+    figure = picture_module.results("t", grid(), OBJECTIVE, "maximise")
+    assert legends(figure) == [
+        *(f"eta = {eta:.6g}" for eta in np.logspace(-2, 1, 4)),
+        "activation = sigmoid",
+        "activation = tanh",
+    ]
+    (lines,) = figure.axes[0].findobj(LineCollection)
+    colours = {tuple(colour) for colour in np.asarray(lines.get_colors())}
+    assert len(colours) == 4
+
+
+@pytest.mark.parametrize("case", [*ODD, "long names", "hostile"])
+def test_nothing_is_cut_off_at_the_edge_of_the_picture(case: str) -> None:
+    runs, title = ODD.get(case, []), "t"
+    if case == "long names":
+        title = "sweeps/" + "very_long_name " * 30
+        texts = ["a_very_long_name_of_a_component", "another_very_long_name_of_one"]
+        runs = [run(i, {"a.very_long_key_of_a_setting": text}) for i, text in enumerate(texts)]
+    if case == "hostile":
+        runs = [run(i, {f"key{i % 7}": text}) for i, text in enumerate(HOSTILE)]
+    pixels = np.asarray(Image.open(io.BytesIO(picture(title, runs, OBJECTIVE, "minimise"))))
+    for edge in (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]):
+        assert (edge == 255).all()
+
+
+@pytest.mark.slow
+def test_hostile_texts_do_nothing(browser: "Browser", tmp_path: Path) -> None:
+    """Starts a browser, which takes seconds, and loads a page with a hundred hostile texts."""
+    runs = [
+        run(i, {f"key{i % 5}{text[:200]}": text, "eta": 0.1 * i}, name=text, error=text)
+        for i, text in enumerate(HOSTILE)
+    ]
+    report = Opened(browser, tmp_path, runs)
+    for select in ("#colour", "#column", "#across", "#down"):
+        options = report.page.locator(f"{select} option").count()
+        if options > 1:
+            report.page.select_option(select, index=options - 1)
+    report.page.locator("#runs tbody tr td").first.click()
+    assert report.page.evaluate("window.hacked") is None
+    text = report.page.inner_text("body")
+    assert not COMMANDS & set(text) - {"\t"}
+    assert report.incidents == []
+    report.page.close()
+
+
+@pytest.mark.slow
+def test_ten_thousand_runs(browser: "Browser", tmp_path: Path):
+    """Draws 10,000 runs, of which the table and the plots have a part each."""
+    runs = grid(etas=50, seeds=100, epochs=2)
+    assert len(runs) == 10_000
+    report = Opened(browser, tmp_path, runs)
+    assert report.page.evaluate("performance.now()") < 15_000
+    assert report.page.locator("#runs tbody tr").count() == 1000
+    assert len(report.drawn("parallel")) <= 1000
+    assert "1000 of 10000 runs" in report.page.locator(".drawn-note").first.inner_text()
+    assert report.filter("seed=7 activation=tanh").startswith("50 of 10000 runs shown")
+    assert len(report.rows()) == 50
+    assert report.page.locator(".drawn-note").first.is_hidden()
+    report.filter("run=9999")
+    assert report.rows() == ["9999"], "a row that the page did not have"
+    link = report.page.locator("#runs tbody a").get_attribute("href")
+    assert link == runs[9999].link
+    assert report.incidents == []
+    report.page.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
     ("text", "shown"),
     [
         ("", range(24)),
@@ -363,6 +581,9 @@ def test_a_heading_sorts(opened: Opened):
         ('"out of memory"', [0]),
         ("best_validation_accuracy>2", []),
         ("nosuch=1", []),
+        ('"best validation accuracy" > 2', []),
+        ('"best_validation_accuracy">=0.95 seed=0', [6, 9, 12, 15]),
+        ('"optimiser.eta" <= 0.01 "activation" = "tanh"', [3, 4, 5]),
     ],
 )
 def test_the_filter_applies_to_table_and_plots(shared: Opened, text: str, shown: Sequence[int]):
@@ -373,6 +594,23 @@ def test_the_filter_applies_to_table_and_plots(shared: Opened, text: str, shown:
     assert shared.rows() == [str(index) for index in shown]
     assert shared.drawn("curves") == set(shown) - {0}
     assert shared.drawn("parallel") == set(shown)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('"test cost', "a quote is not closed"),
+        ("eta>", "“eta >” needs a value"),
+        ("> 3", "“> 3” has no column before its sign"),
+        ("eta=high", "“eta” holds numbers, and “high” is none"),
+        ('"test  cost"=1', "no column is called “test  cost”"),
+    ],
+)
+def test_a_filter_that_cannot_be_read_is_told(shared: Opened, text: str, problem: str):
+    """Starts a browser, which takes seconds, and loads a page of 1.2 MB."""
+    assert shared.filter(text) == f"0 of 24 runs shown: {problem}"
+    assert shared.filter("seed=1").startswith("8 of 24")
 
 
 @pytest.mark.slow

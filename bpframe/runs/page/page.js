@@ -1,19 +1,15 @@
 // Draws the curves of a run with plotly.js, each when it comes into sight.
 (() => {
-  const { byId, colour, dark, escaped, extent, finite, readTheme, root, show, startDrawing } = Page;
+  const { byId, colour, distinct, escaped, extent, faint, finite, readTheme, root, show, startDrawing } = Page;
   const { figures, best } = JSON.parse(byId("report-data").textContent);
-  // Okabe and Ito's colours, which readers of all kinds of colour vision tell apart; and dashes.
-  const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"];
-  const DARK = ["#56b4e9", "#ff9e4a", "#2fc79b", "#e3a3c6", "#f0c94a", "#8fd0ff"];
   const DASHES = ["solid", "dash", "dot", "dashdot"];
   const plots = [...document.querySelectorAll(".plot")];
   const drawn = new Set();
 
   const lineOf = (i) => {
-    const colours = dark() ? DARK : COLOURS;
+    const colours = distinct();
     return { color: colours[i % colours.length], dash: DASHES[Math.floor(i / colours.length) % DASHES.length], width: 1.8 };
   };
-  const faint = (hex) => `${hex}33`;
 
   function curves({ series, unit, title }, type) {
     const hover = `%{fullData.name}<br>epoch %{x}: %{y:.4g}${unit === "%" ? " %" : escaped(unit && ` ${unit}`)}<extra></extra>`;

@@ -11,13 +11,15 @@ from string import Template
 from typing import Any
 
 from bpframe.pages import shell
-from bpframe.sweeps.objective import Direction
+from bpframe.pages.text import escaped, short, shown
+from bpframe.sweeps.objective import Direction, implied
 from bpframe.sweeps.report.effects import effects
 from bpframe.sweeps.report.runs import (
     ReportRun,
     SweptSetting,
     axis_scale,
     best_run,
+    bounds,
     colour_range,
     curve_columns,
     is_number,
@@ -26,6 +28,15 @@ from bpframe.sweeps.report.runs import (
     value_text,
 )
 from bpframe.sweeps.rows import COMPLETED, DIVERGED, FAILED, INTERRUPTED, PRUNED, Row
+from bpframe.training.best import is_accuracy, rises
+
+_SCRIPTS = (
+    *("model", "filter", "colours", "lines", "table", "curves", "parallel", "effects", "page"),
+)
+_MOST_ROWS = 1000
+"""Rows in the page; its script makes others, for ten thousand take a browser ten seconds."""
+_LONGEST = 2000
+"""Characters of a text; an error may be that long."""
 
 
 def page(title: str, runs: Sequence[ReportRun], objective: str, direction: Direction) -> str:
@@ -42,10 +53,11 @@ def page(title: str, runs: Sequence[ReportRun], objective: str, direction: Direc
 
     """
     settings = swept_settings(runs)
-    columns = _table_columns(runs, settings, objective)
+    columns = _table_columns(runs, settings, objective, direction)
     body = {
-        "title": html.escape(title),
+        "title": escaped(title, _LONGEST),
         "summary": _summary(runs),
+        "more": _more(runs),
         "best": _best(best_run(runs, objective, direction), objective, direction),
         "table": _table(runs, columns),
     }
@@ -54,7 +66,7 @@ def page(title: str, runs: Sequence[ReportRun], objective: str, direction: Direc
         Template(_part("page.html")).substitute(body),
         data=_data(runs, settings, columns, objective, direction),
         style=_part("page.css"),
-        script=_part("page.js"),
+        script="\n".join(_part(f"{name}.js") for name in _SCRIPTS),
     )
 
 
@@ -62,70 +74,101 @@ def page(title: str, runs: Sequence[ReportRun], objective: str, direction: Direc
 class _Column:
     """A column of the table: its key for filters, its heading and its value for each run.
 
-    A setting is shown as it was given, what was measured with four digits.
+    A setting is shown as it was given, what was measured with four digits. `better` says whether
+    high or low values are, None where neither is.
     """
 
     key: str
     heading: str
     values: Sequence[Any]
     given: bool = False
+    better: str | None = None
 
 
 def _table_columns(
-    runs: Sequence[ReportRun], settings: Sequence[SweptSetting], objective: str
+    runs: Sequence[ReportRun],
+    settings: Sequence[SweptSetting],
+    objective: str,
+    direction: Direction,
 ) -> list[_Column]:
     rows = [run.row for run in runs]
     metrics = dict.fromkeys([objective, *(name for row in rows for name in row.metrics)])
     timings = dict.fromkeys(name for row in rows for name in row.timing)
 
-    def column(name: str, value: Callable[[Row], Any]) -> _Column:
-        return _Column(name, name.replace("_", " "), [value(row) for row in rows])
+    def column(name: str, value: Callable[[Row], Any], better: str | None = None) -> _Column:
+        values = [_cut(value(row)) for row in rows]
+        return _Column(shown(name), shown(name.replace("_", " ")), values, better=better)
 
     first, *others = [
-        column(name, lambda row, name=name: row.metrics.get(name)) for name in metrics
+        column(
+            name,
+            lambda row, name=name: row.metrics.get(name),
+            _better(name, direction if name == objective else None),
+        )
+        for name in metrics
     ]
     columns = [
-        _Column("run", "run", [run.name for run in runs]),
+        _Column("run", "run", [shown(run.name) for run in runs]),
         column("status", lambda row: row.status),
-        *(_Column(each.key, each.label, _setting_values(each), given=True) for each in settings),
+        *(
+            _Column(shown(each.key), shown(each.label), _setting_values(each), given=True)
+            for each in settings
+        ),
         first,
         column("epochs done", lambda row: row.epochs),
         *others,
-        *(column(name, lambda row, name=name: row.timing.get(name)) for name in timings),
+        *(column(name, lambda row, name=name: row.timing.get(name), "low") for name in timings),
         column("stopped", lambda row: row.stopped),
         column("error", lambda row: row.error),
     ]
     return [each for each in columns if any(value is not None for value in each.values)]
 
 
+def _better(name: str, direction: Direction | None) -> str | None:
+    """Whether high or low values of a metric are better, as far as its name tells."""
+    if direction is None and not is_accuracy(name) and rises(name):
+        return None
+    return "high" if (direction or implied(name)) == "maximise" else "low"
+
+
+def _cut(value: Any) -> Any:
+    return shown(value, _LONGEST) if isinstance(value, str) else value
+
+
 def _setting_values(setting: SweptSetting) -> list[float | str | None]:
-    values = setting.numbers or setting.texts
+    values = setting.numbers or tuple(map(_cut, setting.texts))
     return [None if place is None else values[place] for place in setting.places]
 
 
 def _table(runs: Sequence[ReportRun], columns: Sequence[_Column]) -> str:
     head = "".join(
-        f'<th scope="col" title="{html.escape(each.key)}">{html.escape(each.heading)}</th>'
+        f'<th scope="col" title="{escaped(each.key)}">{escaped(each.heading)}</th>'
         for each in columns
     )
     body = "".join(
-        f'<tr data-run="{index}"><th scope="row"><a href="{html.escape(run.link)}">'
-        f"{html.escape(run.name)}</a></th>"
+        f'<tr data-run="{index}"><th scope="row">{_link(run)}</th>'
         + "".join(_cell(each, each.values[index]) for each in columns[1:])
         + "</tr>\n"
-        for index, run in enumerate(runs)
+        for index, run in enumerate(runs[:_MOST_ROWS])
     )
     return f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>"
+
+
+def _link(run: ReportRun) -> str:
+    """Its name, as a link to its page or to its folder."""
+    kind, title = ("page", "page of the run") if run.has_page else ("folder", "folder of the run")
+    href = html.escape(run.link)
+    return f'<a href="{href}" class="{kind}" title="{title}">{escaped(run.name)}</a>'
 
 
 def _cell(column: _Column, value: Any) -> str:
     if value is None:
         return "<td></td>"
     if is_number(value):
-        text = value_text(value) if column.given else _short(value)
+        text = value_text(value) if column.given else short(value)
         return f'<td class="number">{text}</td>'
     kind = f"status {value}" if column.key == "status" else "long" if len(str(value)) > 40 else ""
-    return f'<td class="{html.escape(kind)}">{html.escape(value_text(value))}</td>'
+    return f'<td class="{escaped(kind)}">{escaped(value_text(value), _LONGEST)}</td>'
 
 
 def _summary(runs: Sequence[ReportRun]) -> str:
@@ -138,19 +181,28 @@ def _summary(runs: Sequence[ReportRun]) -> str:
     )
 
 
+def _more(runs: Sequence[ReportRun]) -> str:
+    """What a reader without JavaScript lacks."""
+    if len(runs) <= _MOST_ROWS:
+        return "the table is complete without it"
+    return (
+        f"without it the table has the first {_MOST_ROWS} of {len(runs)} runs (results.csv has all)"
+    )
+
+
 def _best(best: tuple[ReportRun, float] | None, objective: str, direction: Direction) -> str:
-    name = html.escape(objective.replace("_", " "))
+    name = escaped(objective.replace("_", " "))
     if best is None:
         return f"<p>No completed run has a value of {name}.</p>"
     run, value = best
     settings = "".join(
-        f"<div><dt>{html.escape(key)}</dt><dd>{html.escape(value_text(each))}</dd></div>"
+        f"<div><dt>{escaped(key)}</dt><dd>{escaped(value_text(each))}</dd></div>"
         for key, each in run.row.settings.items()
     )
     extreme = "highest" if direction == "maximise" else "lowest"
     return (
-        f'<p>Best run: <a href="{html.escape(run.link)}">{html.escape(run.name)}</a>, '
-        f"with the {extreme} {name} of the completed runs, <strong>{_short(value)}</strong></p>"
+        f"<p>Best run: {_link(run)}, "
+        f"with the {extreme} {name} of the completed runs, <strong>{short(value)}</strong></p>"
         f"<dl>{settings}</dl>"
     )
 
@@ -173,23 +225,29 @@ def _data(
             "values": values,
             "scale": axis_scale(present),
             "colours": colour_range(present),
+            "bounds": bounds(objective, present),
         },
-        "settings": [vars(each) for each in varied],
+        "settings": [
+            {
+                **vars(each),
+                "key": shown(each.key),
+                "label": shown(each.label),
+                "texts": [shown(text) for text in each.texts],
+            }
+            for each in varied
+        ],
         "effects": [
-            dataclasses.asdict(effects(each, varied, runs, objective))
+            dataclasses.asdict(effects(each, varied, runs, objective)) | {"key": shown(each.key)}
             for each in varied
             if each.key != "seed"
         ],
         "columns": [vars(each) for each in columns],
+        "links": [(run.link, "page" if run.has_page else "folder") for run in runs],
         "completed": [run.row.status == COMPLETED for run in runs],
-        "shown": shown_column(objective, runs),
+        "first": shown_column(objective, runs),
         "epochs": [list(run.epochs) for run in runs],
         "curves": {name: [list(run.curves.get(name, ())) for run in runs] for name in names},
     }
-
-
-def _short(value: float) -> str:
-    return str(value) if isinstance(value, int) else f"{value:.4g}"
 
 
 def _part(name: str) -> str:

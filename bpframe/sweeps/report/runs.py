@@ -14,6 +14,7 @@ from urllib.parse import quote
 from bpframe.runs.layout import PAGE
 from bpframe.sweeps.objective import Direction
 from bpframe.sweeps.rows import COMPLETED, Row
+from bpframe.training.best import is_accuracy, rises
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,6 +134,13 @@ def colour_range(values: Sequence[float]) -> tuple[float, float]:
     reach = 1.5 * (upper - lower) if len(ordered) >= 4 else math.inf
     inside = [value for value in ordered if lower - reach <= value <= upper + reach]
     return inside[0], inside[-1]
+
+
+def bounds(objective: str, values: Sequence[float]) -> tuple[float | None, float | None]:
+    """Between which numbers an objective lies: an accuracy, and a cost that never was negative."""
+    if is_accuracy(objective):
+        return 0.0, 1.0
+    return (0.0 if not rises(objective) and min(values, default=0) >= 0 else None), None
 
 
 def shown_column(objective: str, runs: Sequence[ReportRun]) -> str:
