@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from bpframe import checks
-from bpframe.api.given import GivenData, given_overrides, with_data
+from bpframe.api.given import GivenData, given_folder, given_overrides, with_data
 from bpframe.api.showing import shown
 from bpframe.configuration import (
     assembly,
@@ -137,6 +137,8 @@ def run(
 
     """
     checks.check_kind(experiment, Experiment, "experiment")
+    if output_dir is not None:
+        output_dir = given_folder(output_dir, "output_dir")
     if data is not None and not isinstance(data, Data):
         raise DataError(
             f"data: is {type(data).__name__}; expected bpframe.Data(train, validation, test), or "
@@ -205,7 +207,7 @@ def resume(
         OutputError: there is no run, it is complete or still running, or its checkpoint is damaged.
 
     """
-    folder, words = Path(run_dir).absolute(), given_overrides(overrides)
+    folder, words = given_folder(run_dir, "run_dir").absolute(), given_overrides(overrides)
     ledger.check_no_sweep(folder)
     saved_runs.check_run(folder)
     saved_runs.check_changes(words)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from bpframe.contracts import Dataset
@@ -49,6 +51,18 @@ def given_overrides(overrides: Any) -> list[str]:
             "with several values to bpframe.sweep"
         )
     return found
+
+
+def given_folder(folder: Any, name: str) -> Path:
+    """A folder as a path.
+
+    Raises:
+        ConfigError: it is no path.
+
+    """
+    if not isinstance(folder, str | os.PathLike) or not isinstance(os.fspath(folder), str):
+        raise ConfigError(f"{name}: is {type(folder).__name__}; give the path of a folder")
+    return Path(folder)
 
 
 def with_data(

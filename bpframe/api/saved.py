@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 
 from bpframe import equations
 from bpframe.api import inputs
-from bpframe.api.given import GivenData, given_overrides
+from bpframe.api.given import GivenData, given_folder, given_overrides
 from bpframe.configuration import saved_runs, trust
 from bpframe.contracts import LayerParams, Trace
 from bpframe.data import Data, Examples
@@ -67,7 +67,7 @@ def load(run_dir: str | Path, *, trusted: bool = False) -> Run:
         OutputError: there is no run, it has not ended, or a file is damaged.
 
     """
-    folder = Path(run_dir).absolute()
+    folder = given_folder(run_dir, "run_dir").absolute()
     ledger.check_no_sweep(folder)
     saved_runs.check_run(folder)
     written = read_summary(folder)

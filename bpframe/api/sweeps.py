@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from bpframe.api.given import given_overrides, with_data
+from bpframe.api.given import given_folder, given_overrides, with_data
 from bpframe.api.saved import Run, load
 from bpframe.api.showing import screen
 from bpframe.configuration import composition, schemas
@@ -65,7 +65,8 @@ def sweep(
     if sweep_dir is not None:
         if given := next((text for text in words if text.startswith(_DIR)), None):
             raise ConfigError(f"{given}: sweep_dir is given as well; leave one of them out")
-        words.append(f"{_DIR}{composition.quoted(str(Path(sweep_dir).absolute()))}")
+        folder = given_folder(sweep_dir, "sweep_dir").absolute()
+        words.append(f"{_DIR}{composition.quoted(str(folder))}")
     plugins, words = with_data(plugins, words, data, target)
     extra = str(config_dir) if config_dir is not None else None
     paths, prefer = plugin_settings(words, name=config_name, config_dir=extra)
@@ -96,7 +97,7 @@ class Sweep:
 
     @plainly
     def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder).absolute()
+        self.folder = given_folder(folder, "folder").absolute()
         self.rows: list[Row] = saved_rows.rows(self.folder)
 
     @functools.cached_property

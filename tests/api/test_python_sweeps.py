@@ -157,3 +157,18 @@ def test_a_folder_is_swept_once(swept: bpframe.Sweep) -> None:
     assert config["data"]["name"] == "given"
     with pytest.raises(ConfigError, match="only the data can be other ones"):
         swept.runs[0].over(["seed=3"])
+
+
+@pytest.mark.parametrize("folder", [None, 5, b"runs", ["runs"]])
+def test_a_folder_that_is_no_path_is_told(folder: Any) -> None:
+    given: Any = folder or 0  # None means no folder, or a new one
+    experiment = bpframe.compose(["training.epochs=1"])
+    for name, call in (
+        ("run_dir", lambda: bpframe.load(folder)),
+        ("run_dir", lambda: bpframe.resume(folder)),
+        ("folder", lambda: bpframe.Sweep(folder)),
+        ("output_dir", lambda: bpframe.run(experiment, given)),
+        ("sweep_dir", lambda: bpframe.sweep(["seed=0"], given)),
+    ):
+        with pytest.raises(bpframe.ConfigError, match=f"^{name}: is .*; give the path of a folder"):
+            call()
