@@ -42,4 +42,5 @@ def read(run: Path, names: Iterable[str]) -> Recording:
 
 def _is_ours(path: Path) -> bool:
     name = path.name.removesuffix(_END)
-    return len(name) == _DIGITS and name.isascii() and name.isdigit()
+    is_numbered = len(name) == _DIGITS and name.isascii() and name.isdigit()
+    return is_numbered and path.is_file()  # a pipe would be waited for
