@@ -10,11 +10,10 @@ from bpframe.errors import OutputError
 from bpframe.pages.text import escaped, shown
 from bpframe.runs.network_over_time import reading
 from bpframe.runs.network_over_time.network import LayerOverTime, Limits, NetworkOverTime
-from bpframe.runs.page import typeset
+from bpframe.runs.page import typeset, words
 from bpframe.runs.page.packing import packed
 from bpframe.runs.page.parts import section
 from bpframe.runs.page.reading import Written, mapping
-from bpframe.runs.page.words import class_name
 
 LIMITS = Limits(bytes=2_200_000, times=1000, examples=16)
 """What a page holds of a recording: 3 MB in base64."""
@@ -68,19 +67,10 @@ def data(network: NetworkOverTime, written: Written) -> Mapping[str, Any]:
         "epochs": [round(float(epoch), 4) for epoch in network.epochs],
         "over": shown(network.over, 20),
         "examples": network.examples.tolist(),
-        "names": _names(network.layers[-1], written),
+        "names": words.outputs(written, network.layers[-1].number, network.layers[-1].neurons),
         "stages": [name for name, _, _ in _stages(network, written)],
         "layers": [_layer(layer, network) for layer in network.layers],
     }
-
-
-def _names(last: LayerOverTime, written: Written) -> list[str]:
-    """What the drawn outputs stand for: classes, or numbers; empty if the layer is not the output."""
-    sizes = written.summary.get("sizes")
-    is_output = isinstance(sizes, list) and last.number == len(sizes)
-    if not is_output or last.size == 1 or len(written.names) not in (0, last.size):
-        return []
-    return [class_name(written.names, int(place)) for place in last.neurons]
 
 
 def _layer(layer: LayerOverTime, network: NetworkOverTime) -> Mapping[str, Any]:
