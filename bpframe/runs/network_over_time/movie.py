@@ -14,7 +14,7 @@ from bpframe.files import write_whole
 from bpframe.runs.network_over_time.drawing import DPI, Movie
 
 FASTEST = {".gif": 50, ".mp4": 60}
-"""The most frames a second by ending; a GIF counts hundredths of a second, and browsers show 2 of them at least."""
+"""The most frames a second by ending; browsers show a frame of a GIF for 0.02 s at least."""
 
 
 def check(out: Path, fps: int) -> None:
