@@ -96,7 +96,7 @@ const NetworkDrawing = (() => {
       const anchor = { x: at.x[i] + (layer.shape.length ? 0 : at.radius), y: 14 };
       made("text", { class: "title", ...anchor }, svg, at.width / layers.length < 60 ? String(layer.number) : layer.number === 1 ? "input" : `layer ${layer.number}`);
       if (layer.n < layer.size) made("text", { class: "few", ...anchor, y: 28 }, svg, `${layer.n} of ${layer.size}`);
-      if (!layer.shape.length) return Array.from({ length: layer.n }, (_, j) => neuron(svg, layer, j, at.x[i], at, isLast ? names[j]?.slice(0, 14) : ""));
+      if (!layer.shape.length) return Array.from({ length: layer.n }, (_, j) => neuron(svg, layer, j, at.x[i], at, isLast ? [...(names[j] ?? "")].slice(0, 14).join("") : ""));
       const corner = { x: at.x[i] - at.input / 2, y: at.middle - at.input / 2, width: at.input, height: at.input };
       made("rect", { class: "frame", ...corner }, svg);
       return made("image", { ...corner, preserveAspectRatio: "xMidYMid" }, svg);
