@@ -136,7 +136,7 @@ def network_arrays(
 def recorded(times: int = 6, every: int = 10, **of: Any) -> InMemory:
     """All that is drawn of a network, at times with `every` steps between them."""
     steps = list(range(0, times * every, every))
-    stamps = dict.fromkeys(("activations", "deltas", "weights"), steps)
+    stamps = {"activations": steps, "deltas": steps, "weights": steps}
     return recording(network_arrays(times=times, **of), stamps)
 
 

@@ -109,7 +109,8 @@ def _parts(axes: Any, network: NetworkOverTime, example: int, names: Sequence[st
     """All that is drawn: edges first, under the neurons."""
     layers = network.layers
     x = np.linspace(0, 1, len(layers)) if len(layers) > 1 else np.array([0.5])
-    largest = max((_largest(each.deltas, example) for each in layers), default=1.0)
+    deltas = [each.deltas for each in layers if each.deltas is not None]
+    largest = max((_largest(track, example) for track in deltas), default=1.0)
     found: list[Drawn] = []
     for place, layer in enumerate(layers):
         before = layers[place - 1] if place else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import tempfile
 from pathlib import Path
@@ -52,15 +53,26 @@ def write(movie: Movie, times: int, out: Path, fps: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         drawn = Path(folder) / f"movie{out.suffix.lower()}"
         try:
-            with _writer(drawn, fps).saving(movie.figure, str(drawn), DPI) as writer:
-                for time in range(times):
-                    movie.show(time)
-                    writer.grab_frame()
+            _draw(movie, times, _writer(drawn, fps), drawn)
             write_whole(out, drawn.read_bytes(), durable=False)
         except subprocess.CalledProcessError as error:
             raise OutputError(f"{out}: ffmpeg failed, with status {error.returncode}") from error
         except OSError as error:
             raise OutputError(f"{out}: cannot be written: {error.strerror or error}") from error
+
+
+def _draw(movie: Movie, times: int, writer: Any, out: Path) -> None:
+    writer.setup(movie.figure, str(out), DPI)
+    try:
+        for time in range(times):
+            movie.show(time)
+            writer.grab_frame()
+    except BaseException:
+        if isinstance(writer, animation.FFMpegWriter):  # which is a process
+            with contextlib.suppress(subprocess.CalledProcessError):
+                writer.finish()
+        raise
+    writer.finish()
 
 
 def _writer(out: Path, fps: int) -> Any:
