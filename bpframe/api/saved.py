@@ -23,7 +23,7 @@ from bpframe.data import Data, Examples
 from bpframe.errors import ConfigError, DataError, OutputError, plainly
 from bpframe.files import shown
 from bpframe.learning import BatchGradient
-from bpframe.runs import array_writer, html
+from bpframe.runs import array_files, html
 from bpframe.runs.arrays import Recording
 from bpframe.runs.data_info import DataInfo
 from bpframe.runs.folder import check_file
@@ -132,7 +132,7 @@ class Run:
             OutputError: a file is missing.
 
         """
-        return array_writer.read(self.folder, self._files)
+        return array_files.read(self.folder, self._files)
 
     @functools.cached_property
     @plainly

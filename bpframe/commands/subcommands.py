@@ -50,6 +50,12 @@ SUBCOMMANDS: Mapping[str, Subcommand] = MappingProxyType(
         "show": Subcommand(
             "RUN [--terminal]", "the page of a run, or its curves here", "show:show", "show:parser"
         ),
+        "movie": Subcommand(
+            "RUN [--out FILE]",
+            "the network while it learns, as a GIF or MP4",
+            "movie:movie",
+            "movie:parser",
+        ),
         "predict": Subcommand(
             "RUN --input FILE",
             "what a run answers to new examples",

@@ -24,6 +24,11 @@ def escaped(value: Any, longest: int = LONGEST) -> str:
     return html.escape(shown(value, longest))
 
 
+def for_matplotlib(text: str) -> str:
+    """A text in which matplotlib finds no mathematics."""
+    return printable(text).replace("$", r"\$")
+
+
 def short(value: float) -> str:
     """A number with four digits; none of a whole one is lost."""
     return str(value) if isinstance(value, int) else f"{value:.4g}"

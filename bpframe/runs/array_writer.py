@@ -8,22 +8,20 @@ from one takes the files before it, and makes the others again.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from safetensors.numpy import save
 
-from bpframe.errors import OutputError
 from bpframe.files import check_no_link, remove_partials, write_whole
-from bpframe.runs.arrays import META, STEPS, InFile, InMemory, Recording, content_checksum
+from bpframe.runs.array_files import FOLDER, files, last_step, name_of
+from bpframe.runs.arrays import META, STEPS, InFile, InMemory, content_checksum
 from bpframe.runs.checksums import CHECKSUM
 from bpframe.training import probes
 from bpframe.training.experiment import Experiment
 from bpframe.training.probes import Kept
-
-FOLDER, _END, _DIGITS = "recording", ".safetensors", 12
 
 
 class ArrayWriter:
@@ -94,9 +92,8 @@ def write(run: Path, part: InMemory, *, durable: bool) -> str:
     folder = run / FOLDER
     check_no_link(folder)
     folder.mkdir(exist_ok=True)
-    name = f"{last:0{_DIGITS}}{_END}"
-    write_whole(folder / name, save(arrays, told), durable=durable)
-    return f"{FOLDER}/{name}"
+    write_whole(run / name_of(last), save(arrays, told), durable=durable)
+    return name_of(last)
 
 
 def reopen(run: Path, last: int) -> list[str]:
@@ -112,25 +109,9 @@ def reopen(run: Path, last: int) -> list[str]:
         return kept
     check_no_link(folder)
     remove_partials(folder)
-    for path in _files(folder):
-        if int(path.name.removesuffix(_END)) > last:
+    for path in files(run):
+        if last_step(path) > last:
             path.unlink()
         elif InFile(path).meta:
             kept.append(f"{FOLDER}/{path.name}")
     return kept
-
-
-def read(run: Path, names: Iterable[str]) -> Recording:
-    """What the files of a run hold, of those that its summary names."""
-    own = sorted(name for name in names if name.startswith(f"{FOLDER}/"))
-    found = {f"{FOLDER}/{path.name}" for path in _files(run / FOLDER)}
-    if missing := set(own) - found:
-        raise OutputError(f"{run / min(missing)}: is missing")
-    return Recording([InFile(run / name) for name in own])
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.glob(f"*{_END}")):
-        name = path.name.removesuffix(_END)
-        if len(name) == _DIGITS and name.isascii() and name.isdigit():
-            yield path

@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from bpframe.errors import printable
 from bpframe.explanation.items import described
-from bpframe.pages.text import shown
+from bpframe.pages.text import for_matplotlib, shown
 from bpframe.runs.page import columns, thinning
 from bpframe.runs.page.columns import Curves, Series
 from bpframe.runs.records import History, finite
@@ -73,7 +72,7 @@ def curves(history: History, title: str = "", best_epoch: int | None = None) -> 
     for axes, panel in zip(all_axes, panels, strict=False):
         _draw(axes, panel, history.epoch, best_epoch)
     if title:
-        figure.suptitle(_plain(shown(title, 250)), fontsize=10, wrap=True)
+        figure.suptitle(for_matplotlib(shown(title, 250)), fontsize=10, wrap=True)
     return figure
 
 
@@ -83,7 +82,9 @@ def _draw(axes: Any, panel: Curves, epochs: np.ndarray, best_epoch: int | None) 
         places = thinning.thinned(each.values, _MOST_POINTS).places
         x, y = epochs[places], _floats(each, "values", places)
         marker = "o" if np.isfinite(y).sum() < 2 else ""
-        axes.plot(x, y, dash, color=colour, marker=marker, label=_plain(shown(each.name, 30)))
+        axes.plot(
+            x, y, dash, color=colour, marker=marker, label=for_matplotlib(shown(each.name, 30))
+        )
         if each.low:
             ends = (_floats(each, name, places) for name in ("low", "high"))
             axes.fill_between(x, *ends, color=colour, alpha=0.15, linewidth=0)
@@ -97,7 +98,7 @@ def _draw(axes: Any, panel: Curves, epochs: np.ndarray, best_epoch: int | None) 
     if panel.unit == "%":
         low, high = axes.get_ylim()
         axes.set_ylim(max(low, -2), min(high, 102))
-    axes.set_title(_plain(_titled(panel, epochs, best_epoch)), fontsize=10)
+    axes.set_title(for_matplotlib(_titled(panel, epochs, best_epoch)), fontsize=10)
     axes.set_xlabel("epoch")
     axes.set_ylabel(panel.unit)
     axes.spines[["top", "right"]].set_visible(False)
@@ -131,8 +132,3 @@ def _records(history: History) -> list[dict[str, Any]]:
 def _floats(each: Series, name: str, places: Sequence[int]) -> np.ndarray:
     values = getattr(each, name)
     return np.array([np.nan if values[at] is None else values[at] for at in places], float)
-
-
-def _plain(text: str) -> str:
-    """A text in which matplotlib finds no mathematics."""
-    return printable(text).replace("$", r"\$")

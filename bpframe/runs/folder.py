@@ -17,7 +17,7 @@ from bpframe.contracts import LayerParams
 from bpframe.errors import OutputError
 from bpframe.files import open_own, remove_partials, write_whole
 from bpframe.network import named_params
-from bpframe.runs import array_writer
+from bpframe.runs import array_files, array_writer
 from bpframe.runs.arrays import InMemory, Recording
 from bpframe.runs.checksums import CHECKSUM, checksum, sealed
 from bpframe.runs.layout import BEST, CONFIG, METRICS, PARAMS, SUMMARY, read_summary
@@ -74,7 +74,7 @@ class RunFolder:
         self._arrays: list[str] = []
         self.has_begun = False
         self._one_of_many = one_of_many
-        held = (METRICS, SUMMARY, PARAMS, BEST, *(() if one_of_many else (array_writer.FOLDER,)))
+        held = (METRICS, SUMMARY, PARAMS, BEST, *(() if one_of_many else (array_files.FOLDER,)))
         _refuse(path, *held)
         self._lock = None if one_of_many else _locked(path)
         try:  # again, for a run that has had the folder meanwhile
@@ -160,7 +160,7 @@ class RunFolder:
 
     def recording(self) -> Recording:
         """What is recorded in the folder."""
-        return array_writer.read(self.path, self._arrays)
+        return array_files.read(self.path, self._arrays)
 
     def finish(self, result: RunResult, algorithm: Sequence[Mapping[str, str]] = ()) -> None:
         """Write the parameters, then the summary, with the checksums of all; then it is complete.

@@ -15,7 +15,7 @@ from test_checkpoints import killed
 import bpframe
 from bpframe.errors import BpframeError, ConfigError, OutputError
 from bpframe.runs import bookkeeping, checkpoint, loop
-from bpframe.runs.array_writer import FOLDER
+from bpframe.runs.array_files import FOLDER
 from bpframe.runs.arrays import Recording
 
 pytestmark = [

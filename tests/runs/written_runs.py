@@ -1,5 +1,6 @@
 """Run folders as a run leaves them, made without a run."""
 
+import itertools
 import json
 import math
 from pathlib import Path
@@ -9,6 +10,8 @@ import numpy as np
 import yaml
 from safetensors.numpy import save
 
+from bpframe.runs import array_writer
+from bpframe.runs.arrays import InMemory
 from bpframe.runs.checksums import checksum, sealed
 
 ALGORITHM: list[dict[str, str]] = [
@@ -90,6 +93,53 @@ def examples() -> dict[str, Any]:
     return {"algorithm": ALGORITHM, "examples": {"split": "validation", "cost": ones}}
 
 
+def recording(
+    arrays: dict[str, np.ndarray], steps: dict[str, list[int]], **told: dict[str, Any]
+) -> InMemory:
+    """What recorders kept: `arrays` by NAME/KEY, and when; an epoch has ten steps.
+
+    `told` changes what is said of a recorder.
+    """
+    meta: dict[str, Any] = {}
+    for path, array in arrays.items():
+        name, _, key = path.partition("/")
+        is_param = name in ("weights", "gradients")
+        m = None if is_param else array.shape[1]
+        of = {"over": "validation", "examples": m, "steps_of_epoch": 10, "axes": {}}
+        axes = ["neuron", "input"][: array.ndim - 1] if is_param else ["example"]
+        axes += [f"axis_{at}" for at in range(array.ndim - 1 - len(axes))]
+        meta.setdefault(name, of)["axes"][key] = axes
+    for name, change in told.items():
+        meta[name].update(change)
+    stamps = {f"{name}/steps": np.array(of, np.int64) for name, of in steps.items() if name in meta}
+    return InMemory(meta, {**arrays, **stamps})
+
+
+def network_arrays(
+    sizes: tuple[int, ...] = (16, 4, 3), times: int = 6, m: int = 5, *, seed: int = 0
+) -> dict[str, np.ndarray]:
+    """Activations, the input among them, deltas and weights, at random, by NAME/KEY."""
+    generator = np.random.default_rng(seed)
+
+    def drawn(*shape: int) -> np.ndarray:
+        return generator.normal(size=(times, *shape)).astype(np.float32)
+
+    found = {"activations/layer_1": np.repeat(drawn(m, sizes[0])[:1], times, axis=0)}
+    for layer, (n_in, n) in enumerate(itertools.pairwise(sizes), start=2):
+        found[f"activations/layer_{layer}"] = drawn(m, n)
+        found[f"deltas/layer_{layer}"] = drawn(m, n) / 100
+        found[f"weights/layer_{layer}.w"] = drawn(n, n_in)
+        found[f"weights/layer_{layer}.b"] = drawn(n)
+    return found
+
+
+def recorded(times: int = 6, every: int = 10, **of: Any) -> InMemory:
+    """All that is drawn of a network, at times with `every` steps between them."""
+    steps = list(range(0, times * every, every))
+    stamps = {"activations": steps, "deltas": steps, "weights": steps}
+    return recording(network_arrays(times=times, **of), stamps)
+
+
 def write(
     folder: Path,
     *,
@@ -97,6 +147,7 @@ def write(
     config: Any = CONFIG,
     overrides: Any = ("optimiser.eta=0.25",),
     found: Any = None,
+    recording: InMemory | None = None,
     **changes: Any,
 ) -> Path:
     """A folder of a run that has ended; `changes` are those of its summary."""
@@ -112,6 +163,9 @@ def write(
     (folder / "metrics.jsonl").write_bytes(metrics)
     (folder / "params.safetensors").write_bytes(params)
     (folder / "best.safetensors").write_bytes(params)
+    if recording is not None:
+        name = array_writer.write(folder, recording, durable=False)
+        files[name] = checksum((folder / name).read_bytes())
     ended = sealed({**summary(**changes), "files": files})
     (folder / "summary.json").write_text(json.dumps(ended))
     if found is not None:

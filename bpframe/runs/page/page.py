@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 from string import Template
@@ -16,12 +16,14 @@ from bpframe.files import write_whole
 from bpframe.pages import shell
 from bpframe.pages.text import escaped, shown
 from bpframe.runs.layout import PAGE
-from bpframe.runs.page import columns, parts, thinning, words
+from bpframe.runs.network_over_time.network import NetworkOverTime
+from bpframe.runs.page import columns, network_view, parts, thinning, words
 from bpframe.runs.page.columns import Curves, Figure, Matrix, Values
 from bpframe.runs.page.reading import Written, read
 
 MOST_FIGURES = 30
 _STATUSES = ("completed", "diverged", "failed", "interrupted", "pruned")
+_NETWORK_SCRIPTS = ("network_tracks.js", "network_drawing.js", "network_view.js")
 _DEPTH = 3
 """How far above a run the folder of its sweep is sought."""
 
@@ -56,7 +58,9 @@ def page(written: Written) -> str:
     drawn = [each for each in figures if isinstance(each, Curves | Values)]
     matrices = [each for each in figures if isinstance(each, Matrix)]
     error = written.summary.get("error")
-    missing = "".join(f"<li>{escaped(text, 500)}</li>" for text in written.missing)
+    lost = list(written.missing)
+    network = network_view.read(written, lost)
+    missing = "".join(f"<li>{escaped(text, 500)}</li>" for text in lost)
     title = shown(written.folder.name or str(written.folder), 100)
     body = {
         "sweep": _sweep(written.folder),
@@ -74,22 +78,28 @@ def page(written: Written) -> str:
         "facts": "; ".join(
             f"{escaped(name)}: {escaped(value, 800)}" for name, value in words.facts(written)
         ),
-        "sections": "\n".join(_sections(written, drawn, matrices)),
+        "sections": "\n".join(_sections(written, drawn, matrices, network)),
     }
     return shell.page(
         title,
         Template(_part("page.html")).substitute(body),
-        data=_data(written, drawn[:MOST_FIGURES]),
-        style=_part("page.css"),
-        script=_part("page.js"),
+        data=_data(written, drawn[:MOST_FIGURES])
+        | ({} if network is None else {"network": network_view.data(network, written)}),
+        style=_parts("page.css", *(["network_view.css"] if network else [])),
+        script=_parts("page.js", *(_NETWORK_SCRIPTS if network else [])),
     )
 
 
 def _sections(
-    written: Written, drawn: Sequence[Figure], matrices: Sequence[Matrix]
+    written: Written,
+    drawn: Sequence[Figure],
+    matrices: Sequence[Matrix],
+    network: NetworkOverTime | None,
 ) -> Iterator[str]:
     n = len(columns.learning(written.records))
     yield parts.figures("Learning curves", drawn[:n], 0, parts.best_note(written))
+    if network is not None:
+        yield network_view.html(network, written)
     if drawn[n:MOST_FIGURES]:
         left = len(drawn) - MOST_FIGURES
         note = f"{left} more families of columns are in the table only." if left > 0 else ""
@@ -113,7 +123,7 @@ def _sweep(folder: Path) -> str:
     return ""
 
 
-def _data(written: Written, drawn: Sequence[Figure]) -> Mapping[str, Any]:
+def _data(written: Written, drawn: Sequence[Figure]) -> dict[str, Any]:
     epochs = [record["epoch"] for record in written.records]
     best = written.best_epoch
     kept = [epochs.index(best)] if best in epochs else []
@@ -148,6 +158,10 @@ def _few(figure: Curves) -> Sequence[columns.Series]:
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.5g}")
+
+
+def _parts(*names: str) -> str:
+    return "\n".join(map(_part, names))
 
 
 def _part(name: str) -> str:

@@ -14,7 +14,7 @@ MOST = 48
 """The most pictures of a kind."""
 LARGEST = 128
 """The most rows or columns of a picture."""
-_NEGATIVE, _POSITIVE = (5, 113, 176), (202, 82, 0)
+NEGATIVE, POSITIVE = (5, 113, 176), (202, 82, 0)
 """Blue and orange, which readers of all kinds of colour vision tell apart."""
 
 
@@ -98,7 +98,7 @@ def grey(pixels: Sequence[Any], shape: Sequence[Any]) -> str | None:
 def _signed(values: np.ndarray) -> str:
     """(rows, columns) from -1 to 1 as blue, white and orange."""
     share = np.round(np.abs(values) * 63)[..., None] / 63  # fewer levels, smaller files
-    ends = np.where(values[..., None] < 0, _NEGATIVE, _POSITIVE)
+    ends = np.where(values[..., None] < 0, NEGATIVE, POSITIVE)
     return _png((255 + share * (ends - 255.0)).astype(np.uint8))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bpframe.pages.text import short, shown
@@ -106,6 +106,16 @@ def class_name(names: Sequence[str], place: Any) -> str:
     """The name of a class, or its number."""
     known = isinstance(place, int) and 0 <= place < len(names)
     return shown(names[place] if known else place, _LONGEST)
+
+
+def outputs(written: Written, layer: int, neurons: Iterable[int]) -> list[str]:
+    """What some neurons of a layer stand for, classes or numbers; empty if it is no output."""
+    sizes = written.summary.get("sizes")
+    if not isinstance(sizes, list) or layer != len(sizes) or sizes[-1] == 1:
+        return []
+    if len(written.names) not in (0, sizes[-1]):
+        return []
+    return [class_name(written.names, int(neuron)) for neuron in neurons]
 
 
 def _epochs(n: Any) -> str:

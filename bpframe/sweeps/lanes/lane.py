@@ -13,7 +13,7 @@ import jax
 
 from bpframe.errors import OutputError
 from bpframe.files import check_no_link
-from bpframe.runs import array_writer
+from bpframe.runs import array_files
 from bpframe.runs.bookkeeping import Bookkeeper, Ending
 from bpframe.runs.folder import RunFolder
 from bpframe.runs.listeners import Events
@@ -206,7 +206,7 @@ def _emptied(folder: Path, *, keeps_arrays: bool) -> None:
         return
     check_no_link(folder)
     for path in folder.iterdir():
-        if path.name == array_writer.FOLDER:
+        if path.name == array_files.FOLDER:
             continue
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
