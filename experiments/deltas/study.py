@@ -66,7 +66,7 @@ def draw(runs: Runs, figure: Figure) -> None:
         if is_logarithmic:
             axes.set_yscale("log")
         axes.set_title(title)
-        curves.tidy(axes, legend=len(columns) > 1)
+        curves.tidy(axes, legend=len(columns) > 1, ncols=len(columns))
 
 
 STUDY = Study(

@@ -102,7 +102,7 @@ def _draw_statements(axes: Axes, found: dict[str, list[float]]) -> None:
     axes.invert_yaxis()
     axes.set_xscale("log")
     axes.set_title("statements that are exact")
-    curves.tidy(axes, x="error: largest difference over largest value")
+    curves.tidy(axes, x="error: largest difference over largest value", loc="lower center")
 
 
 def _draw_pulls(axes: Axes, found: dict[str, np.ndarray]) -> None:

@@ -101,22 +101,23 @@ def _balance(start: str, runs: Runs) -> list[Row]:
 
 def draw(runs: Runs, figure: Figure) -> None:
     left, middle, right = figure.subplots(1, 3)
+    runs = runs.where({"seed": runs[0].config["seed"]})
     _draw_drift(left, runs.where({"initialiser.name": "scaled"}))
     for axes, start in zip((middle, right), STARTS, strict=True):
-        _draw_products(axes, of(runs, start, etas(runs)[-1])[:1], start)
+        _draw_products(axes, of(runs, start, etas(runs)[-1]), start)
 
 
 def _draw_drift(axes: Axes, runs: Runs) -> None:
     """The drift over eta, the same for all etas as far as the drift is proportional to them."""
     for look, (eta, (dash, width)) in enumerate(zip(etas(runs), STYLES, strict=False)):
         chosen = runs.where({"optimiser.eta": eta})
-        size = np.linalg.norm(drift(chosen), axis=-1).mean(axis=0) / eta
+        size = np.linalg.norm(drift(chosen)[0], axis=-1) / eta
         t = eta * chosen.epoch
         until = t <= etas(runs)[-1] * chosen.epoch[-1]
         colour, label = style.LOOKS[look].colour, rf"$\eta$ = {eta:g}"
         axes.plot(t[until], size[until], dash, linewidth=width, color=colour, label=label)
     axes.set_ylim(bottom=0)
-    axes.set_title("with biases, mean over seeds")
+    axes.set_title(f"with biases, seed {runs[0].config['seed']}")
     curves.tidy(axes, x=TIME, y=r"drift of the balance / $\eta$")
 
 
@@ -138,7 +139,6 @@ STUDY = Study(
     draw=draw,
     question="What is left of backpropagation if sigma(z) = z?",
     shows="What the layers conserve drifts in proportion to eta; without biases all layers agree",
-    keeps=False,
     figsize=(10, 3.8),
     quick=(
         "optimiser.eta=0.005,0.0025",

@@ -87,13 +87,17 @@ def level(axes: Axes, y: float, label: str | None = None) -> None:
     axes.axhline(y, label=label, color=DARK, linestyle="--", linewidth=1.1, zorder=3, gid=_LAST)
 
 
-def tidy(axes: Axes, *, x: str = "epoch", y: str = "", legend: bool = True) -> None:
-    """Names the axes and adds the legend when everything is drawn; epochs get whole ticks."""
+def tidy(axes: Axes, *, x: str = "epoch", y: str = "", legend: bool = True, **place: Any) -> None:
+    """Names the axes and adds the legend when everything is drawn; epochs get whole ticks.
+
+    `place` says where the legend stands, and in how many columns (loc, ncols).
+    """
     axes.set(xlabel=x, ylabel=y)
     if x == "epoch" and axes.get_xscale() == "linear":
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if legend and (entries := _entries([axes])):
-        axes.legend(entries.values(), entries, handler_map={tuple: HandlerTuple(ndivide=None)})
+        handlers = {tuple: HandlerTuple(ndivide=None)}
+        axes.legend(entries.values(), entries, handler_map=handlers, **place)
 
 
 def shared_legend(figure: Figure | SubFigure, *, columns: int) -> None:

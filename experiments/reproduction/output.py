@@ -51,11 +51,10 @@ class Output:
         write_whole(self.folder / "GALLERY.md", gallery.markdown(found, links).encode())
 
     def draw(self, study: Study, runs: Runs) -> None:
-        """Save the figure of a study, and beside it what of the runs it shows, if it keeps that."""
+        """Save the figure of a study, and beside it what of the runs it shows."""
         watched = shown.watched(runs)
         self._save(study, watched)
-        if study.keeps:
-            write_whole(self._shown(study.name), shown.text(watched).encode())
+        write_whole(self._shown(study.name), shown.text(watched).encode())
 
     def draw_again(self, study: Study) -> None:
         """Save the figure of a study, of what was kept of its runs.

@@ -123,8 +123,6 @@ class Study:
         draw: draws into an empty figure with a constrained layout.
         question: what is asked, in a line.
         shows: what is to be seen in the figure, in a sentence that stands on top of it.
-        keeps: whether what the figure shows is kept beside it; not worth it for megabytes of runs
-            that take seconds.
         figsize: inches.
         quick: overrides that make the sweep short.
         command: arguments of bpframe before the overrides, for studies whose configuration is
@@ -139,7 +137,6 @@ class Study:
     draw: Callable[[Runs, Figure], None]
     question: str = ""
     shows: str = ""
-    keeps: bool = True
     figsize: tuple[float, float] = (9, 4)
     quick: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
