@@ -1,12 +1,14 @@
 """Nielsen's book, reproduced: every study, its rows judged, and its figure.
 
     python experiments/reproduce.py [NAME ...] [--quick] [--out FOLDER]
-                                    [--runs FOLDER | --read FOLDER]
+                                    [--runs FOLDER | --read FOLDER | --draw]
 
 Runs the sweeps of the studies (the folders here that have a study.py), all of them or those that
-are named, and writes RESULTS.md, results.json and the figures. What it does not run stays as it is.
+are named, and writes RESULTS.md, GALLERY.md, results.json and the figures, each with what it shows
+of the runs beside it (NAME.json). What it does not run stays as it is.
 With --read nothing is run: the sweeps are read that stand in FOLDER/NAME or its subfolders, even if
 they are only a part of the study, or were interrupted.
+With --draw nothing is run or judged: the figures are drawn again of what is beside them.
 The exit status is 0 if every row agrees with the book, or disagrees for a reason that its study
 states.
 """
@@ -21,7 +23,6 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from matplotlib.figure import Figure
 from reproduction import catalogue, screen, sweeping
 from reproduction.environment import Environment, environment
 from reproduction.estimate import book_loop_seconds
@@ -58,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     sweeps = parser.add_mutually_exclusive_group()
     sweeps.add_argument("--runs", type=Path, metavar="FOLDER", help="where the sweeps go")
     sweeps.add_argument("--read", type=Path, metavar="FOLDER", help="where the sweeps are already")
+    sweeps.add_argument("--draw", action="store_true", help="draw the figures again, run nothing")
     return parser
 
 
@@ -68,6 +70,8 @@ def _reproduce(arguments: argparse.Namespace, root: Path) -> int:
     names = catalogue.chosen(arguments.names, known)
     default = root / "quick" if arguments.quick else root
     output = Output((arguments.out or default).resolve(), root.resolve())
+    if arguments.draw:
+        return _drawn_again(root, names, output)
     now = datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     sweeps = arguments.read or arguments.runs or Path("outputs") / "reproduce" / now
     output.folder.mkdir(parents=True, exist_ok=True)  # before hours of training
@@ -87,6 +91,25 @@ def _reproduce(arguments: argparse.Namespace, root: Path) -> int:
     return 0 if all(result.is_explained for result in ours) else 1
 
 
+def _drawn_again(root: Path, names: list[str], output: Output) -> int:
+    """Draw the figures of studies again, with their words as they are now; the exit status."""
+    results, terminal, missing = output.read(), screen.console(), 0
+    for name, study in catalogue.in_order(root, names):
+        try:
+            if isinstance(study, BpframeError):
+                raise study
+            if name in results:
+                words = {"title": study.title, "question": study.question, "place": study.place}
+                results[name] = dataclasses.replace(results[name], **words)
+            output.draw_again(study)
+            terminal.print(f"{name}: drawn")
+        except BpframeError as error:
+            missing += 1
+            terminal.print(f"{name}: {error}", soft_wrap=True)
+    output.write(results)
+    return 1 if missing else 0
+
+
 def _blank(name: str, study: Study | BpframeError, quick: bool, where: Environment) -> Result:
     """The result of a study before it is run."""
     known = isinstance(study, Study)
@@ -94,6 +117,7 @@ def _blank(name: str, study: Study | BpframeError, quick: bool, where: Environme
         name=name,
         place=study.place if known else LAST,
         title=study.title if known else name,
+        question=study.question if known else "",
         quick=quick,
         date=datetime.date.today().isoformat(),
         machine=where.machine,
@@ -119,9 +143,7 @@ def _attempted(
 
 def _completed(blank: Result, study: Study, runs: Runs, seconds: float, output: Output) -> Result:
     rows = study.rows(runs, blank.quick)
-    figure = Figure(figsize=study.figsize, layout="constrained")
-    study.draw(runs, figure)
-    output.draw(study.name, figure)
+    output.draw(study, runs)
     return dataclasses.replace(
         blank,
         rows=tuple(row for row in rows if isinstance(row, Row)),

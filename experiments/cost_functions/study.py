@@ -18,7 +18,7 @@ from cost_functions.neuron import (
 )
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from reproduction import curves
+from reproduction import curves, style
 from reproduction.rules import AtMost, Between, Within
 from reproduction.runs import Run, Runs
 from reproduction.study import Row, Study
@@ -31,6 +31,7 @@ EPOCHS = 300
 BOOK_ETA = {QUADRATIC: 0.15, ENTROPY: ANIMATED_ETA}
 OWN_ETA = {QUADRATIC: 0.15, ENTROPY: 0.025}
 """The cross-entropy with a sixth of the quadratic cost's eta, the book's rule of thumb."""
+LOOKS = {(QUADRATIC, 0.15): 0, (ENTROPY, 0.025): 1, (ENTROPY, 0.005): 2}
 ANIMATION = (
     "The book's animations of the cross-entropy (js/saturation3.js and saturation4.js) step along "
     "dC/da = 1 / (1 - a) where gradient descent steps along delta = dC/dz = a - y. With delta, "
@@ -148,9 +149,12 @@ def _times(runs: Runs) -> list[Row]:
 
 def draw(runs: Runs, figure: Figure) -> None:
     grid = figure.add_gridspec(2, 3, width_ratios=(1, 1, 1.3))
-    for row, cost in enumerate(NAMES):
-        for column, where in enumerate((GOOD, BAD)):
-            _draw_costs(figure.add_subplot(grid[row, column]), runs, cost, where)
+    for row, cost in enumerate(NAMES):  # neighbours have one scale
+        good = figure.add_subplot(grid[row, 0])
+        bad = figure.add_subplot(grid[row, 1], sharey=good)
+        _draw_costs(good, runs, cost, GOOD)
+        _draw_costs(bad, runs, cost, BAD)
+        bad.set_ylim(bottom=0)
     _draw_times(figure.add_subplot(grid[:, 2]), runs)
 
 
@@ -158,33 +162,35 @@ def _draw_costs(axes: Axes, runs: Runs, cost: str, where: tuple[float, float]) -
     """The cost over the epochs, as in the book."""
     epoch = np.arange(EPOCHS + 1)
     etas = sorted({OWN_ETA[cost], BOOK_ETA[cost]}, reverse=True)
-    for eta, colour in zip(etas, curves.COLOURS, strict=False):
+    for eta in etas:
         values = one(runs, cost, eta, where).columns["validation_cost"][: EPOCHS + 1]
-        curves.band(axes, epoch, values, label=f"eta {eta}", colour=colour)
+        label = rf"$\eta$ = {eta:g}"
+        curves.band(axes, epoch, values, label=label, look=LOOKS[cost, eta])
     if cost == ENTROPY:
-        curves.book(axes, epoch, -np.log1p(-animation(where, EPOCHS)), "the book's animation")
-    axes.set_title(f"{NAMES[cost]}, w = {where[0]:g}, b = {where[1]:g}", fontsize=9)
+        curves.reference(axes, epoch, -np.log1p(-animation(where, EPOCHS)), "book's animation")
+    axes.set_title(f"{NAMES[cost]}, $w$ = {where[0]:g}, $b$ = {where[1]:g}")
     axes.set_xlim(0, EPOCHS)
-    axes.set_ylim(bottom=0)
-    curves.tidy(axes, y="cost")
+    is_good = where == GOOD
+    curves.tidy(axes, y="cost" if is_good else "", legend=is_good)
     axes.set_xticks(range(0, EPOCHS + 1, 100))
 
 
 def _draw_times(axes: Axes, runs: Runs) -> None:
     """Epochs to a = 1/2 against the weighted input at the start."""
-    for (cost, eta), colour in zip(OWN_ETA.items(), curves.COLOURS, strict=False):
+    for cost, eta in OWN_ETA.items():
         chosen = of(runs, cost, eta)
         z = np.array([sum(start(run)) for run in chosen])
         line = np.linspace(z.min(), z.max(), 100)
         theory = [epochs_in_theory(cost, eta, value) for value in line]
-        label = f"{NAMES[cost]}, eta {eta}"
-        axes.plot(z, list(map(epochs_needed, chosen)), "o", markersize=4, color=colour, label=label)
-        curves.book(axes, line, np.array(theory), "theory" if cost == ENTROPY else None)
+        label = rf"{NAMES[cost]}, $\eta$ = {eta:g}"
+        colour, marker = style.LOOKS[LOOKS[cost, eta]]
+        axes.plot(z, list(map(epochs_needed, chosen)), marker, color=colour, label=label)
+        curves.reference(axes, line, theory, "theory")
     axes.set_yscale("log")
     ticks = np.arange(1, 6)
     axes.set_xticks(ticks, [f"{z}\n{sigmoid(float(z)):.3f}" for z in ticks])
-    axes.set_title("epochs until the output is 0.5", fontsize=9)
-    curves.tidy(axes, x="weighted input z at the start, and output", y="epochs")
+    axes.set_title("epochs until the output is 0.5")
+    curves.tidy(axes, x=r"$z$ at the start, and output $\sigma(z)$", y="epochs")
 
 
 STARTS = "tag(start,zip(0.6,1.0,2.0))", "tag(start,zip(0.9,1.0,2.0))"
@@ -194,6 +200,8 @@ STUDY = Study(
     title="The learning slowdown of one neuron, and the cross-entropy",
     rows=rows,
     draw=draw,
-    figsize=(11, 5.5),
+    question="Why does a neuron learn slowly when it is badly wrong?",
+    shows="With the quadratic cost a badly wrong neuron hardly moves; the cross-entropy helps it",
+    figsize=(10, 6),
     quick=(f"initialiser.w={STARTS[0]}", f"initialiser.b={STARTS[1]}", "training.epochs=300"),
 )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from reproduction import curves
+from reproduction import curves, style
 from reproduction.rules import AtMost, Between
 from reproduction.runs import Run, Runs
 from reproduction.study import Row, Study
@@ -69,25 +70,33 @@ def rows(runs: Runs, quick: bool) -> list[Row]:
 
 
 def draw(runs: Runs, figure: Figure) -> None:
-    left, right = figure.subplots(1, 2)
+    left, right = figure.subplots(1, 2, sharey=True)
     _draw(left, runs, lambda run: run.epoch, "epoch")
-    _draw(right, runs, lambda run: np.cumsum(run.columns["seconds"]), "seconds")
+    _draw(
+        right,
+        runs,
+        lambda run: np.cumsum(run.columns["seconds"]),
+        "seconds of the run",
+    )
     right.set_xscale("log")
 
 
-def _draw(axes: Axes, runs: Runs, over: object, name: str) -> None:
-    for optimiser, colour in zip(NAMES, curves.COLOURS, strict=False):
+def _draw(axes: Axes, runs: Runs, over: Callable[[Run], np.ndarray], name: str) -> None:
+    for look, (optimiser, title) in enumerate(NAMES.items()):
         for run in of(runs, optimiser):
-            axes.plot(over(run), run.columns["validation_cost"], color=colour, alpha=0.2,  # pyright: ignore[reportCallIssue]
-                      linewidth=0.8)  # fmt: skip
+            axes.plot(over(run), run.columns["validation_cost"], color=style.LOOKS[look].colour,
+                      alpha=0.25, linewidth=0.8)  # fmt: skip
         run = best(runs, optimiser)
         eta, mu = run.config["optimiser"]["eta"], run.config["optimiser"]["mu"]
-        axes.plot(over(run), run.columns["validation_cost"], color=colour, marker="o",  # pyright: ignore[reportCallIssue]
-                  markersize=3, label=f"{NAMES[optimiser]}, eta {eta:g}, mu {mu:g}")  # fmt: skip
-    axes.axhline(target(runs), color=curves.DARK, linewidth=0.8)
-    axes.set_ylim(0.9 * target(runs), 6 * target(runs))
+        label = rf"{title}, $\eta$ = {eta:g}, $\mu$ = {mu:g}"
+        curves.band(axes, over(run), run.columns["validation_cost"], label=label, look=look,
+                    markevery=1)  # fmt: skip
+    curves.level(axes, target(runs), "target")
     axes.set_yscale("log")
+    axes.set_ylim(0.9 * min(map(least, runs)), 6 * target(runs))
+    curves.plain_log(axes.yaxis)
     curves.tidy(axes, x=name, y="validation cost")
+    axes.label_outer()
 
 
 STUDY = Study(
@@ -96,7 +105,9 @@ STUDY = Study(
     title="K-FAC and momentum after the same search",
     rows=rows,
     draw=draw,
-    figsize=(10, 4),
+    question="Does knowing the curvature pay, in epochs and in seconds?",
+    shows="K-FAC needs fewer epochs to the target (thin: the other settings of the search)",
+    figsize=(10, 4.4),
     quick=("training.epochs=tag(o,zip(2,1))", "optimiser.eta=0.1", "optimiser.mu=0.0",
            "data.train_size=2000", "network.hidden=[50]"),
 )  # fmt: skip

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from reproduction import curves
 from reproduction.rules import AtMost, Between
@@ -13,18 +12,19 @@ from reproduction.study import Row, Study
 NORMS, STEPS = "gradient_norms.train.whole", "steps.whole"
 OVER, COSINE = "validation.whole", "gram.validation.cosine"
 PANELS: tuple[tuple[str, dict[str, str], bool], ...] = (
-    ("norms of gradients", {f"{NORMS}.{q}": q for q in ("q90", "q50", "q10")}, True),
-    ("variance", {f"gradient_variance.{STEPS}": ""}, True),
-    ("signal to noise", {f"signal_to_noise.{STEPS}": ""}, True),
-    ("noise scale", {f"noise_scale.{STEPS}": ""}, True),
-    ("cosine of two examples", {"gram.validation.cosine": ""}, False),
-    ("effective rank of 32", {"gram.validation.effective_rank": ""}, False),
+    ("norms of gradients of examples", {f"{NORMS}.q90": "ninth decile", f"{NORMS}.q50": "median",
+                                       f"{NORMS}.q10": "first decile"}, True),
+    ("variance of gradients", {f"gradient_variance.{STEPS}": ""}, True),
+    ("signal to noise of gradients", {f"signal_to_noise.{STEPS}": ""}, True),
+    ("noise scale, examples", {f"noise_scale.{STEPS}": ""}, True),
+    ("mean cosine of the gradients of two examples", {"gram.validation.cosine": ""}, False),
+    ("effective rank of 32 gradients", {"gram.validation.effective_rank": ""}, False),
     ("gradient tests", {f"gradient_tests.steps.{test}": test.replace("_", " ")
                         for test in ("norm", "inner_product", "orthogonality")}, True),
     ("trace of curvature", {f"curvature_trace.{OVER}": "GGN", f"hessian_trace.{OVER}": "Hessian"},
      False),
-    ("diagonal of the GGN", {f"curvature_diagonal.{OVER}": "mean"}, True),
-    ("sharpness", {"sharpness.train": ""}, False),
+    ("mean of the diagonal of the GGN", {f"curvature_diagonal.{OVER}": ""}, True),
+    ("sharpness: largest eigenvalue", {"sharpness.train": ""}, False),
 )  # fmt: skip
 """Titles, their columns with labels, and whether the axis is logarithmic."""
 
@@ -59,19 +59,14 @@ def rows(runs: Runs, quick: bool) -> list[Row]:
 
 
 def draw(runs: Runs, figure: Figure) -> None:
-    for axes, (title, columns, is_logarithmic) in zip(
-        figure.subplots(2, 5).reshape(-1), PANELS, strict=True
-    ):
-        _draw(axes, runs[0], title, columns)
+    across = figure.subplots(-(-len(PANELS) // 2), 2).ravel()
+    for axes, (title, columns, is_logarithmic) in zip(across, PANELS, strict=True):
+        for look, (column, label) in enumerate(columns.items()):
+            curves.band(axes, runs[0].epoch, runs[0].columns[column], label=label, look=look)
         if is_logarithmic:
             axes.set_yscale("log")
-
-
-def _draw(axes: Axes, run: Run, title: str, columns: dict[str, str]) -> None:
-    for (column, label), colour in zip(columns.items(), curves.COLOURS, strict=False):
-        axes.plot(run.epoch, run.columns[column], color=colour, label=label or None)
-    axes.set_title(title, fontsize=10)
-    curves.tidy(axes, x="epoch", y="")
+        axes.set_title(title)
+        curves.tidy(axes, legend=len(columns) > 1, ncols=len(columns))
 
 
 STUDY = Study(
@@ -80,7 +75,9 @@ STUDY = Study(
     title="What the deltas tell, over one run",
     rows=rows,
     draw=draw,
-    figsize=(15, 5.5),
+    question="What do the deltas of single examples tell while a network learns?",
+    shows="Gradients of most examples shrink, those of a few hardly do, and the noise scale grows",
+    figsize=(9, 12),
     quick=("data.train_size=300", "training.epochs=2",
            ("metrics=[{name: gradient_norms, over: train},gradient_variance,signal_to_noise,"
            "noise_scale,gram,gradient_tests,{name: curvature_trace, over: validation, first: 20},"

@@ -41,13 +41,12 @@ def _row(quantity: str, values: np.ndarray, figure: float, share: float) -> Row:
 def draw(runs: Runs, figure: Figure) -> None:
     """The training cost over the epochs for the three learning rates, as in the book."""
     axes = figure.subplots()
-    for eta, colour in zip(FIRST, curves.COLOURS, strict=False):
+    for look, eta in enumerate(FIRST):
         chosen = runs.where({"optimiser.eta": eta})
-        curves.band(axes, chosen.epoch, chosen.column("train_cost"), label=f"eta {eta:g}",
-                    colour=colour)  # fmt: skip
-        label = "the book, first and last epoch" if eta == max(FIRST) else None
-        curves.book(axes, np.array([1]), np.array([FIRST[eta]]), label)
-        curves.book(axes, np.array([EPOCHS]), np.array([LAST[eta]]))
+        label = rf"$\eta$ = {eta:g}"
+        curves.band(axes, chosen.epoch, chosen.column("train_cost"), label=label, look=look)
+        ends = FIRST[eta], LAST[eta]
+        curves.published(axes, (1, EPOCHS), ends, "the book, first and last epoch", look=look)
     axes.set_ylim(0)
     curves.tidy(axes, y="training cost with penalty")
 
@@ -58,6 +57,8 @@ STUDY = Study(
     title="Three learning rates",
     rows=rows,
     draw=draw,
-    figsize=(7, 4.5),
+    question="What do a small, a good and a large learning rate look like?",
+    shows="A small learning rate is slow, a large one never settles (shade: range over seeds)",
+    figsize=(8, 4.8),
     quick=("training.epochs=2", "seed=0,1"),
 )

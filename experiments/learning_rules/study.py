@@ -84,22 +84,25 @@ def _row(own: Runs, rule: str, column: str, epoch: int, figure: float, quick: bo
 
 def draw(runs: Runs, figure: Figure) -> None:
     """Accuracy and both angles over the epochs, with what is published."""
-    for axes, column in zip(figure.subplots(1, 3), NAMES, strict=True):
+    panels = figure.subplots(1, 3)
+    for axes, column in zip(panels, NAMES, strict=True):
         _draw(axes, runs, column)
+    panels[2].sharey(panels[1])  # both are angles
+    curves.shared_legend(figure, columns=5)
 
 
 def _draw(axes: Axes, runs: Runs, column: str) -> None:
-    for (rule, title), colour in zip(RULES.items(), curves.COLOURS, strict=False):
+    for look, (rule, title) in enumerate(RULES.items()):
         if (column != ACCURACY and rule == "backprop") or not (own := of(runs, rule)):
             continue
         scale = 100 if column == ACCURACY else 1
         values = scale * np.array([run.columns[column] for run in own])
-        curves.band(axes, own[0].epoch, values, label=title, colour=colour)
+        curves.band(axes, own[0].epoch, values, label=title, look=look)
         shown = [epoch for epoch in EPOCHS if epoch <= own[0].epoch[-1]]
-        published = PUBLISHED[rule][column][: len(shown)]
-        axes.plot(shown, published, "o", markersize=4, color=colour, markerfacecolor="none")
-    axes.set_title(f"{NAMES[column]}; circles: published", fontsize=10)
-    curves.tidy(axes, x="epoch", y="%" if column == ACCURACY else "degrees")
+        figures = PUBLISHED[rule][column][: len(shown)]
+        curves.published(axes, shown, figures, "published", look=look)
+    unit = "%" if column == ACCURACY else "degrees"
+    curves.tidy(axes, y=f"{NAMES[column]}, {unit}", legend=False)
 
 
 STUDY = Study(
@@ -108,6 +111,8 @@ STUDY = Study(
     title="Learning rules without weight transport",
     rows=rows,
     draw=draw,
-    figsize=(12, 4),
+    question="Must the error go back by the weights of the forward pass?",
+    shows="Feedback weights that learn lead deltas nearer to backpropagation than random ones",
+    figsize=(10, 4.4),
     quick=("seed=1", "data.train_size=5000", "training.epochs=1"),
 )

@@ -9,7 +9,7 @@ import numpy as np
 from learning_rules_theory.theory import BETAS, PULLS, STATEMENTS
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from reproduction import curves
+from reproduction import curves, style
 from reproduction.rules import AtMost, Between
 from reproduction.runs import Runs
 from reproduction.study import Row, Study
@@ -86,7 +86,7 @@ def _digits(runs: Runs) -> list[Row]:
 
 def draw(runs: Runs, figure: Figure) -> None:
     """The errors of all statements, and those of weak pulls against beta."""
-    left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
+    left, right = figure.subplots(2, 1)
     _draw_statements(left, errors(_seeds(runs)))
     _draw_pulls(right, pulled(_seeds(runs)))
 
@@ -95,21 +95,22 @@ def _draw_statements(axes: Axes, found: dict[str, list[float]]) -> None:
     shown = [(name, bound) for name, _, _, bound in STATEMENTS if bound < 1]
     for at, (name, bound) in enumerate(shown):
         values = np.maximum(found[name], 1e-18)
-        axes.plot(values, np.full(len(values), at), "o", markersize=4, color=curves.COLOURS[0])
-        axes.plot([bound], [at], "|", markersize=14, color=curves.DARK)
-    axes.set_yticks(range(len(shown)), [name for name, _ in shown], fontsize=7)
+        axes.plot(values, np.full(len(values), at), style.LOOKS[0].marker, label="a seed each",
+                  color=style.LOOKS[0].colour)  # fmt: skip
+        axes.plot([bound], [at], "|", markersize=14, color=style.DARK, label="allowed")
+    axes.set_yticks(range(len(shown)), [name for name, _ in shown])
     axes.invert_yaxis()
     axes.set_xscale("log")
-    axes.set_title("errors of ten seeds (bar: allowed)", fontsize=10)
-    curves.tidy(axes, x="error")
+    axes.set_title("statements that are exact")
+    curves.tidy(axes, x="error: largest difference over largest value", loc="lower center")
 
 
 def _draw_pulls(axes: Axes, found: dict[str, np.ndarray]) -> None:
-    for (name, _, _), colour in zip(PULLS, curves.COLOURS, strict=False):
-        curves.band(axes, np.array(BETAS), found[name].T, label=name, colour=colour, marker="o")
+    for look, (name, _, _) in enumerate(PULLS):
+        curves.band(axes, np.array(BETAS), found[name].T, label=name, look=look, markevery=1)
     axes.set(xscale="log", yscale="log")
-    axes.set_title("a weaker pull is nearer to the gradient", fontsize=10)
-    curves.tidy(axes, x="beta", y="error")
+    axes.set_title("statements of a weak pull: mean, and range over seeds")
+    curves.tidy(axes, x=r"strength $\beta$ of the pull", y="error")
 
 
 STUDY = Study(
@@ -118,6 +119,8 @@ STUDY = Study(
     title="Learning rules: what is known exactly",
     rows=rows,
     draw=draw,
-    figsize=(11, 4.5),
+    question="What is true of other ways back to the last digit?",
+    shows="Exact statements hold to rounding, and a weaker pull is nearer to the gradient",
+    figsize=(9, 8),
     quick=("seed=0", "learning_rule.beta=0.1,0.01"),
 )

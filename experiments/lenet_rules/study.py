@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from reproduction import curves
+from reproduction import curves, style
 from reproduction.rules import Between
 from reproduction.runs import Runs
 from reproduction.study import Row, Study
@@ -17,6 +18,15 @@ RULES = {
     "feedback_alignment": "FA",
     "direct_feedback_alignment": "DFA",
 }
+TITLES = {
+    "BP": "backpropagation (BP)",
+    "uSF": "signs of the weights (uSF)",
+    "brSF": "signs, sizes drawn anew (brSF)",
+    "frSF": "signs, sizes fixed (frSF)",
+    "FA": "feedback alignment (FA)",
+    "DFA": "direct feedback alignment (DFA)",
+}
+LAYERS = range(2, 8)
 SIGNS, RANDOM = list(RULES)[1:4], list(RULES)[4:]
 PUBLISHED = {"BP": 0.91, "uSF": 0.94, "brSF": 0.91, "frSF": 0.97, "FA": 1.70, "DFA": 1.61}
 """Test errors in percent after 100 epochs of the whole training set, of one seed."""
@@ -75,20 +85,29 @@ def _behind(runs: Runs, rule: str, ends: tuple[float, float]) -> Row:
 def draw(runs: Runs, figure: Figure) -> None:
     """Errors over the epochs, and the angle of each layer's delta after the last."""
     left, right = figure.subplots(1, 2)
-    for (rule, short), colour in zip(RULES.items(), curves.COLOURS, strict=False):
+    for look, (rule, short) in enumerate(RULES.items()):
         own = of(runs, rule)
-        curves.band(left, own.epoch, errors(runs, rule), label=short, colour=colour)
-        if rule == "backprop":
-            continue
-        layers = [2, 3, 4, 5, 6, 7]
-        angles = np.stack(
-            [own.column(f"alignment.validation.layer_{layer}")[:, -1] for layer in layers], axis=1
-        )
-        curves.band(right, np.array(layers), angles, label=short, colour=colour, marker="o")
-    left.set_title("test error", fontsize=10)
-    right.set_title("angle of delta to that of backpropagation", fontsize=10)
-    curves.tidy(left, y="%")
-    curves.tidy(right, x="layer", y="degrees")
+        curves.band(left, own.epoch, errors(runs, rule), label=TITLES[short], look=look)
+        if rule != "backprop":
+            _draw_angles(right, own, look)
+    left.set_yscale("log")
+    curves.plain_log(left.yaxis)
+    left.set_title("mean, and range over seeds")
+    curves.tidy(left, y="test error, %", legend=False)
+    right.set_title("after the last epoch: mean, and range over seeds")
+    curves.tidy(right, x="layer", y="angle of delta to backpropagation's, degrees", legend=False)
+    curves.shared_legend(figure, columns=3)
+
+
+def _draw_angles(axes: Axes, own: Runs, look: int) -> None:
+    """Side by side in every layer, as their ranges would hide each other."""
+    columns = [own.column(f"alignment.validation.layer_{layer}")[:, -1] for layer in LAYERS]
+    angles = np.stack(columns, axis=1)
+    mean = angles.mean(axis=0)
+    colour, marker = style.LOOKS[look]
+    ends = mean - angles.min(axis=0), angles.max(axis=0) - mean
+    across = np.array(LAYERS) + 0.12 * (look - len(RULES) / 2)
+    axes.errorbar(across, mean, ends, color=colour, marker=marker, linestyle="none")
 
 
 STUDY = Study(
@@ -97,6 +116,8 @@ STUDY = Study(
     title="Learning rules through convolutions",
     rows=rows,
     draw=draw,
-    figsize=(9.5, 4),
+    question="Which way back works through convolutions?",
+    shows="Rules that know the signs of the weights stay near backpropagation, others fall behind",
+    figsize=(9, 4.8),
     quick=("seed=1", "data.train_size=500", "training.epochs=1"),
 )

@@ -8,7 +8,7 @@ import numpy as np
 from linear_neurons.affine import bias_error, delta_error, output_error, passes
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from reproduction import curves
+from reproduction import curves, style
 from reproduction.rules import AtMost, Between
 from reproduction.runs import Runs
 from reproduction.study import Row, Study
@@ -19,6 +19,7 @@ DU = "Du, Hu and Lee (2018)"
 EXERCISE = "chapter 2, exercise"
 STYLES = (("-", 4.5), ("-", 2.2), ("--", 1.2))
 """Of lines that lie on one another: kind and width."""
+TIME = r"time $t = \eta \times$ steps"
 BALANCE = "balancedness.train"
 PRODUCT = "weight_gradient_product.train"
 
@@ -100,32 +101,34 @@ def _balance(start: str, runs: Runs) -> list[Row]:
 
 def draw(runs: Runs, figure: Figure) -> None:
     left, middle, right = figure.subplots(1, 3)
+    runs = runs.where({"seed": runs[0].config["seed"]})
     _draw_drift(left, runs.where({"initialiser.name": "scaled"}))
     for axes, start in zip((middle, right), STARTS, strict=True):
-        _draw_products(axes, of(runs, start, etas(runs)[-1])[:1], start)
+        _draw_products(axes, of(runs, start, etas(runs)[-1]), start)
 
 
 def _draw_drift(axes: Axes, runs: Runs) -> None:
     """The drift over eta, the same for all etas as far as the drift is proportional to them."""
-    for eta, (style, width), colour in zip(etas(runs), STYLES, curves.COLOURS, strict=False):
+    for look, (eta, (dash, width)) in enumerate(zip(etas(runs), STYLES, strict=False)):
         chosen = runs.where({"optimiser.eta": eta})
-        size = np.linalg.norm(drift(chosen), axis=-1).mean(axis=0) / eta
+        size = np.linalg.norm(drift(chosen)[0], axis=-1) / eta
         t = eta * chosen.epoch
         until = t <= etas(runs)[-1] * chosen.epoch[-1]
-        axes.plot(t[until], size[until], style, linewidth=width, color=colour, label=f"eta {eta}")
+        colour, label = style.LOOKS[look].colour, rf"$\eta$ = {eta:g}"
+        axes.plot(t[until], size[until], dash, linewidth=width, color=colour, label=label)
     axes.set_ylim(bottom=0)
-    axes.set_title("with biases, mean over seeds", fontsize=10)
-    curves.tidy(axes, x="time t = eta * steps", y="drift of the balance / eta")
+    axes.set_title(f"with biases, seed {runs[0].config['seed']}")
+    curves.tidy(axes, x=TIME, y=r"drift of the balance / $\eta$")
 
 
 def _draw_products(axes: Axes, runs: Runs, start: str) -> None:
     values, t = products(runs)[0], etas(runs)[-1] * runs.epoch
-    for layer, (style, width) in zip(range(values.shape[1]), STYLES, strict=False):
-        axes.plot(t, values[:, layer], style, linewidth=width, color=curves.COLOURS[layer],
+    for layer, (dash, width) in zip(range(values.shape[1]), STYLES, strict=False):
+        axes.plot(t, values[:, layer], dash, linewidth=width, color=style.LOOKS[layer].colour,
                   label=f"layer {layer + 2}")  # fmt: skip
     axes.set_xlim(0, 0.5)
-    axes.set_title(f"{STARTS[start]}, seed {runs[0].config['seed']}", fontsize=10)
-    curves.tidy(axes, x="time t = eta * steps", y="<w, dC/dw>")
+    axes.set_title(f"{STARTS[start]}, seed {runs[0].config['seed']}")
+    curves.tidy(axes, x=TIME, y=r"$\langle w^l, \partial C / \partial w^l \rangle$")
 
 
 STUDY = Study(
@@ -134,7 +137,9 @@ STUDY = Study(
     title="Linear neurons: one affine map, and what its layers conserve",
     rows=rows,
     draw=draw,
-    figsize=(11, 3.8),
+    question="What is left of backpropagation if sigma(z) = z?",
+    shows="What the layers conserve drifts in proportion to eta; without biases all layers agree",
+    figsize=(10, 3.8),
     quick=(
         "optimiser.eta=0.005,0.0025",
         "seed=0,1",

@@ -21,7 +21,7 @@ from modified_neuron.gradients import (
     gradients,
     sigmoid_prime,
 )
-from reproduction import curves
+from reproduction import curves, style
 from reproduction.rules import AtMost, Rule
 from reproduction.runs import Run, Runs
 from reproduction.study import Row, Study
@@ -121,21 +121,18 @@ def rows(runs: Runs, quick: bool) -> list[Row]:
 
 
 def draw(runs: Runs, figure: Figure) -> None:
-    left, middle, right = figure.subplots(1, 3, width_ratios=(1.3, 1, 1))
+    panels = figure.subplot_mosaic([["deltas", "deltas"], ["validation", "test"]])
     groups = by_function(runs)
-    _draw_deltas(left, groups)
-    for (name, chosen), colour in zip(groups.items(), curves.COLOURS, strict=False):
+    _draw_deltas(panels["deltas"], groups)
+    for look, (name, chosen) in enumerate(groups.items()):
         values = 100 * chosen.column("validation_accuracy")
         values = values if name == "sigmoid" else values.mean(axis=0)
-        curves.band(middle, chosen.epoch, values, label=_label(name), colour=colour)
-    middle.set_ylim(bottom=88)
-    middle.set_title("validation accuracy, mean over seeds", fontsize=10)
-    curves.tidy(middle, y="%")
-    _draw_accuracies(right, groups)
-
-
-def _label(name: str) -> str:
-    return "unmodified" if name == "sigmoid" else f"f = {name}"
+        label = "unmodified, and range" if name == "sigmoid" else rf"$f$ = {name}"
+        curves.band(panels["validation"], chosen.epoch, values, label=label, look=look)
+    panels["validation"].set_ylim(bottom=88)
+    panels["validation"].set_title("mean over seeds")
+    curves.tidy(panels["validation"], y="validation accuracy, %")
+    _draw_accuracies(panels["test"], groups)
 
 
 def _draw_deltas(axes: Axes, groups: dict[str, Runs]) -> None:
@@ -144,27 +141,28 @@ def _draw_deltas(axes: Axes, groups: dict[str, Runs]) -> None:
     found = next(gradients(groups[name]))
     example = int(np.abs(found.modified[:, NEURON]).argmax())
     unmodified, modified = found.unmodified[example], found.modified[example]
-    axes.axhline(0, color=curves.DARK, linewidth=0.6)
-    axes.plot(unmodified, "o", color=curves.COLOURS[0], markersize=4, label="unmodified")
-    axes.plot(modified, "o", color=curves.COLOURS[1], markersize=9, markerfacecolor="none",
-              label=f"neuron {NEURON}: f = {name}")  # fmt: skip
-    axes.set_title("one example, the same error arriving", fontsize=10)
-    curves.tidy(axes, x="neuron j of layer 2", y="delta^2_j")
+    axes.axhline(0, color=style.DARK, linewidth=0.6)
+    (colour, marker), (other, square) = style.LOOKS[:2]
+    axes.plot(unmodified, marker, color=colour, label=r"all neurons: $\sigma$")
+    axes.plot(modified, square, color=other, markersize=9, markerfacecolor="none",
+              label=f"neuron {NEURON}: $f$ = {name}")  # fmt: skip
+    axes.set_title(f"one example, the same error arriving: only neuron {NEURON} differs")
+    curves.tidy(axes, x="neuron $j$ of layer 2", y=r"$\delta^2_j$")
 
 
 def _draw_accuracies(axes: Axes, groups: dict[str, Runs]) -> None:
-    """The paired differences, a dot a seed, and their mean."""
+    """The paired differences, a marker a seed, and their mean."""
     names = [name for name in groups if name != "sigmoid"]
-    axes.axhspan(-1, 1, color=curves.DARK, alpha=0.08, linewidth=0)
+    axes.axhspan(-1, 1, color=style.DARK, alpha=0.08, linewidth=0)
     for place, name in enumerate(names):
         values = accuracy(groups[name]) - accuracy(groups["sigmoid"])
         across = place + np.linspace(-0.2, 0.2, len(values))
-        colour = curves.COLOURS[place + 1]
-        axes.plot(across, values, "o", color=colour, markersize=4)
+        colour, marker = style.LOOKS[place + 1]
+        axes.plot(across, values, marker, color=colour)
         axes.hlines(values.mean(), place - 0.3, place + 0.3, color=colour)
     axes.set_xticks(range(len(names)), names)
-    axes.set_title("test accuracy - unmodified, by seed", fontsize=10)
-    curves.tidy(axes, x="f", y="points")
+    axes.set_title("test accuracy, modified - unmodified")
+    curves.tidy(axes, x=f"$f$ of neuron {NEURON} in layer 2", y="points, a marker a seed")
 
 
 STUDY = Study(
@@ -173,7 +171,9 @@ STUDY = Study(
     title="A modified neuron: its own entry of sigma'(z) changes, and nothing else",
     rows=rows,
     draw=draw,
-    figsize=(12, 3.8),
+    question="What changes in backpropagation if one neuron is of another kind?",
+    shows="One neuron of another kind changes its own error, and hardly what the network learns",
+    figsize=(9, 7),
     quick=(
         "network.modified_neurons=[],[{layer:2,neuron:3,activation:softplus}]",
         "seed=0,1,2",

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-import numpy as np
 from matplotlib.figure import Figure
 from reproduction import curves
 from reproduction.rules import Between, Rule, Within
@@ -83,19 +82,27 @@ def rows(runs: Runs, quick: bool) -> list[Row]:
     return found
 
 
+MARKS = {"after epoch 1": "o", "after the last": "s"}
+"""Of what the book has at one epoch; its best is a line."""
+
+
 def draw(runs: Runs, figure: Figure) -> None:
-    for axes, net in zip(figure.subplots(1, 4), FIGURES, strict=True):
+    """Two networks that learn above two that do not; neighbours have one scale."""
+    panels = figure.subplots(2, 2, sharex=True, sharey="row").ravel()
+    for axes, net in zip(panels, FIGURES, strict=True):
         own = net.of(runs)
-        curves.band(axes, own.epoch, 100 * own.column(TEST), label=f"{len(own)} seeds")
+        curves.seeds(axes, own.epoch, 100 * own.column(TEST))
         for when, value in FIGURES[net].items():
-            epoch = {"after epoch 1": own.epoch[0], "after the last": own.epoch[-1]}.get(when)
-            if epoch is None:
-                axes.axhline(value, color=curves.DARK, linestyle="--", linewidth=0.9)
-                axes.plot([], [], color=curves.DARK, linestyle="--", label=f"book, {when}")
+            label = f"the book, {when}"
+            if when in MARKS:
+                epoch = own.epoch[0 if when == "after epoch 1" else -1]
+                curves.published(axes, epoch, value, label, marker=MARKS[when])
             else:
-                curves.book(axes, np.array([epoch]), np.array([value]), f"book, {when}")
-        axes.set_title(net.title, fontsize=10)
-        curves.tidy(axes, y="test accuracy, %" if net is GOOD else "")
+                curves.level(axes, value, label)
+        axes.set_title(rf"784-{net.hidden}-10, $\eta$ = {net.eta:g}")
+        curves.tidy(axes, y="test accuracy, %", legend=False)
+        axes.label_outer()
+    curves.shared_legend(figure, columns=3)
 
 
 STUDY = Study(
@@ -104,6 +111,8 @@ STUDY = Study(
     title="The book's first networks, with good and bad learning rates",
     rows=rows,
     draw=draw,
-    figsize=(13, 3.4),
+    question="How well does the book's first network read, and what does a wrong eta do?",
+    shows="Learning is fast with a good learning rate, and starts late or never with a bad one",
+    figsize=(9, 6.5),
     quick=("seed=0,1", "training.epochs=3"),
 )

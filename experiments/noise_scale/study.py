@@ -7,7 +7,7 @@ import math
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from reproduction import curves
+from reproduction import curves, style
 from reproduction.rules import Between
 from reproduction.runs import Run, Runs
 from reproduction.study import Row, Study
@@ -118,30 +118,30 @@ def draw(runs: Runs, figure: Figure) -> None:
 def _draw_epochs(axes: Axes, chosen: dict[int, list[Run]]) -> None:
     m = np.array(list(chosen), float)
     epochs = np.array([[epochs_needed(run) for run in runs] for runs in chosen.values()])
-    curves.band(axes, m, epochs.T, label="measured", colour=curves.COLOURS[0], marker="o")
+    curves.band(axes, m, epochs.T, label="measured, and range", markevery=1)
     line = np.geomspace(m.min(), m.max(), 200)
-    for label, size, colour in (
-        ("fitted E (1 + m / B)", None, curves.DARK),
-        ("with the noise scale for B", predicted(chosen, 0), curves.COLOURS[1]),
+    start, fitted = critical(chosen, 0)
+    for label, size, look in (
+        (f"fitted: $E (1 + m / B)$, $B$ = {fitted:.0f}", fitted, 3),
+        (f"$B$ = noise scale = {(scale := predicted(chosen, 0)):.0f}", scale, 1),
     ):
-        start, fitted = critical(chosen, 0)
-        size = fitted if size is None else size
+        colour = style.LOOKS[look].colour
         axes.plot(line, start * (1 + line / size), "--", color=colour, label=label)
         axes.axvline(size, color=colour, linewidth=0.8, alpha=0.5)
     axes.set(xscale="log", yscale="log")
-    axes.set_title(f"epochs to a validation cost of {TARGET:g}, best eta", fontsize=10)
-    curves.tidy(axes, x="batch size m", y="epochs")
+    axes.set_title(f"epochs to a validation cost of {TARGET:g}, best $\\eta$")
+    curves.tidy(axes, x="batch size $m$", y="epochs")
 
 
 def _draw_scale(axes: Axes, chosen: dict[int, list[Run]]) -> None:
-    for (m, runs), colour in zip(chosen.items(), curves.COLOURS * 2, strict=False):
+    for look, (m, runs) in enumerate(chosen.items()):
         until = max(2, math.ceil(epochs_needed(runs[0])))
         values = runs[0].columns[f"{SCALE}.whole"][:until]
         share = runs[0].epoch[:until] / epochs_needed(runs[0])
-        axes.plot(share, values, label=f"m = {m}", color=colour, linewidth=1)
+        curves.band(axes, share, values, label=f"$m$ = {m:,}", look=look, linewidth=1)
     axes.set_yscale("log")
-    axes.set_title("noise scale after each epoch", fontsize=10)
-    curves.tidy(axes, x="share of the epochs to the target", y="noise scale")
+    axes.set_title("noise scale after each epoch, one seed")
+    curves.tidy(axes, x="epochs, as a share of those to the target", y="noise scale, examples")
 
 
 STUDY = Study(
@@ -150,7 +150,9 @@ STUDY = Study(
     title="The noise scale, and how large a batch pays",
     rows=rows,
     draw=draw,
-    figsize=(10, 4),
+    question="How large a mini-batch pays, as told by the gradients of single examples?",
+    shows="Epochs stay the same up to some batch size, and then grow with it",
+    figsize=(10, 4.4),
     quick=("training.batch_size=tag(m,zip(32,128))", "optimiser.eta=tag(m,zip(0.6,1.2))",
            "training.epochs=tag(m,zip(5,10))", "seed=1"),
 )  # fmt: skip

@@ -17,7 +17,8 @@ SOURCE = "chapter 3, overfitting"
 EPOCHS = 400
 FROM = 200
 """The epoch from which the book draws training cost and test accuracy."""
-TRAIN, TEST = curves.COLOURS[:2]
+TRAIN, TEST = 0, 1
+"""Their looks."""
 TITLES = {
     "cost": "training cost",
     "test": "test accuracy",
@@ -116,31 +117,30 @@ def draw_parts(runs: Runs, figure: Figure, book: Quoted) -> None:
     small, full = part(runs, SMALL), part(runs, FULL)
     _draw_small(axes, small, book)
     panel = axes["full"]
-    curves.band(panel, full.epoch, percent(full, "train_accuracy"), label="training", colour=TRAIN)
-    curves.band(panel, full.epoch, percent(full, "accuracy.test"), label="test", colour=TEST)
-    for (epoch, value), label in ((book.full_train, "the book"), (book.full_test, None)):
-        curves.book(panel, np.array([epoch]), np.array([value]), label)
+    curves.band(panel, full.epoch, percent(full, "train_accuracy"), label="training", look=TRAIN)
+    curves.band(panel, full.epoch, percent(full, "accuracy.test"), label="test", look=TEST)
+    curves.published(panel, *book.full_train, look=TRAIN)
+    curves.published(panel, *book.full_test, look=TEST)
     panel.set_ylim(90, 100)
-    panel.set_title("accuracy, 50,000 images", fontsize=10)
+    panel.set_title("accuracy, 50,000 images")
     curves.tidy(panel, y="accuracy, %")
 
 
 def _draw_small(axes: dict[str, Axes], runs: Runs, book: Quoted) -> None:
-    epoch, last = runs.epoch, np.array([EPOCHS])
+    epoch = runs.epoch
     late = epoch >= (FROM if epoch[-1] > FROM else 1)
     cost = runs.column("train_cost")[:, late]
     test = percent(runs, "accuracy.test")[:, late]
-    curves.band(axes["cost"], epoch[late], cost, colour=TRAIN)
-    curves.book(axes["cost"], last, np.array([book.train_cost]), "the book")
-    curves.band(axes["test"], epoch[late], test, colour=TEST)
-    ends, best = epoch[late][[0, -1]], np.full(2, book.best_test)
-    curves.book(axes["test"], ends, best, "the book's largest")
-    curves.band(axes["test cost"], epoch, runs.column("cost.test"), colour=TEST)
-    curves.band(axes["train"], epoch, percent(runs, "train_accuracy"), colour=TRAIN)
-    curves.book(axes["train"], last, np.array([100.0]), "the book")
+    curves.band(axes["cost"], epoch[late], cost, look=TRAIN)
+    curves.published(axes["cost"], EPOCHS, book.train_cost, look=TRAIN)
+    curves.band(axes["test"], epoch[late], test, look=TEST)
+    curves.level(axes["test"], book.best_test, "the book's largest")
+    curves.band(axes["test cost"], epoch, runs.column("cost.test"), look=TEST)
+    curves.band(axes["train"], epoch, percent(runs, "train_accuracy"), look=TRAIN)
+    curves.published(axes["train"], EPOCHS, 100.0, look=TRAIN)
     for name, title in TITLES.items():
         curves.tidy(axes[name], y="accuracy, %" if "accuracy" in title else "cost")
-        axes[name].set_title(f"{title}, 1,000 images", fontsize=10)
+        axes[name].set_title(f"{title}, 1,000 images")
 
 
 STUDY = Study(
@@ -149,6 +149,8 @@ STUDY = Study(
     title="Overfitting: 1,000 images against 50,000, without a penalty",
     rows=rows,
     draw=draw,
-    figsize=(11, 5.5),
+    question="When does a network stop learning and start memorising?",
+    shows="1,000 images are learnt by heart: the training cost falls on, and the test cost rises",
+    figsize=(10, 6),
     quick=("training.epochs=zip(40,2)", "seed=0,1"),
 )

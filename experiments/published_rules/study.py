@@ -147,37 +147,31 @@ PANELS = (
 
 
 def draw(runs: Runs, figure: Figure) -> None:
-    """The errors over the epochs, with what is published as circles."""
+    """The errors over the epochs, with what is published as open markers."""
     for axes, (title, configs, column) in zip(
         figure.subplots(2, 2).reshape(-1), PANELS, strict=True
     ):
         drawn = [c for c in CURVES if c.config in configs and c.column == column]
-        for curve, colour in zip(drawn, curves.COLOURS, strict=False):
-            _draw(axes, curve, of(curve, runs), colour)
-        axes.set_title(title, fontsize=10)
-        axes.set_yscale("log")
-        axes.yaxis.set_major_formatter("{x:g}")
-        axes.yaxis.set_minor_formatter("{x:g}")
-        axes.tick_params(axis="y", which="both", labelsize=7)
-        curves.tidy(axes, x="epoch", y=f"{NAMES[column]}, %")
+        for look, curve in enumerate(drawn):
+            _draw(axes, curve, of(curve, runs), look)
+        axes.set_title(title)
+        if column == TRAIN:
+            axes.set_yscale("log")
+            curves.plain_log(axes.yaxis)
+        else:
+            axes.set_ylim(bottom=0)
+        curves.tidy(axes, y=f"{NAMES[column]}, %")
 
 
-def _draw(axes: Axes, curve: Curve, own: Runs, colour: str) -> None:
-    epochs = np.array(list(curve.errors))
-    axes.plot(
-        curve.stretch * epochs,
-        list(curve.errors.values()),
-        "o",
-        markersize=4,
-        color=colour,
-        markerfacecolor="none",
-        label=f"published, {curve.source}" if len(own) < 1 else None,
-    )
+def _draw(axes: Axes, curve: Curve, own: Runs, look: int) -> None:
+    epochs = curve.stretch * np.array(list(curve.errors))
+    label = f"published, {curve.source}"
+    curves.published(axes, epochs, list(curve.errors.values()), label, look=look)
     if own:
         records = min(len(run.epoch) for run in own)
         values = np.stack([error(run, curve.column)[:records] for run in own])
         label = curve.title.partition(",")[0]
-        curves.band(axes, own[0].epoch[:records], values, label=label, colour=colour)
+        curves.band(axes, own[0].epoch[:records], values, label=label, look=look)
 
 
 STUDY = Study(
@@ -186,6 +180,8 @@ STUDY = Study(
     title="Learning rules: what others have published",
     rows=rows,
     draw=draw,
-    figsize=(9, 6.5),
+    question="Do predictive coding, equilibria, DFA and forward-forward learn as published?",
+    shows="Four other ways to learn digits, over the epochs (shade: range over seeds)",
+    figsize=(9, 7),
     quick=("seed=1", "data.train_size=2000", "training.epochs=1"),
 )

@@ -65,6 +65,8 @@ STUDY = Study(
     title="Regularisation: the same networks with a penalty on the weights",
     rows=rows,
     draw=draw,
-    figsize=(11, 5.5),
+    question="How much does weight decay help against overfitting?",
+    shows="With a penalty on the weights the test accuracy keeps rising, and the test cost falling",
+    figsize=(10, 6),
     quick=("training.epochs=zip(40,2)", "seed=0,1"),
 )

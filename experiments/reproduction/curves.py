@@ -1,65 +1,134 @@
-"""Curves over the epochs, drawn alike in all studies."""
+"""What the figures of the studies are drawn of, alike in all."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.legend_handler import HandlerTuple
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-COLOURS = ("#4477aa", "#ee6677", "#228833", "#aa3377", "#ccbb44", "#66ccee", "#777777")
-"""To be told apart by colour-blind readers too. Source: Tol (2021), Colour schemes, "bright"."""
-DARK = "#222222"
+from reproduction.style import DARK, LOOKS
+
+BOOK = "the book"
+"""The name of the book's figures in legends."""
+MARKERS = 8
+"""About how many markers a curve has."""
+_LAST = "last in the legend"
 
 
 def band(
     axes: Axes,
-    epoch: np.ndarray,
+    x: np.ndarray,
     values: np.ndarray,
     *,
     label: str | None = None,
-    colour: str = COLOURS[0],
+    look: int = 0,
     **line: Any,
 ) -> None:
     """The mean over runs as a line, in a shade from the smallest to the largest.
 
     Args:
         axes: where to draw.
-        epoch: (records,).
+        x: (records,).
         values: (runs, records), or (records,) of one run. Records that no run has are left out;
             the line has a gap where only some have one.
         label: its name in the legend.
-        colour: of the line and the shade.
+        look: the place of its colour and marker in LOOKS.
         **line: further settings of the line.
 
     """
     values = np.atleast_2d(values)
     there = ~np.isnan(values).all(axis=0)
-    epoch, values = epoch[there], values[:, there]
-    axes.plot(epoch, values.mean(axis=0), label=label, color=colour, **line)
+    x, values = x[there], values[:, there]
+    colour, marker = LOOKS[look % len(LOOKS)]
+    every = max(1, -(-len(x) // MARKERS))
+    first = look * every // len(LOOKS) % every  # so that markers of curves do not hide each other
+    settings: dict[str, Any] = {"color": colour, "marker": marker, "markevery": (first, every)}
+    axes.plot(x, values.mean(axis=0), label=label, **(settings | line))
     if len(values) > 1:
         low, high = values.min(axis=0), values.max(axis=0)
-        axes.fill_between(epoch, low, high, color=colour, alpha=0.2, linewidth=0)
+        axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
 
 
-def book(axes: Axes, epoch: np.ndarray, values: np.ndarray, label: str | None = None) -> None:
-    """The book's own curve, thin, dark and dashed; a point of it alone as a dot."""
-    marker = "o" if np.size(values) == 1 else ""
-    axes.plot(
-        epoch, values, label=label, color=DARK, linestyle="--", linewidth=0.9, marker=marker,
-        markersize=4, zorder=3,
-    )  # fmt: skip
+def seeds(axes: Axes, x: np.ndarray, values: np.ndarray, *, look: int = 0) -> None:
+    """Every run as a thin line, for what spreads too widely for a mean, and the mean."""
+    for number, one in enumerate(values):
+        axes.plot(x, one, color=LOOKS[look].colour, alpha=0.55, linewidth=0.9,
+                  label=None if number else "a seed each")  # fmt: skip
+    axes.plot(x, values.mean(axis=0), color=LOOKS[look].colour, linewidth=2.6, label="their mean")
 
 
-def tidy(axes: Axes, *, x: str = "epoch", y: str = "", legend: bool = True) -> None:
-    """The style of all figures, to be called when everything is drawn; epochs get whole ticks."""
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(alpha=0.25, linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.set_xlabel(x)
-    axes.set_ylabel(y)
+def reference(axes: Axes, x: Any, y: Any, label: str | None = None) -> None:
+    """A curve that ours are held against, thin, dark and dashed: the book's, or a theory."""
+    axes.plot(x, y, label=label, color=DARK, linestyle="--", linewidth=1.1, zorder=3, gid=_LAST)
+
+
+def published(
+    axes: Axes, x: Any, y: Any, label: str = BOOK, *, look: int | None = None, marker: str = "o"
+) -> None:
+    """Points that ours are held against: open markers in the look of the series they belong to.
+
+    Without a look they belong to no series among others: they are dark, with this marker.
+    """
+    colour, shape = (DARK, marker) if look is None else LOOKS[look]
+    axes.plot(x, y, shape, label=label, color=colour, markerfacecolor="none", markersize=9,
+              markeredgewidth=1.6, zorder=4, clip_on=False, gid=_LAST)  # fmt: skip
+
+
+def level(axes: Axes, y: float, label: str | None = None) -> None:
+    """A value that ours are held against, as a line across."""
+    axes.axhline(y, label=label, color=DARK, linestyle="--", linewidth=1.1, zorder=3, gid=_LAST)
+
+
+def tidy(axes: Axes, *, x: str = "epoch", y: str = "", legend: bool = True, **place: Any) -> None:
+    """Names the axes and adds the legend when everything is drawn; epochs get whole ticks.
+
+    `place` says where the legend stands, and in how many columns (loc, ncols).
+    """
+    axes.set(xlabel=x, ylabel=y)
     if x == "epoch" and axes.get_xscale() == "linear":
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    if legend and axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False, fontsize=8)
+    if legend and (entries := _entries([axes])):
+        handlers = {tuple: HandlerTuple(ndivide=None)}
+        axes.legend(entries.values(), entries, handler_map=handlers, **place)
+
+
+def shared_legend(figure: Figure | SubFigure, *, columns: int) -> None:
+    """One legend below all panels, in place of one in each."""
+    entries = _entries(figure.axes)
+    figure.legend(entries.values(), entries, loc="outside lower center", ncols=columns,
+                  handler_map={tuple: HandlerTuple(ndivide=None)})  # fmt: skip
+
+
+def plain_log(axis: Axis) -> None:
+    """A logarithmic axis over few decades, with ticks such as 1, 2, 5, 10."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def _entries(panels: Iterable[Axes]) -> dict[str, tuple[Artist, ...]]:
+    """The artists of every label, each look once; what ours are held against comes last."""
+    found: dict[str, dict[Any, Artist]] = {}
+    for axes in panels:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            found.setdefault(label, {}).setdefault(_look(handle), handle)
+    ordered = sorted(found.items(), key=lambda entry: _is_last(entry[1].values()))
+    return {label: tuple(handles.values()) for label, handles in ordered}
+
+
+def _look(handle: Artist) -> Any:
+    if isinstance(handle, Line2D):
+        return handle.get_color(), handle.get_marker(), handle.get_linestyle()
+    return id(handle)
+
+
+def _is_last(handles: Iterable[Artist]) -> bool:
+    return any(handle.get_gid() == _LAST for handle in handles)

@@ -43,6 +43,7 @@ class Result:
         name: its name.
         place: its place among the studies.
         title: its title.
+        question: what it asks.
         quick: whether the run was a quick one.
         date: of the run, as YYYY-MM-DD.
         machine: on what it ran.
@@ -64,6 +65,7 @@ class Result:
     date: str
     machine: Mapping[str, Any]
     versions: Mapping[str, str]
+    question: str = ""
     rows: tuple[Row, ...] = ()
     not_run: tuple[NotRun, ...] = ()
     runs: int = 0

@@ -30,6 +30,8 @@ class Run:
         epoch: (records,) integers; they may begin with 0 and skip epochs.
         columns: every other key of metrics.jsonl, (records, ...) floats: NaN where a line lacks
             the key or holds null.
+        arrays: the parameters after the last epoch, such as layer_2.w; none where they are not
+            kept.
 
     """
 
@@ -38,6 +40,7 @@ class Run:
     summary: Mapping[str, Any]
     epoch: np.ndarray
     columns: Mapping[str, np.ndarray]
+    arrays: Mapping[str, np.ndarray]
 
     @classmethod
     def read(cls, folder: Path) -> Run:
@@ -51,19 +54,22 @@ class Run:
         text = (folder / "metrics.jsonl").read_text(encoding="utf-8")
         lines = [json.loads(line) for line in text.splitlines()]
         names = dict.fromkeys(name for line in lines for name in line if name != "epoch")
+        params = folder / "params.safetensors"
         return cls(
             folder=folder,
             config={str(key): value for key, value in config.items()},
             summary=summary,
             epoch=np.array([line["epoch"] for line in lines], int),
-            columns={name: _column([line.get(name) for line in lines]) for name in names},
+            columns={name: column([line.get(name) for line in lines]) for name in names},
+            arrays=load_file(params) if params.is_file() else {},
         )
 
     def params(self) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
         """(w, b) of the layers 2..L after the last epoch."""
-        arrays = load_file(self.folder / "params.safetensors")
-        layers = range(2, 2 + len(arrays) // 2)
-        return tuple((arrays[f"layer_{layer}.w"], arrays[f"layer_{layer}.b"]) for layer in layers)
+        layers = range(2, 2 + len(self.arrays) // 2)
+        return tuple(
+            (self.arrays[f"layer_{layer}.w"], self.arrays[f"layer_{layer}.b"]) for layer in layers
+        )
 
     def settings(self, key: str) -> list[Any]:
         """The value of a dotted key of the configuration in a list; empty where there is none."""
@@ -176,7 +182,7 @@ class Runs(Sequence[Run]):
         return first.epoch
 
 
-def _column(values: list[Any]) -> np.ndarray:
+def column(values: list[Any]) -> np.ndarray:
     """(records, ...) floats; NaN for None, whole or in part."""
     if all(value is None or isinstance(value, int | float) for value in values):
         return np.array(values, float)

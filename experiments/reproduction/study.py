@@ -121,6 +121,8 @@ class Study:
         rows: makes the rows of the runs, and of what was not run; the second argument says whether
             the run was a quick one.
         draw: draws into an empty figure with a constrained layout.
+        question: what is asked, in a line.
+        shows: what is to be seen in the figure, in a sentence that stands on top of it.
         figsize: inches.
         quick: overrides that make the sweep short.
         command: arguments of bpframe before the overrides, for studies whose configuration is
@@ -133,6 +135,8 @@ class Study:
     title: str
     rows: Callable[[Runs, bool], Sequence[Row | NotRun]]
     draw: Callable[[Runs, Figure], None]
+    question: str = ""
+    shows: str = ""
     figsize: tuple[float, float] = (9, 4)
     quick: tuple[str, ...] = ()
     command: tuple[str, ...] = ()

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from reproduction import curves
 from reproduction.rules import Between, Rule, Within
@@ -96,24 +97,34 @@ def _accuracies(runs: Runs, quick: bool) -> list[Row]:
 
 
 def draw(runs: Runs, figure: Figure) -> None:
+    """The norms of all layers, on one scale for all nets, and what the nets learn in the end."""
     shown = depths(runs, of_probed=True)
-    *left, right = figure.subplots(1, len(shown) + 1)
-    for axes, depth in zip(left, shown, strict=True):
-        own, found = probed(runs, depth), norms(runs, depth)
-        for k in range(depth):
-            colour = curves.COLOURS[k]
-            curves.band(axes, own.epoch, found[..., k], label=f"layer {k + 2}", colour=colour)
-            curves.book(axes, np.array([0]), np.array([START[depth][k]]), "book" if not k else None)
-        axes.set_yscale("log")
-        axes.set_title(f"{depth} hidden layers", fontsize=10)
-        curves.tidy(axes, y="norm of the mean delta" if depth == shown[0] else "")
+    panels = figure.subplots(2, -(-(len(shown) + 1) // 2), squeeze=False).ravel()
+    for axes, depth in zip(panels, shown, strict=False):
+        _draw_norms(axes, runs, depth)
+        axes.sharey(panels[0])
+    _draw_accuracies(panels[len(shown)], runs)
+
+
+def _draw_norms(axes: Axes, runs: Runs, depth: int) -> None:
+    own, found = probed(runs, depth), norms(runs, depth)
+    for k in reversed(range(depth)):  # as they lie above one another
+        curves.band(axes, own.epoch, found[..., k], label=f"layer {k + 2}", look=k)
+        curves.published(axes, 0, START[depth][k], "the book, before training", look=k)
+    axes.set_yscale("log")
+    axes.set_title(f"{depth} hidden layers, 1,000 images")
+    curves.tidy(axes, y=r"$\|$mean of $\delta^l\|$")
+
+
+def _draw_accuracies(axes: Axes, runs: Runs) -> None:
     shown = depths(runs, of_probed=False)
     last = [100 * trained(runs, depth).column("validation_accuracy")[:, -1] for depth in shown]
-    curves.band(right, np.array(shown), np.stack(last, axis=1), label="mean, and range over seeds")
-    right.plot(shown, [ACCURACIES[n] for n in shown], "o", color=curves.DARK, label="book")
-    right.set_xticks(shown)
-    right.set_title("trained on all images", fontsize=10)
-    curves.tidy(right, x="hidden layers of 30", y="validation accuracy, %")
+    values = np.stack(last, axis=1)
+    curves.band(axes, np.array(shown), values, label="mean, and range over seeds", markevery=1)
+    curves.published(axes, shown, [ACCURACIES[n] for n in shown], look=0)
+    axes.set_xticks(shown)
+    axes.set_title("trained on all images")
+    curves.tidy(axes, x="hidden layers of 30 neurons", y="validation accuracy, %")
 
 
 STUDY = Study(
@@ -122,7 +133,9 @@ STUDY = Study(
     title="How the error vanishes on its way back through the layers",
     rows=rows,
     draw=draw,
-    figsize=(14, 3.6),
+    question="Why do early layers of deep networks learn slowly?",
+    shows="The error shrinks by a factor of about five from layer to layer on its way back",
+    figsize=(9, 7.5),
     quick=(
         "seed=0,1",
         "network.hidden=zip([30,30],[30,30,30,30],[30],[30,30])",

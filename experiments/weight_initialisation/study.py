@@ -27,7 +27,10 @@ REASONS = {
 }
 """Why the accuracy after the first epoch disagrees."""
 EPOCHS = 30
-LABELS = {"scaled": "w ~ N(0, 1/n_in)", "large": "w ~ N(0, 1)"}
+LABELS = {
+    "scaled": r"$w \sim \mathcal{N}(0, 1/n_\mathrm{in})$",
+    "large": r"$w \sim \mathcal{N}(0, 1)$",
+}
 
 
 def rows(runs: Runs, quick: bool) -> list[Row]:
@@ -67,16 +70,15 @@ def draw(runs: Runs, figure: Figure) -> None:
     neurons = _neurons(runs)
     panels = figure.subplots(1, len(neurons), sharey=True, squeeze=False)[0]
     for panel, n in zip(panels, neurons, strict=True):
-        for (start, weights), colour in zip(LABELS.items(), curves.COLOURS, strict=False):
+        for look, (start, weights) in enumerate(LABELS.items()):
             chosen = _runs_of(runs, n, start)
-            accuracy = _accuracy(chosen)
-            curves.band(panel, chosen.epoch, accuracy, label=weights, colour=colour)
-            label = "the book" if start == "large" else None
-            curves.book(panel, np.array([1]), np.array([FIRST[n, start]]), label)
-            curves.book(panel, np.array([EPOCHS]), np.array([LAST[n, start]]))
+            curves.band(panel, chosen.epoch, _accuracy(chosen), label=weights, look=look)
+            ends = FIRST[n, start], LAST[n, start]
+            curves.published(panel, (1, EPOCHS), ends, look=look)
         panel.set_ylim(85, 100)
-        panel.set_title(f"784-{n}-10", fontsize=10)
-        curves.tidy(panel, y="validation accuracy, %" if panel is panels[0] else "")
+        panel.set_title(f"784-{n}-10")
+        curves.tidy(panel, y="validation accuracy, %")
+        panel.label_outer()
 
 
 STUDY = Study(
@@ -85,6 +87,8 @@ STUDY = Study(
     title="Weight initialisation: N(0, 1) against N(0, 1/n_in)",
     rows=rows,
     draw=draw,
-    figsize=(10, 4),
+    question="Why should weights start small?",
+    shows="Weights that start small learn faster from the first epoch on (shade: range over seeds)",
+    figsize=(9, 4.2),
     quick=("network.hidden=[30]", "training.epochs=2", "seed=0,1"),
 )

@@ -20,7 +20,6 @@ TEXTS = [
 NOT_FOLLOWED = {
     "cluster": "needs a cluster",
     "deltas": "its block shows what can be called, on values that it does not make",
-    "gallery": "trains for hours; the configs are composed by test_experiment_configs",
     "plugins": "test_plugin_docs checks and runs each of its plugins",
     "sweeps": "test_sweep_docs follows it, and looks at what is printed",
 }
@@ -81,13 +80,16 @@ def _anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", text.lower()).strip().replace(" ", "-") for text in headings}
 
 
-def test_the_gallery_has_every_study():
-    text = (ROOT / "docs" / "gallery.md").read_text(encoding="utf-8")
+def test_the_gallery_has_every_study_once_with_its_picture():
+    """Where its links lead is tested with those of all pages."""
+    text = (ROOT / "experiments" / "GALLERY.md").read_text(encoding="utf-8")
     studies = sorted(path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml"))
     for pattern in (
-        r"^bpframe \+experiment=(\w+)$",
-        r"\]\(\.\./experiments/(\w+)/README\.md\)",
-        r"^!\[.+\]\(\.\./experiments/(\w+)/\1\.png\)$",
+        r"^\[!\[.+\]\((\w+)/\1\.png\)\]\(\1/README\.md\)$",
+        (
+            r"\? \d+ of \d+ rows agree.*\[the study\]\((\w+)/README\.md\), "
+            r"\[its rows\]\(RESULTS\.md#\1\)\.$"
+        ),
     ):
         assert sorted(re.findall(pattern, text, re.M)) == studies
 

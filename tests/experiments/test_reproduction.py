@@ -79,6 +79,8 @@ STUDY = Study(NAME, PLACE, "A title", rows, draw, quick=("training.epochs=1",), 
 
 NOT_RUN = "NotRun('deeper: accuracy', 'bpframe -m +deep', 99.6, '%', source='chapter 6')"
 
+FIGURE = {"fake_near.png", "fake_near.json"}
+
 Main = Callable[..., int]
 
 
@@ -336,22 +338,22 @@ def test_the_time_of_an_example_grows_with_the_network() -> None:
 def test_bands_leave_out_what_no_run_has(tmp_path: Path) -> None:
     axes = Figure().subplots()
     values = np.array([[np.nan, 1.0, 2.0, np.nan], [np.nan, 3.0, 6.0, 1.0]])
-    curves.band(axes, np.array([0, 2, 4, 6]), values, label="ours", colour="#aa3377", linewidth=3)
-    line, shade = axes.lines[0], axes.collections[0]
+    curves.reference(axes, np.array([0, 1]), np.array([1.0, 2.0]), "a theory")
+    curves.band(axes, np.array([0, 2, 4, 6]), values, label="ours", look=3, linewidth=3)
+    theory, line = axes.lines
+    shade = axes.collections[0]
     np.testing.assert_array_equal(line.get_xydata(), [[2, 2], [4, 4], [6, np.nan]])
     assert (line.get_color(), line.get_linewidth()) == ("#aa3377", 3)
     corners = shade.get_paths()[0].vertices
     assert {(2, 1), (2, 3), (4, 2), (4, 6)} <= set(map(tuple, np.asarray(corners)))
     curves.band(axes, np.array([0, 1]), np.array([1.0, 2.0]))
     assert len(axes.collections) == 1
-    curves.book(axes, np.array([0, 1]), np.array([1.0, 2.0]), "the book")
-    assert (axes.lines[-1].get_linestyle(), to_hex(axes.lines[-1].get_color())) == ("--", "#222222")
+    assert (theory.get_linestyle(), to_hex(theory.get_color())) == ("--", "#222222")
     curves.tidy(axes, y="cost")
     assert all(tick == round(tick) for tick in axes.get_xticks())
     legend = axes.get_legend()
     assert legend is not None
-    assert [text.get_text() for text in legend.get_texts()] == ["ours", "the book"]
-    assert not axes.spines["top"].get_visible()
+    assert [text.get_text() for text in legend.get_texts()] == ["ours", "a theory"]
 
 
 @pytest.mark.slow
@@ -514,8 +516,46 @@ def test_quick_runs_and_other_folders_leave_the_full_results(main: Main, root: P
     assert {path: path.read_bytes() for path in before} == before
     for folder in (root / "quick", root.parent / "else where"):
         names = {path.name for path in folder.iterdir()}
-        assert names == {"RESULTS.md", "results.json", "fake_near.png"}
+        assert names == {"RESULTS.md", "GALLERY.md", "results.json", *FIGURE}
     assert "(fake_near.png)" in (root / "quick" / "RESULTS.md").read_text()
+
+
+def test_figures_are_drawn_again_without_a_run(main: Main, root: Path, capsys, monkeypatch) -> None:
+    write_study(root, "fake_near", 1)
+    main()
+    results_before = results.read(root / "results.json")["fake_near"]
+    (root / "fake_near" / "fake_near.png").unlink()
+    monkeypatch.setattr(sweeping, "sweep", lambda *_, **__: pytest.fail("a run"))
+    assert main("--draw") == 0
+    assert (root / "fake_near" / "fake_near.png").read_bytes().startswith(b"\x89PNG")
+    assert results.read(root / "results.json")["fake_near"].rows[0].values == (
+        results_before.rows[0].values
+    )
+    write_study(root, "fake_far", 2)
+    (root / "fake_near" / "fake_near.json").write_text("{")
+    assert main("--draw") == 1
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "fake_far.json: is missing, so the figure stays; run the study once" in shown
+    assert "fake_near.json: cannot be read (JSONDecodeError" in shown
+
+
+def test_the_gallery_says_what_is_asked_and_what_came_out(main: Main, root: Path) -> None:
+    write_study(root, "fake_far", 2, book="99.0", reason="Another split.")
+    write_study(root, "fake_failing", 3)
+    path = root / "fake_far" / "study.py"
+    path.write_text(path.read_text().replace(", quick=", ', question="How far?", quick='))
+    write_study(root, "fake_near", 1)
+    (root / "fake_near" / "README.md").touch()
+    main()
+    near, far, failing = (root / "GALLERY.md").read_text().split("\n\n## ")[1:]
+    assert near.splitlines()[2:] == [
+        "[![A title](fake_near/fake_near.png)](fake_near/README.md)",
+        "",
+        "2 of 2 rows agree: [the study](fake_near/README.md), [its rows](RESULTS.md#fake_near).",
+    ]
+    assert "How far? 1 of 2 rows agree, 1 for a stated reason not: [its rows]" in far
+    assert "It failed: [its rows](RESULTS.md#fake_failing)." in failing
+    assert ".png" not in failing
 
 
 def test_an_interruption_loses_no_study(main: Main, root: Path, capsys) -> None:
