@@ -50,7 +50,8 @@ class Answering(NamedTuple):
 class Step(NamedTuple):
     """One step: the state after it, the gradient that made it, and what the batch gave.
 
-    `y` are the targets of the mini-batch, (m, n_out), in the dtype of the products.
+    `y` are the targets of the mini-batch, (m, n_out), in the dtype of the products. `totals` have
+    an axis for the devices, where there are several.
     """
 
     state: State
@@ -123,7 +124,8 @@ def train_step(
     )
     if drawn is not None:
         scores = jax.tree.map(lambda score: score * drawn.present.astype(score.dtype), scores)
-    totals = summed(scores)
+    # Of each device alone, where there are several: they are added up after many steps.
+    totals = summed(scores) if parallel.shares() == 1 else jax.vmap(summed)(parallel.parts(scores))
     state = state._replace(
         params=new_params,
         optimiser=optimiser_state,
