@@ -67,7 +67,7 @@ class Programs:
         state = parallel.shaped(experiment, drawn)
         with ThreadPoolExecutor(3) as pool:
             compiling = {"turn": pool.submit(self._lowered(_turn, state, self.most).compile)}
-            wide = jax.eval_shape(answering, experiment, state)
+            wide = parallel.shaped(experiment, jax.eval_shape(answering, experiment, state))
             test = evaluation.evaluate.lower(experiment, wide, self.sets["test"], self._n)
             compiling["test"] = pool.submit(test.compile)
             if experiment.training.evaluate_start:
