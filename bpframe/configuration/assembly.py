@@ -25,7 +25,7 @@ from bpframe.plugin_host.registry import Registry
 from bpframe.recorders import NamedRecorder
 from bpframe.runs.checkpoint import Checkpointing
 from bpframe.training.best import Criterion, rises
-from bpframe.training.experiment import POISSON, Experiment, Training
+from bpframe.training.experiment import ALL, POISSON, Experiment, Training
 
 
 def assemble(
@@ -70,6 +70,7 @@ def assemble(
     _check_needs(experiment, str(cfg.learning_rule.name))
     _check_pairs(experiment)
     _check_sampling(experiment, str(cfg.learning_rule.name), str(cfg.optimiser.name))
+    _check_devices(training)
     _check_curvature(experiment, str(cfg.cost.name))
     check_fields(experiment, "")
     return experiment
@@ -240,6 +241,20 @@ def _check_sampling(experiment: Experiment, rule: str, optimiser: str) -> None:
     ):  # fmt: skip
         if is_bad:
             raise ConfigError(f"training.sampling: poisson does not go with {what}; {instead}")
+
+
+def _check_devices(training: Training) -> None:
+    """How many devices share a run, and that there is something to share."""
+    wanted = training.devices
+    if isinstance(wanted, bool) or (isinstance(wanted, str) and wanted != ALL):
+        raise ConfigError(
+            f"training.devices: {wanted!r} is no number of devices; set a number, or {ALL}"
+        )
+    if training.shard and wanted == 1:
+        raise ConfigError(
+            f"training.shard: {training.shard} needs several devices; set training.devices={ALL}, "
+            "or leave it out"
+        )
 
 
 def _check_pairs(experiment: Experiment) -> None:

@@ -27,7 +27,10 @@ from bpframe.tables.in_memory import GIVEN
 from bpframe.training.experiment import Experiment
 
 PRIMARY = "saved"
-_ALLOWED = ("training.epochs=", "checkpoint.", "plots=", "record_limit=", "show=", "trackers=")
+_ALLOWED = (
+    *("training.epochs=", "training.devices=", "training.shard="),
+    *("checkpoint.", "plots=", "record_limit=", "show=", "trackers="),
+)
 
 
 class Composed(NamedTuple):
@@ -55,8 +58,9 @@ def check_changes(overrides: Sequence[str]) -> None:
     for text in overrides:
         if not text.startswith(_ALLOWED):
             raise ConfigError(
-                f"{text}: a run stays as it is; only training.epochs, checkpoint, plots, "
-                "record_limit, show and trackers can be set when it is resumed"
+                f"{text}: a run stays as it is; only training.epochs, training.devices, "
+                "training.shard, checkpoint, plots, record_limit, show and trackers can be set "
+                "when it is resumed"
             )
 
 

@@ -212,7 +212,7 @@ def latest(folder: Path) -> Checkpoint | None:
 
 def told(experiment: Experiment) -> str:
     """An experiment as text, but for what may change when a run is prolonged."""
-    training = dataclasses.replace(experiment.training, epochs=1)
+    training = dataclasses.replace(experiment.training, epochs=1, devices=1, shard=None)
     return repr(dataclasses.replace(experiment, training=training, record_limit=RECORD_LIMIT))
 
 
@@ -230,13 +230,17 @@ def check_origin(
 ) -> str | None:
     """How the origin has changed since the run began; None if it has not.
 
+    A run may always go on with another number of devices.
+
     Raises:
         OutputError: it has changed since the checkpoint, and that is not accepted.
 
     """
     found = provenance.changes(checkpoint.origin, now)
-    if found and not accepted:
-        raise OutputError(f"{folder}: {found} since its checkpoint; {ACCEPT}")
+    there = now.get(provenance.DEVICES, "")
+    others = provenance.changes({**checkpoint.origin, provenance.DEVICES: there}, now)
+    if others and not accepted:
+        raise OutputError(f"{folder}: {others} since its checkpoint; {ACCEPT}")
     return "; ".join(filter(None, (checkpoint.changed, found))) or None
 
 

@@ -27,7 +27,7 @@ from bpframe.runs.layout import read_summary
 from bpframe.runs.listeners import Events, NoEvents
 from bpframe.runs.provenance import versions
 from bpframe.runs.records import RunInfo, RunResult
-from bpframe.training import devices
+from bpframe.training import parallel
 from bpframe.training.experiment import Experiment
 from bpframe.training.loading import check, fitting, load
 from bpframe.training.precision import precision
@@ -162,8 +162,7 @@ def _trained(
     start: Checkpoint | None = None,
     config: Mapping[str, str] = NOTHING,
 ) -> RunResult:
-    device = devices.on_device(experiment.training.device)
-    with precision(experiment.training.dtype), device:
+    with precision(experiment.training.dtype), parallel.on_devices(experiment.training):
         try:
             programs = Programs(experiment, data)
             state = start.state_like(programs.initial) if start else programs.initial
@@ -317,5 +316,5 @@ class _Run:
             ending._replace(params=params, best_params=best, test=test),
             n_test=sets["test"].x.shape[0],
             compile_s=self.programs.seconds,
-            device=str(sets["train"].x.device),
+            device=parallel.named(sets["train"].x),
         )

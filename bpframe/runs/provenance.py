@@ -15,11 +15,12 @@ import numpy as np
 from bpframe.component import Component
 from bpframe.data import Data
 from bpframe.runs.checksums import checksum
-from bpframe.training import initial_state
+from bpframe.training import initial_state, parallel
 from bpframe.training.experiment import Experiment
 
 _PACKAGES = ("bpframe", "hydra-core", "jax", "jaxlib", "numpy", "optax", "pluggy")
 _OWN = ("bpframe", "bpframe_plugins")
+DEVICES = "training.devices"
 
 
 def versions(experiment: Experiment) -> dict[str, str]:
@@ -55,10 +56,11 @@ def plugin_code(experiment: Experiment) -> dict[str, str]:
 def origin(experiment: Experiment, data: Data, plugins: Mapping[str, str]) -> dict[str, str]:
     """What a run's numbers come from but for its configuration, by name; values to be compared.
 
-    Versions, the code of bpframe and that of `plugins`, the examples, and the exact parameters
-    that training starts from.
+    Versions, the code of bpframe and that of `plugins`, the examples, the exact parameters
+    that training starts from, and how many devices share a mini-batch.
     """
     found = {package: importlib.metadata.version(package) for package in _PACKAGES}
+    found[DEVICES] = str(parallel.count(experiment.training))
     found |= {"the code of bpframe": _code("bpframe"), **plugins}
     found["the data"] = _arrays(
         np.asarray(part)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,7 +13,7 @@ from omegaconf import DictConfig
 from bpframe.configuration import hydra_internals
 from bpframe.sweeps.backends import selection
 from bpframe.sweeps.session import SweepTask
-from bpframe.training import compilation
+from bpframe.training import compilation, parallel
 
 Launch = Callable[[Sequence[Sequence[str]], int], Sequence[JobReturn]]
 
@@ -35,7 +34,7 @@ def launcher(
     selection.check(settings)
     if selection.trains_here(settings):
         compilation.use_cache()
-        use_all_cores()
+        parallel.make_cores_devices()
     else:
         # The driver only traces, and that on the CPU; the memory of a GPU is its workers'.
         jax.config.update("jax_platforms", "cpu")
@@ -45,18 +44,3 @@ def launcher(
         return sweep.launch(batch, first)
 
     return launch, True
-
-
-def use_all_cores() -> None:
-    """Make each core of the CPU a device, unless the user has said how many there are.
-
-    JAX takes it only before its first computation; after that there is what there is.
-    """
-    named = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
-    if named or jax.config.values["jax_num_cpu_devices"] != -1:
-        return
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    try:
-        jax.config.update("jax_num_cpu_devices", cores or 1)
-    except RuntimeError:
-        return

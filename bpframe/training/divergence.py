@@ -24,9 +24,10 @@ from bpframe.training.experiment import Experiment
 from bpframe.training.step import (
     State,
     answering,
-    in_sample,
+    drawn,
     narrow,
     narrow_answering,
+    of_training,
     train_step,
 )
 
@@ -182,8 +183,9 @@ def _flagged_step(
     experiment: Experiment, state: State, examples: DeviceExamples, rows: Array, n: int
 ) -> tuple[State, Array]:
     """The state after a step, or as it was if the step is bad; and what of it is not finite."""
-    batch, there = take(examples, rows), in_sample(experiment, rows)
-    step = train_step(experiment, state, batch, n, there)
+    x, y, present = of_training(experiment, examples, rows)
+    those = drawn(experiment, present, len(rows), n)
+    step = train_step(experiment, state, examples._replace(x=x, y=y), n, those)
     quantities = [
         *step.gradient.trace.z,
         step.totals.cost,

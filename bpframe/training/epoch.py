@@ -7,6 +7,7 @@ gradient comes from `equations`; what happens around it is here.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -25,7 +26,7 @@ from bpframe.training.observing import observation
 from bpframe.training.orders import blocks
 from bpframe.training.precision import wide_dtype
 from bpframe.training.probes import Kept, Watch
-from bpframe.training.step import Answering, State, in_sample, train_step
+from bpframe.training.step import Answering, Gathered, State, drawn, of_training, train_step
 
 # How many bytes of inputs are gathered at once for the mini-batches that follow: 0.87 of the time
 # that one mini-batch at a time takes for 784-30-10 (m 10) and 0.83 for four hidden layers of 30,
@@ -74,10 +75,13 @@ def train_epoch(
     steps = Portion(STEPS)
     measured = nothing_measured(experiment, steps, state, take(examples, order[:m]))
 
-    def step(carry: tuple[State, Any, Any], batch: Any) -> tuple[tuple[State, Any, Any], Totals]:
+    def step(
+        m: int, carry: tuple[State, Any, Any], batch: Gathered
+    ) -> tuple[tuple[State, Any, Any], Totals]:
         state, measured, watched = carry
-        x, y, there = batch
-        step = train_step(experiment, state, examples._replace(x=x, y=y), n, there)
+        x, y, present = batch
+        those = drawn(experiment, present, m, n)
+        step = train_step(experiment, state, examples._replace(x=x, y=y), n, those)
         if measured:
             wide = Answering(state.params, state.rule)
             seen = observation(experiment, wide, step.gradient, step.y, examples.task)
@@ -89,8 +93,8 @@ def train_epoch(
 
     def block(carry: tuple[Any, Totals], rows: Array) -> tuple[tuple[Any, Totals], None]:
         inner, totals = carry
-        x, y, *_ = take(examples, rows)
-        inner, parts = jax.lax.scan(step, inner, (x, y, in_sample(experiment, rows)))
+        steps = functools.partial(step, rows.shape[-1])
+        inner, parts = jax.lax.scan(steps, inner, of_training(experiment, examples, rows))
         return (inner, jax.tree.map(jnp.add, totals, summed(parts))), None
 
     watched = None

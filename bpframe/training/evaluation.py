@@ -12,8 +12,9 @@ import jax.numpy as jnp
 from jax import Array
 
 from bpframe import equations
+from bpframe.learning import Drawn
 from bpframe.metrics import Observation
-from bpframe.training import metric_folds
+from bpframe.training import metric_folds, parallel
 from bpframe.training.devices import DeviceExamples, floats, take
 from bpframe.training.experiment import Experiment
 from bpframe.training.metric_folds import Portion, Totals, summed
@@ -23,6 +24,7 @@ from bpframe.training.step import (
     Answering,
     State,
     answering,
+    gathered,
     narrow,
     narrow_answering,
     score,
@@ -48,10 +50,17 @@ def evaluate(
         trace = equations.forward(network, narrowed.params, x.reshape(network.shape))
         return score(experiment, narrowed, trace, y, examples.task)
 
-    scores = jax.lax.map(example, (examples.x, examples.y), batch_size=EVALUATION_CHUNK)
+    n, shares = examples.x.shape[0], parallel.shares()
+    if shares == 1:
+        scores = jax.lax.map(example, (examples.x, examples.y), batch_size=EVALUATION_CHUNK)
+    else:
+        chunk = -(-EVALUATION_CHUNK // shares)
+        parts = parallel.parts((examples.x, examples.y))
+        each = jax.vmap(lambda part: jax.lax.map(example, part, batch_size=chunk))(parts)
+        scores = jax.tree.map(lambda score: score.reshape(-1)[:n], each)
     totals = summed(scores)
     penalty = experiment.regulariser.cost(wide.params) / n_train
-    return Totals(totals.cost / examples.x.shape[0] + penalty, totals.correct)
+    return Totals(totals.cost / n + penalty, totals.correct)
 
 
 @functools.partial(jax.jit, static_argnames="over")
@@ -73,15 +82,20 @@ def _measured(
     network, pair = narrow(experiment)
     wide = answering(experiment, state)
     narrowed = narrow_answering(experiment, wide)
-    rule = experiment.learning_rule
+    rule, n = experiment.learning_rule, examples.x.shape[0]
 
     def add(measured: Any, rows: Array) -> tuple[Any, None]:
-        x, y = floats(experiment, take(examples, rows))
-        found = equations.gradient(network, pair, narrowed.params, x, y, rule, narrowed.rule)
+        batch = gathered(examples, rows)
+        x, y = floats(experiment, examples._replace(x=batch.x, y=batch.y))
+        drawn = None if batch.present is None else Drawn(batch.present, len(rows))
+        found = equations.gradient(
+            *(network, pair, narrowed.params, x, y, rule, narrowed.rule), drawn=drawn
+        )
+        if drawn is not None:
+            found, y = parallel.without_nobody(found, y, drawn.expected)
         seen = observation(experiment, wide, found, y, examples.task)
         return metric_folds.add(experiment, portion, measured, seen), None
 
-    n = examples.x.shape[0]
     chunk = min(EVALUATION_CHUNK, n)
     measured = nothing_measured(experiment, portion, state, take(examples, jnp.arange(chunk)))
     for rows in blocks(jnp.arange(n), chunk, 1):

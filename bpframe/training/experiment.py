@@ -24,6 +24,8 @@ from bpframe.training.best import Criterion
 DTYPES = ("float32", "float64", "bfloat16")
 DEVICES = ("auto", "cpu", "gpu", "tpu")
 SHUFFLED, POISSON = SAMPLINGS = ("shuffled", "poisson")
+ALL = "all"
+(PARAMS,) = SHARDS = ("params",)
 
 
 RECORD_LIMIT = 256
@@ -54,6 +56,8 @@ class Training(Component):
     With `sampling=poisson` every example enters every mini-batch with the probability
     batch_size / n, whatever is in the others: mini-batches have batch_size examples on average, an
     example may come several times in an epoch or never, and the training set is evaluated after it.
+    With several `devices`, a number or "all", each computes its share of every mini-batch; with
+    `shard=params` they share the large arrays of the state as well; see `parallel`.
     """
 
     epochs: int = hyperparameter(default=30, ge=1)
@@ -63,6 +67,8 @@ class Training(Component):
     evaluate_every: int = hyperparameter(default=1, ge=1)
     evaluate_start: bool = False
     device: str = hyperparameter(default="auto", choices=DEVICES)
+    devices: int | str = hyperparameter(default=1, ge=1)
+    shard: str | None = hyperparameter(default=None, choices=SHARDS)
     shuffle: bool = True
     sampling: str = hyperparameter(default=SHUFFLED, choices=SAMPLINGS)
     shared_order: bool = False

@@ -11,6 +11,7 @@ import numpy as np
 from bpframe.contracts import InitialCondition, LayerParams
 from bpframe.errors import DataError
 from bpframe.network import named_params
+from bpframe.training import parallel
 from bpframe.training.best import Best
 from bpframe.training.compilation import SHORT_COMPILATION
 from bpframe.training.experiment import Experiment
@@ -61,7 +62,7 @@ def draw_state(experiment: Experiment, exact: Exact = None) -> State:
     layers_key, rule_key = jax.random.split(jax.random.key(experiment.seed))
     params = _drawn(experiment, layers_key) if exact is None else exact
     params = jax.tree.map(lambda p: p.astype(wide), params)
-    return State(
+    state = State(
         params,
         experiment.optimiser.init(params),
         _rule_state(experiment, rule_key, params),
@@ -69,6 +70,7 @@ def draw_state(experiment: Experiment, exact: Exact = None) -> State:
         jnp.zeros((), jnp.int32),
         Best(params, jnp.full((), -jnp.inf, wide)),
     )
+    return parallel.of_state(experiment, state)
 
 
 def _drawn(experiment: Experiment, key: jax.Array) -> tuple[LayerParams, ...]:

@@ -11,7 +11,7 @@ from bpframe.data import Data, Examples, FittedData
 from bpframe.errors import ConfigError, DataError, ExamplesError, described
 from bpframe.metrics import STEPS
 from bpframe.tasks import Task
-from bpframe.training import initial_state, memory, probes
+from bpframe.training import initial_state, memory, parallel, probes
 from bpframe.training.experiment import Experiment
 from bpframe.training.standardisation import standardised
 
@@ -29,6 +29,7 @@ def load(experiment: Experiment) -> FittedData:
             targets are not those of their task, or they find no room.
 
     """
+    parallel.count(experiment.training)  # first: JAX has to be told of it before it computes
     data = loaded(experiment.data)
     check(experiment, data)
     return data
@@ -120,6 +121,7 @@ def _task(data: Data) -> Task:
 def check(experiment: Experiment, data: Data) -> None:
     """Look for what the experiment needs besides its data, and whether it fits them; see `load`."""
     n = len(data.train)
+    parallel.count(experiment.training)
     if (m := experiment.training.m(n)) > n:
         raise ConfigError(
             f"training.batch_size: {m} is out of range; allowed: 1 to {n}, the training set"

@@ -10,7 +10,7 @@ import jax
 
 from bpframe.data import Data, Examples
 from bpframe.errors import ConfigError, DataError
-from bpframe.training import devices, initial_state
+from bpframe.training import devices, initial_state, parallel
 from bpframe.training.devices import Device
 from bpframe.training.evaluation import EVALUATION_CHUNK
 from bpframe.training.experiment import Experiment
@@ -67,9 +67,11 @@ def check(experiment: Experiment, sizes: Sequence[int]) -> None:
     whose = "this machine has" if device.platform == "cpu" else f"{device} has"
     network, m = experiment.network, experiment.training.rows(sizes[0])
     named = "-".join(map(str, network.sizes))
-    least = 2 * params_bytes(experiment)
+    sharing, copies = parallel.count(experiment.training), _copies(experiment, device)
+    states = copies / (sharing if experiment.training.shard else 1)
+    least = int(2 * states * params_bytes(experiment))
     if least <= limit < 64 * least:  # a small network need not be traced for it
-        least = 2 * state_bytes(experiment)
+        least = int(2 * states * state_bytes(experiment))
     if least > limit:
         raise ConfigError(
             f"network: {named} has {network.size:,} parameters, and training it takes at least "
@@ -86,7 +88,7 @@ def check(experiment: Experiment, sizes: Sequence[int]) -> None:
             "give network.hidden or network.layers fewer neurons",
         ),
     ):
-        if (needed := itemsize * rows * neurons) > limit:
+        if (needed := itemsize * -(-rows // sharing) * copies * neurons) > limit:
             raise ConfigError(
                 f"{path}: the activations of {rows:,} examples in {named} take at least "
                 f"{shown(needed)}; {whose} {shown(limit)}; {fix}"
@@ -104,13 +106,18 @@ def check_examples(experiment: Experiment, data: Data) -> None:
     limit, dtype = device_bytes(device), experiment.training.dtype
     with precision(dtype):
         leaves = jax.tree.leaves([devices.shapes(examples, dtype) for examples in data])
-    needed = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
+    needed = _copies(experiment, device) * sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
     if limit is not None and needed > limit:
         whose = "this machine has" if device.platform == "cpu" else f"{device} has"
         raise ConfigError(
             f"data.train_size: {len(data.train):,} training examples and those of the other splits "
             f"take {shown(needed)} on the device; {whose} {shown(limit)}; keep fewer"
         )
+
+
+def _copies(experiment: Experiment, device: Device) -> int:
+    """How often what is on every device is in the same memory: devices of a CPU share it."""
+    return parallel.count(experiment.training) if device.platform == "cpu" else 1
 
 
 def check_expansion(train: Examples, times: int) -> None:

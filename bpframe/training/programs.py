@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from bpframe.data import Data
-from bpframe.training import devices, evaluation, initial_state, probes
+from bpframe.training import devices, evaluation, initial_state, parallel, probes
 from bpframe.training.compilation import EPOCH_OPTIONS
 from bpframe.training.experiment import Experiment
 from bpframe.training.metric_folds import Totals
@@ -36,7 +36,8 @@ class Programs:
         self.experiment = experiment.fitted(self.n_train)
         dtype = experiment.training.dtype
         self.sets = {
-            split: devices.to_device(examples, dtype) for split, examples in data._asdict().items()
+            split: devices.to_device(examples, dtype, parallel.everywhere())
+            for split, examples in data._asdict().items()
         }
         self._n = np.asarray(self.n_train, wide_dtype(dtype))
         self.most = longest_portion(self.experiment, self.n_train)
@@ -62,10 +63,11 @@ class Programs:
     def _compile(self) -> tuple[State, dict[str, Any]]:
         """The initial state and all programs; the longest is compiled beside all the rest."""
         experiment, exact = self.experiment, initial_state.exact(self.experiment)
-        state = jax.eval_shape(initial_state.draw_state, experiment, exact)
+        drawn = jax.eval_shape(initial_state.draw_state, experiment, exact)
+        state = parallel.shaped(experiment, drawn)
         with ThreadPoolExecutor(3) as pool:
             compiling = {"turn": pool.submit(self._lowered(_turn, state, self.most).compile)}
-            wide = jax.eval_shape(answering, experiment, state)
+            wide = parallel.shaped(experiment, jax.eval_shape(answering, experiment, state))
             test = evaluation.evaluate.lower(experiment, wide, self.sets["test"], self._n)
             compiling["test"] = pool.submit(test.compile)
             if experiment.training.evaluate_start:

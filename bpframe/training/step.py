@@ -13,8 +13,9 @@ from bpframe.contracts import LayerParams, Trace
 from bpframe.errors import PluginError
 from bpframe.learning import BatchGradient, Drawn, Forward, TrainingStep
 from bpframe.tasks import Task
+from bpframe.training import parallel
 from bpframe.training.best import Best
-from bpframe.training.devices import DeviceExamples, floats
+from bpframe.training.devices import DeviceExamples, floats, take
 from bpframe.training.experiment import POISSON, Experiment
 from bpframe.training.metric_folds import Totals, summed
 from bpframe.training.orders import NOBODY
@@ -49,7 +50,8 @@ class Answering(NamedTuple):
 class Step(NamedTuple):
     """One step: the state after it, the gradient that made it, and what the batch gave.
 
-    `y` are the targets of the mini-batch, (m, n_out), in the dtype of the products.
+    `y` are the targets of the mini-batch, (m, n_out), in the dtype of the products. `totals` have
+    an axis for the devices, where there are several.
     """
 
     state: State
@@ -58,9 +60,39 @@ class Step(NamedTuple):
     y: Array
 
 
-def in_sample(experiment: Experiment, rows: Array) -> Array | None:
-    """Which rows of mini-batches are examples; None where all are."""
-    return rows != NOBODY if experiment.training.sampling == POISSON else None
+class Gathered(NamedTuple):
+    """Mini-batches: x (..., m, n_in), y, and which rows are examples; None where all are."""
+
+    x: Array
+    y: Array
+    present: Array | None
+
+
+def gathered(examples: DeviceExamples, rows: Array, *, has_nobody: bool = False) -> Gathered:
+    """The mini-batches of some rows (..., m), filled up to what the devices of the run share.
+
+    `has_nobody` says that they may be filled up before, as Poisson samples are.
+    """
+    whole = parallel.filled(rows)
+    found = take(examples, whole)
+    present = whole != NOBODY if has_nobody or whole is not rows else None
+    return parallel.split(Gathered(found.x, found.y, present), axis=rows.ndim - 1)
+
+
+def of_training(experiment: Experiment, examples: DeviceExamples, rows: Array) -> Gathered:
+    """Mini-batches of an epoch; see `gathered`."""
+    return gathered(examples, rows, has_nobody=_is_sampled(experiment))
+
+
+def drawn(experiment: Experiment, present: Array | None, m: int, n: int) -> Drawn | None:
+    """What counts of a mini-batch of m rows and what fills it up; None where all counts."""
+    if present is None:
+        return None
+    return Drawn(present, experiment.training.m(n) if _is_sampled(experiment) else m)
+
+
+def _is_sampled(experiment: Experiment) -> bool:
+    return experiment.training.sampling == POISSON
 
 
 def train_step(
@@ -68,19 +100,21 @@ def train_step(
     state: State,
     batch: DeviceExamples,
     n: int,
-    present: Array | None = None,
+    drawn: Drawn | None = None,
 ) -> Step:
-    """One step on the examples of a mini-batch, out of n in the training set; see `in_sample`."""
+    """One step on the examples of a mini-batch, out of n in the training set; see `drawn`."""
     network, pair = narrow(experiment)
     x, y = floats(experiment, batch)
     narrowed = narrow_answering(experiment, Answering(state.params, state.rule))
     rule, aggregation = experiment.learning_rule, experiment.aggregation
     key = jax.random.fold_in(jax.random.fold_in(jax.random.key(experiment.seed), DRAWS), state.step)
-    drawn = None if present is None else Drawn(present, experiment.training.m(n))
     found = equations.gradient(
         network, pair, narrowed.params, x, y, rule, narrowed.rule, key, aggregation, drawn
     )
     seen = TrainingStep(network, pair, narrowed.params, y, found, key)
+    if drawn is not None and not _is_sampled(experiment):
+        of_batch, of_its = parallel.without_nobody(found, y, drawn.expected)
+        seen = seen._replace(found=of_batch, y=of_its)
     penalty = experiment.regulariser.gradient(state.params)
     gradient = jax.tree.map(lambda g, p: g + p / n, found.mean, penalty)
     optimiser = scheduled(experiment, state.steering, state.step, n)
@@ -88,16 +122,17 @@ def train_step(
     scores = jax.vmap(score, in_axes=(None, None, 0, 0, None))(
         experiment, narrowed, found.trace, y, batch.task
     )
-    if present is not None:
-        scores = jax.tree.map(lambda score: score * present.astype(score.dtype), scores)
-    totals = summed(scores)
+    if drawn is not None:
+        scores = jax.tree.map(lambda score: score * drawn.present.astype(score.dtype), scores)
+    # Of each device alone, where there are several: they are added up after many steps.
+    totals = summed(scores) if parallel.shares() == 1 else jax.vmap(summed)(parallel.parts(scores))
     state = state._replace(
         params=new_params,
         optimiser=optimiser_state,
         rule=rule.learn(state.rule, seen, state.params, new_params),
         step=state.step + 1,
     )
-    return Step(state, found, totals, y)
+    return Step(parallel.of_state(experiment, state), seen.found, totals, seen.y)
 
 
 def answering(experiment: Experiment, state: State) -> Answering:

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from bpframe.metrics import SPLITS
-from bpframe.training import metric_folds, steering
+from bpframe.training import metric_folds, parallel, steering
 from bpframe.training.best import better
 from bpframe.training.devices import DeviceExamples
 from bpframe.training.epoch import Epoch, train_epochs
@@ -65,7 +65,8 @@ def train(
     """The first epochs of a turn that is too long for one go: train alone; see `turn`."""
     watch = Watch(sets, rows) if rows else None
     found = train_epochs(experiment, state, sets["train"], orders, count, watch)
-    return found.state, Trained(found.finite, found.kept)
+    state = parallel.of_state(experiment, found.state)
+    return state, parallel.on_all(Trained(found.finite, found.kept))
 
 
 def turn(
@@ -133,4 +134,5 @@ def turn(
             n_validation=n_validation,
         )
         state = state._replace(steering=steered)
-    return state, Evaluated(train, validation, columns, finite, stop, found.kept)
+    outcome = Evaluated(train, validation, columns, finite, stop, found.kept)
+    return parallel.of_state(experiment, state), parallel.on_all(outcome)

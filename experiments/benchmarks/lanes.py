@@ -16,13 +16,13 @@ import bpframe
 from bpframe.data import Data
 from bpframe.sweeps.lanes.data import DataCache, LaneData
 from bpframe.sweeps.lanes.programs import LanePrograms, by_lane, layout, widest_block
-from bpframe.sweeps.launching import use_all_cores
 from bpframe.training import loading
 from bpframe.training.experiment import Experiment
 from bpframe.training.orders import epoch_orders
+from bpframe.training.parallel import make_cores_devices
 from bpframe.training.programs import Programs
 
-__all__ = ["measure", "use_all_cores"]
+__all__ = ["make_cores_devices", "measure"]
 
 
 FIRST = ["cost=quadratic", "optimiser.eta=3.0"]

@@ -49,7 +49,7 @@ def main() -> int:
 
 def measure(quick: bool, only: str | None = None) -> dict[str, Any]:
     """All results, as the JSON file holds them; or some epochs, and nothing else."""
-    lanes.use_all_cores()
+    lanes.make_cores_devices()
     if only is not None:
         return {"commands": [], "epochs": lanes.measure(quick, only), "large": []}
     return {

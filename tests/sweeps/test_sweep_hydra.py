@@ -32,7 +32,7 @@ def as_in_a_process_of_its_own(monkeypatch: pytest.MonkeyPatch) -> Iterator[None
     version.setbase("1.1")  # what programs get that name no version_base
     monkeypatch.setattr(logging, "shutdown", lambda handlers=(): None)
     monkeypatch.setattr("bpframe.training.compilation.use_cache", lambda: None)
-    monkeypatch.setattr("bpframe.sweeps.launching.use_all_cores", lambda: None)
+    monkeypatch.setattr("bpframe.sweeps.launching.parallel.make_cores_devices", lambda: None)
     yield
     VersionBase.instance().version_base = before
 

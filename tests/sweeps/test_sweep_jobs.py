@@ -160,7 +160,7 @@ def main(outer: Main, monkeypatch: pytest.MonkeyPatch) -> Main:
     monkeypatch.setattr(logging, "shutdown", lambda handlers=(): None)
     # Both would hold for the rest of this process.
     monkeypatch.setattr("bpframe.training.compilation.use_cache", lambda: None)
-    monkeypatch.setattr("bpframe.sweeps.launching.use_all_cores", lambda: None)
+    monkeypatch.setattr("bpframe.sweeps.launching.parallel.make_cores_devices", lambda: None)
     return outer
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import jax
 
+from bpframe.errors import ConfigError
 from bpframe.runs.bookkeeping import TOGETHER_BYTES
 from bpframe.sweeps.hydra.jobs import Job
 from bpframe.sweeps.lanes.programs import Layout, layout, widest_block
@@ -40,9 +41,14 @@ def devices_of(experiment: Experiment) -> list[Device]:
     """All devices of the platform that the experiment asks for.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is none, or a job wants several for itself.
 
     """
+    if (wanted := experiment.training.devices) != 1:
+        raise ConfigError(
+            f"training.devices: {wanted} is for a single run; a sweep has a job on one device and "
+            "spreads its jobs over all that there are; leave it out"
+        )
     return devices.of_platform(experiment.training.device)
 
 
