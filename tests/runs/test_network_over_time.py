@@ -120,7 +120,7 @@ def test_of_many_layers_the_first_and_the_last_are_drawn() -> None:
         *(False, True, True, True),
         *(False, True, True, True),
     ]
-    assert network.left_out == ["Of 20 layers the first and the last 4 are drawn."]
+    assert network.left_out == ["Of 20 layers the first 4 and the last 4 are drawn."]
 
 
 def test_an_image_inside_the_network_is_drawn_by_its_largest_entries() -> None:
@@ -323,6 +323,7 @@ def test_arrays_that_do_not_fit_together_are_drawn_as_far_as_they_do(tmp_path: P
     written = page.page(read(written_runs.write(tmp_path / "run", recording=part)))
     found = {layer["number"]: layer for layer in data_of(written)["network"]["layers"]}
     assert found[3]["weights"] is None
+    assert "Weights of layers that are not dense are not drawn: 3." in text_of(written)
     assert found[3]["deltas"] is not None
 
 

@@ -342,6 +342,17 @@ def test_what_was_not_recorded_is_left_out(browser: Browser, tmp_path: Path) -> 
     one.page.close()
 
 
+def test_many_layers_scroll_in_a_narrow_window(browser: Browser, tmp_path: Path) -> None:
+    part = written_runs.recorded(2, sizes=(16, *[4] * 9, 3))
+    run = written_runs.write(tmp_path / "run", recording=part)
+    one = View(browser, run, viewport={"width": 400, "height": 800})
+    assert not one.overflows()
+    wide = "document.querySelector('#network .drawing').scrollWidth"
+    assert one.page.evaluate(wide) >= 8 * 84
+    assert one.incidents == []
+    one.page.close()
+
+
 def test_what_is_not_finite_is_said_and_drawn_apart(browser: Browser, tmp_path: Path) -> None:
     arrays = written_runs.network_arrays()
     arrays["activations/layer_2"][:, 0, 1] = np.nan

@@ -66,6 +66,18 @@ def _layer(number: int, arrays: Mapping[str, RecordedArray]) -> Recorded:
     return Recorded(number, size, **same, weights=w)
 
 
+def not_dense(recording: Recording, layers: Sequence[Recorded]) -> list[int]:
+    """Those of the layers whose weights were recorded and are no matrix, such as kernels."""
+    if "weights" not in recording:
+        return []
+    keys = list(recording["weights"])
+    return [
+        layer.number
+        for layer in layers
+        if layer.weights is None and any(key.startswith(f"layer_{layer.number}.") for key in keys)
+    ]
+
+
 def is_image(shape: Sequence[object], size: int) -> bool:
     """Whether inputs of so many numbers are pictures of this shape: rows, columns, channels."""
     whole = [n for n in shape if isinstance(n, int) and not isinstance(n, bool) and n > 0]

@@ -13,6 +13,7 @@ from bpframe.runs.network_over_time.layers import (
     chosen_layers,
     chosen_neurons,
     is_image,
+    not_dense,
     recorded,
 )
 from bpframe.runs.network_over_time.tracks import Track, track
@@ -107,9 +108,11 @@ def network_over_time(
     every = sorted(epochs)
     drawn = chosen_layers(layers)
     if len(drawn) < len(layers):
-        left_out.append(
-            f"Of {len(layers)} layers the first and the last {len(drawn) // 2} are drawn."
-        )
+        half = len(drawn) // 2
+        left_out.append(f"Of {len(layers)} layers the first {half} and the last {half} are drawn.")
+    if other := not_dense(recording, drawn):
+        numbers = ", ".join(map(str, other))
+        left_out.append(f"Weights of layers that are not dense are not drawn: {numbers}.")
     probe = next((array for array in _arrays(drawn) if array.examples is not None), None)
     examples = np.arange(0 if probe is None else min(probe.shape[1], limits.examples))
     cuts = _cuts(drawn, shape, np.asarray(chosen(every, limits.times)), limits, left_out)

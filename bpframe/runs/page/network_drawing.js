@@ -3,6 +3,7 @@
 const NetworkDrawing = (() => {
   const SPACE = "http://www.w3.org/2000/svg";
   const TOP = 40;
+  const WIDTH = 84; // of a layer at least; a narrow window scrolls
   const short = (value) => (Number.isFinite(value) ? String(Number(value.toPrecision(3))) : "not finite");
   const signOf = (value) => (value < 0 ? "negative" : "positive");
 
@@ -87,18 +88,19 @@ const NetworkDrawing = (() => {
 
   // An empty drawing, and what fills it.
   function drawing(host, layers, names) {
-    const at = places(layers, names, Math.max(280, host.clientWidth || 900));
-    const svg = made("svg", { viewBox: `0 0 ${at.width} ${at.height}`, role: "img" }, host);
+    const at = places(layers, names, Math.max(WIDTH * layers.length, host.clientWidth || 900));
+    const svg = made("svg", { width: at.width, height: at.height, viewBox: `0 0 ${at.width} ${at.height}`, role: "img" }, host);
     const between = layers.map((layer, i) =>
-      i && layer.number === layers[i - 1].number + 1 ? edges(svg, layer, layers[i - 1], i - 1, i, at) : null);
+      layer.weights && layer.number === layers[i - 1].number + 1 ? edges(svg, layer, layers[i - 1], i - 1, i, at) : null);
     const drawn = layers.map((layer, i) => {
       const isLast = i === layers.length - 1;
       const anchor = { x: at.x[i] + (layer.shape.length ? 0 : at.radius), y: 14 };
-      made("text", { class: "title", ...anchor }, svg, at.width / layers.length < 60 ? String(layer.number) : layer.number === 1 ? "input" : `layer ${layer.number}`);
+      made("text", { class: "title", ...anchor }, svg, layer.number === 1 ? "input" : `layer ${layer.number}`);
       if (layer.n < layer.size) made("text", { class: "few", ...anchor, y: 28 }, svg, `${layer.n} of ${layer.size}`);
       if (!layer.shape.length) return Array.from({ length: layer.n }, (_, j) => neuron(svg, layer, j, at.x[i], at, isLast ? [...(names[j] ?? "")].slice(0, 14).join("") : ""));
       const corner = { x: at.x[i] - at.input / 2, y: at.middle - at.input / 2, width: at.input, height: at.input };
       made("rect", { class: "frame", ...corner }, svg);
+      if (!layer.activations) made("text", { class: "few", x: at.x[i], y: at.middle + 4 }, svg, "not recorded");
       return made("image", { ...corner, preserveAspectRatio: "xMidYMid" }, svg);
     });
     return { at, between, drawn, layers, names, svg };
