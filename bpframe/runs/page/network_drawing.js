@@ -46,7 +46,7 @@ const NetworkDrawing = (() => {
     const spacing = Math.min(44, Math.max(hasPictures && width > 600 ? 30 : 24, 260 / most));
     const height = TOP + Math.max(most * spacing, 120) + 12;
     const radius = Math.min(9, spacing * 0.36, width / layers.length / 6);
-    const input = hasPictures ? Math.min(120, width / 5) : 0;
+    const input = hasPictures ? Math.min(120, width / 5, (0.6 * width) / layers.length) : 0;
     const left = input ? input / 2 + 2 : 3 * radius + 8;
     const right = names.length ? Math.min(110, width / 4) : 4 * radius + 24;
     const x = layers.map((_, i) => (layers.length === 1 ? width / 2 : left + ((width - left - right) * i) / (layers.length - 1)));
@@ -100,7 +100,7 @@ const NetworkDrawing = (() => {
       if (!layer.shape.length) return Array.from({ length: layer.n }, (_, j) => neuron(svg, layer, j, at.x[i], at, isLast ? [...(names[j] ?? "")].slice(0, 14).join("") : ""));
       const corner = { x: at.x[i] - at.input / 2, y: at.middle - at.input / 2, width: at.input, height: at.input };
       made("rect", { class: "frame", ...corner }, svg);
-      if (!layer.activations) made("text", { class: "few", x: at.x[i], y: at.middle + 4 }, svg, "not recorded");
+      if (!layer.activations && at.input > 75) made("text", { class: "few", x: at.x[i], y: at.middle + 4 }, svg, "not recorded");
       return made("image", { ...corner, preserveAspectRatio: "xMidYMid" }, svg);
     });
     return { at, between, drawn, layers, names, svg };
