@@ -59,6 +59,8 @@ def _layer(number: int, arrays: Mapping[str, RecordedArray]) -> Recorded:
     w = arrays.get("weights")
     w = w if w is not None and len(w.shape) == 3 else None
     sizes = [int(np.prod(array.shape[2:], dtype=int)) for array in neurons]
+    if len(set(sizes)) > 1:
+        raise ValueError(f"layer {number} has {sizes[0]} activations and {sizes[1]} deltas")
     size = (sizes or [w.shape[1] if w is not None else 0])[0]
     if w is not None and w.shape[1] != size:
         w = None
