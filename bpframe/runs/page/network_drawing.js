@@ -121,7 +121,7 @@ const NetworkDrawing = (() => {
       set(activation, { class: `activation ${signOf(a)}`, "fill-opacity": Number.isFinite(a) ? Math.abs(a) / (most.activations || 1) : 0 });
       set(delta, { class: `delta ${signOf(d)}`, r: Number.isFinite(d) ? at.radius * Math.sqrt(Math.abs(d) / (most.deltas || 1)) : 0 });
       label?.setAttribute("class", j === answer ? "answer" : "");
-      const name = i === layers.length - 1 && names[j] ? ` (${names[j]})` : "";
+      const name = i === layers.length - 1 && ![undefined, String(layer.neurons[j])].includes(names[j]) ? ` (${names[j]})` : "";
       title.textContent = [`neuron ${layer.neurons[j]} of layer ${layer.number}${name}`,
         ...(a === undefined ? [] : [`a ${short(a)}`]), ...(d === undefined ? [] : [`δ ${short(d)}`])].join("\n");
     });

@@ -149,7 +149,7 @@
     const rows = layers.flatMap((layer, i) => (layer.shape.length ? [] : layer.neurons.map((neuron, j) => {
       const values = ["activations", "deltas"].map((kind) => valuesOf(i, kind)?.[j]);
       const row = element("tr", "");
-      row.append(element("td", layer.number), element("td", i === layers.length - 1 && told.names[j] ? `${neuron} (${told.names[j]})` : neuron));
+      row.append(element("td", layer.number), element("td", i === layers.length - 1 && ![undefined, String(neuron)].includes(told.names[j]) ? `${neuron} (${told.names[j]})` : neuron));
       for (const value of values) row.append(element("td", value === undefined ? "" : short(value), { class: "number" }));
       return row;
     })));
