@@ -90,6 +90,25 @@ def test_a_run_may_ask_for_its_page(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_run_and_its_sweep_that_record_show_the_network(tmp_path: Path) -> None:
+    """Slow: starts processes, which train."""
+    record = "record=[{name: activations, layers: [1,2,3]},deltas,weights]"
+    for words, folder in (
+        (("hydra.run.dir=run",), "run"),
+        (("-m", "seed=0,1", "hydra.sweep.dir=sweep"), "sweep/1"),
+    ):
+        ended = bpframe(*words, *SMALL, record, "show=true", cwd=tmp_path)
+        assert ended.returncode == 0, ended.stderr
+        text = (tmp_path / folder / "report.html").read_text(encoding="utf-8")
+        told = json.loads(text.partition('id="report-data">')[2].partition("</script>")[0])
+        assert told["network"]["stages"] == ["forward", "bp1", "bp2", "gradient", "change"]
+        assert told["network"]["epochs"] == [0, 1, 2, 3]
+        ended = bpframe("movie", folder, cwd=tmp_path)
+        assert ended.returncode == 0, ended.stderr
+        assert ended.stdout.endswith("(4 frames)\n")
+
+
+@pytest.mark.slow
 def test_lanes_ask_for_their_pages_and_the_sweep_links_them(tmp_path: Path) -> None:
     """Slow: starts a process, which trains."""
     words = ("-m", *SMALL, "optimiser.eta=0.1,1", "show=true", "hydra.sweep.dir=sweep")

@@ -120,7 +120,7 @@ def test_of_many_layers_the_first_and_the_last_are_drawn() -> None:
         *(False, True, True, True),
         *(False, True, True, True),
     ]
-    assert network.left_out == ["Of 20 layers the first and the last 4 are drawn."]
+    assert network.left_out == ["Of 20 layers the first 4 and the last 4 are drawn."]
 
 
 def test_an_image_inside_the_network_is_drawn_by_its_largest_entries() -> None:
@@ -315,15 +315,25 @@ def test_what_a_recording_says_of_itself_breaks_nothing(
     assert "The network while it learns is not shown" in text_of(written)
 
 
-def test_arrays_that_do_not_fit_together_are_drawn_as_far_as_they_do(tmp_path: Path) -> None:
-    arrays = written_runs.network_arrays()
-    arrays["weights/layer_3.w"] = np.ones((6, 3, 9), np.float32)
-    arrays["deltas/layer_2"] = np.ones((6, 5, 8), np.float32)
+def test_weights_that_fit_no_layer_are_left_out_and_it_is_said(tmp_path: Path) -> None:
+    arrays = written_runs.network_arrays((16, 4, 4, 3))
+    arrays["weights/layer_3.w"] = np.ones((6, 4, 9), np.float32)
+    arrays["weights/layer_4.w"] = np.ones((6, 3, 2, 2, 1), np.float32)
     part = written_runs.recording(arrays, times(6))
     written = page.page(read(written_runs.write(tmp_path / "run", recording=part)))
     found = {layer["number"]: layer for layer in data_of(written)["network"]["layers"]}
-    assert found[3]["weights"] is None
+    assert [n for n, layer in found.items() if layer["weights"]] == [2]
     assert found[3]["deltas"] is not None
+    assert "Weights of layers that are not dense are not drawn: 4." in text_of(written)
+    assert "The weights into layer 3 have 9 inputs, layer 2 has 4." in text_of(written)
+
+
+def test_a_layer_of_two_sizes_is_said_to_be_none(tmp_path: Path) -> None:
+    arrays = written_runs.network_arrays()
+    arrays["deltas/layer_2"] = np.ones((6, 5, 8), np.float32)
+    part = written_runs.recording(arrays, times(6))
+    written = page.page(read(written_runs.write(tmp_path / "run", recording=part)))
+    assert "layer 2 has 4 activations and 8 deltas" in text_of(written)
 
 
 def test_without_a_summary_the_files_that_are_there_are_read(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+from base64 import b64decode
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import monotonic, sleep
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 import written_runs
 from hostile import HOSTILE
+from PIL import Image
 from test_run_page import Opened, encodable
 
 if TYPE_CHECKING:
@@ -78,6 +81,14 @@ class View(Opened):
         )
         return [(name.removeprefix("delta "), radius) for name, radius in found]
 
+    def pictures(self, which: str) -> list[np.ndarray]:
+        """(rows, columns, 4) of images in the drawing; the last are red, green, blue, opacity."""
+        urls = self.page.locator(f"#network {which}").evaluate_all(
+            "found => found.map(one => one.getAttribute('href'))"
+        )
+        contents = [b64decode(url.partition(",")[2]) for url in urls]
+        return [np.asarray(Image.open(io.BytesIO(content)), float) for content in contents]
+
     def choose(self, what: str, option: str) -> None:
         """Choose an option of what is labelled so."""
         label = self.page.locator("#network label").filter(has_text=what)
@@ -141,6 +152,21 @@ def test_sizes_and_signs_are_those_of_the_numbers(view: View) -> None:
     np.testing.assert_allclose(widths, 0.3 + 3 * share, atol=0.02)
     signs = view.lines("line.getAttribute('class')")[-12:]
     assert signs == [f"edge {'negative' if w < 0 else 'positive'}" for w in weights[2].ravel()]
+
+
+def test_pictures_are_the_weights_from_an_image_and_the_image(view: View) -> None:
+    view.slide(2)
+    arrays = written_runs.network_arrays()
+    (shown,) = view.pictures("svg > image")
+    image = arrays["activations/layer_1"][0, 0].reshape(4, 4)
+    expected = 255 * (image - image.min()) / np.ptp(image)
+    np.testing.assert_allclose(shown[..., 3], expected, atol=2)
+    weights = arrays["weights/layer_2.w"]
+    for picture, w in zip(view.pictures(".edges image"), weights[2], strict=True):
+        strength = 255 * np.sqrt(np.abs(w) / np.abs(weights).max()).reshape(4, 4)
+        np.testing.assert_allclose(picture[..., 3], strength, atol=2)
+        is_orange = picture[..., 0] > picture[..., 2]
+        assert (is_orange == (w > 0).reshape(4, 4))[strength > 10].all()
 
 
 def test_within_a_time_it_goes_forward_then_backward_then_to_the_change(view: View) -> None:
@@ -338,6 +364,17 @@ def test_what_was_not_recorded_is_left_out(browser: Browser, tmp_path: Path) -> 
     assert not any(one.activations())
     assert not any(radius for _, radius in one.discs())
     assert one.page.locator("#network select").count() == 1, "no example to choose"
+    assert one.incidents == []
+    one.page.close()
+
+
+def test_many_layers_scroll_in_a_narrow_window(browser: Browser, tmp_path: Path) -> None:
+    part = written_runs.recorded(2, sizes=(16, *[4] * 9, 3))
+    run = written_runs.write(tmp_path / "run", recording=part)
+    one = View(browser, run, viewport={"width": 400, "height": 800})
+    assert not one.overflows()
+    wide = "document.querySelector('#network .drawing').scrollWidth"
+    assert one.page.evaluate(wide) >= 8 * 84
     assert one.incidents == []
     one.page.close()
 

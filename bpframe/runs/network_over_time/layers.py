@@ -59,11 +59,25 @@ def _layer(number: int, arrays: Mapping[str, RecordedArray]) -> Recorded:
     w = arrays.get("weights")
     w = w if w is not None and len(w.shape) == 3 else None
     sizes = [int(np.prod(array.shape[2:], dtype=int)) for array in neurons]
+    if len(set(sizes)) > 1:
+        raise ValueError(f"layer {number} has {sizes[0]} activations and {sizes[1]} deltas")
     size = (sizes or [w.shape[1] if w is not None else 0])[0]
     if w is not None and w.shape[1] != size:
         w = None
     same = {kind: arrays.get(kind) for kind in ("activations", "deltas")}
     return Recorded(number, size, **same, weights=w)
+
+
+def not_dense(recording: Recording, layers: Sequence[Recorded]) -> list[int]:
+    """Those of the layers whose weights were recorded and are no matrix, such as kernels."""
+    if "weights" not in recording:
+        return []
+    keys = list(recording["weights"])
+    return [
+        layer.number
+        for layer in layers
+        if layer.weights is None and any(key.startswith(f"layer_{layer.number}.") for key in keys)
+    ]
 
 
 def is_image(shape: Sequence[object], size: int) -> bool:

@@ -13,6 +13,7 @@ from bpframe.runs.network_over_time.layers import (
     chosen_layers,
     chosen_neurons,
     is_image,
+    not_dense,
     recorded,
 )
 from bpframe.runs.network_over_time.tracks import Track, track
@@ -107,9 +108,11 @@ def network_over_time(
     every = sorted(epochs)
     drawn = chosen_layers(layers)
     if len(drawn) < len(layers):
-        left_out.append(
-            f"Of {len(layers)} layers the first and the last {len(drawn) // 2} are drawn."
-        )
+        half = len(drawn) // 2
+        left_out.append(f"Of {len(layers)} layers the first {half} and the last {half} are drawn.")
+    if other := not_dense(recording, drawn):
+        numbers = ", ".join(map(str, other))
+        left_out.append(f"Weights of layers that are not dense are not drawn: {numbers}.")
     probe = next((array for array in _arrays(drawn) if array.examples is not None), None)
     examples = np.arange(0 if probe is None else min(probe.shape[1], limits.examples))
     cuts = _cuts(drawn, shape, np.asarray(chosen(every, limits.times)), limits, left_out)
@@ -181,15 +184,23 @@ def _cuts(
         neurons = np.arange(layer.size) if as_picture else chosen_neurons(layer, after, steps)
         inputs = None
         if before is not None and layer.weights is not None:
-            fits = layer.weights.shape[2] == before.layer.size
-            inputs = before.neurons if fits else None
-            numbers = len(neurons) * len(before.neurons)
-            if fits and before.shape and numbers * NUMBER_BYTES * FEWEST_TIMES > limits.bytes:
-                inputs = None
-                left_out.append(f"The weights into layer {layer.number} are too large a picture.")
+            if why_not := _undrawable(layer.weights, len(neurons), before, limits):
+                left_out.append(f"The weights into layer {layer.number} {why_not}.")
+            else:
+                inputs = before.neurons
         picture = tuple(n for n in shape if isinstance(n, int)) if as_picture else ()
         found.append(_Cut(layer, neurons, picture, inputs))
     return found
+
+
+def _undrawable(weights: RecordedArray, neurons: int, before: _Cut, limits: Limits) -> str:
+    """Why weights from the layer before are not drawn; empty if they are."""
+    of = before.layer
+    if weights.shape[2] != of.size:
+        return f"have {weights.shape[2]} inputs, layer {of.number} has {of.size}"
+    numbers = neurons * len(before.neurons)
+    is_too_large = before.shape and numbers * NUMBER_BYTES * FEWEST_TIMES > limits.bytes
+    return "are too large a picture" if is_too_large else ""
 
 
 def _of_one_probe(layers: Sequence[Recorded]) -> tuple[list[Recorded], list[str]]:

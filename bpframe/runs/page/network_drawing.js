@@ -3,6 +3,7 @@
 const NetworkDrawing = (() => {
   const SPACE = "http://www.w3.org/2000/svg";
   const TOP = 40;
+  const WIDTH = 84; // of a layer at least; a narrow window scrolls
   const short = (value) => (Number.isFinite(value) ? String(Number(value.toPrecision(3))) : "not finite");
   const signOf = (value) => (value < 0 ? "negative" : "positive");
 
@@ -45,7 +46,7 @@ const NetworkDrawing = (() => {
     const spacing = Math.min(44, Math.max(hasPictures && width > 600 ? 30 : 24, 260 / most));
     const height = TOP + Math.max(most * spacing, 120) + 12;
     const radius = Math.min(9, spacing * 0.36, width / layers.length / 6);
-    const input = hasPictures ? Math.min(120, width / 5) : 0;
+    const input = hasPictures ? Math.min(120, width / 5, (0.6 * width) / layers.length) : 0;
     const left = input ? input / 2 + 2 : 3 * radius + 8;
     const right = names.length ? Math.min(110, width / 4) : 4 * radius + 24;
     const x = layers.map((_, i) => (layers.length === 1 ? width / 2 : left + ((width - left - right) * i) / (layers.length - 1)));
@@ -87,18 +88,19 @@ const NetworkDrawing = (() => {
 
   // An empty drawing, and what fills it.
   function drawing(host, layers, names) {
-    const at = places(layers, names, Math.max(280, host.clientWidth || 900));
-    const svg = made("svg", { viewBox: `0 0 ${at.width} ${at.height}`, role: "img" }, host);
+    const at = places(layers, names, Math.max(WIDTH * layers.length, host.clientWidth || 900));
+    const svg = made("svg", { width: at.width, height: at.height, viewBox: `0 0 ${at.width} ${at.height}`, role: "img" }, host);
     const between = layers.map((layer, i) =>
-      i && layer.number === layers[i - 1].number + 1 ? edges(svg, layer, layers[i - 1], i - 1, i, at) : null);
+      layer.weights && layer.number === layers[i - 1].number + 1 ? edges(svg, layer, layers[i - 1], i - 1, i, at) : null);
     const drawn = layers.map((layer, i) => {
       const isLast = i === layers.length - 1;
       const anchor = { x: at.x[i] + (layer.shape.length ? 0 : at.radius), y: 14 };
-      made("text", { class: "title", ...anchor }, svg, at.width / layers.length < 60 ? String(layer.number) : layer.number === 1 ? "input" : `layer ${layer.number}`);
+      made("text", { class: "title", ...anchor }, svg, layer.number === 1 ? "input" : `layer ${layer.number}`);
       if (layer.n < layer.size) made("text", { class: "few", ...anchor, y: 28 }, svg, `${layer.n} of ${layer.size}`);
       if (!layer.shape.length) return Array.from({ length: layer.n }, (_, j) => neuron(svg, layer, j, at.x[i], at, isLast ? [...(names[j] ?? "")].slice(0, 14).join("") : ""));
       const corner = { x: at.x[i] - at.input / 2, y: at.middle - at.input / 2, width: at.input, height: at.input };
       made("rect", { class: "frame", ...corner }, svg);
+      if (!layer.activations && at.input > 75) made("text", { class: "few", x: at.x[i], y: at.middle + 4 }, svg, "not recorded");
       return made("image", { ...corner, preserveAspectRatio: "xMidYMid" }, svg);
     });
     return { at, between, drawn, layers, names, svg };
@@ -119,7 +121,7 @@ const NetworkDrawing = (() => {
       set(activation, { class: `activation ${signOf(a)}`, "fill-opacity": Number.isFinite(a) ? Math.abs(a) / (most.activations || 1) : 0 });
       set(delta, { class: `delta ${signOf(d)}`, r: Number.isFinite(d) ? at.radius * Math.sqrt(Math.abs(d) / (most.deltas || 1)) : 0 });
       label?.setAttribute("class", j === answer ? "answer" : "");
-      const name = i === layers.length - 1 && names[j] ? ` (${names[j]})` : "";
+      const name = i === layers.length - 1 && ![undefined, String(layer.neurons[j])].includes(names[j]) ? ` (${names[j]})` : "";
       title.textContent = [`neuron ${layer.neurons[j]} of layer ${layer.number}${name}`,
         ...(a === undefined ? [] : [`a ${short(a)}`]), ...(d === undefined ? [] : [`δ ${short(d)}`])].join("\n");
     });

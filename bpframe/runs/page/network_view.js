@@ -1,7 +1,7 @@
 // The network while it learns: a slider over the recorded times, and within a time forward,
 // backward and the change, one after another, as far as they were recorded.
 (() => {
-  const { byId, element, spaced } = Page;
+  const { byId, element } = Page;
   const told = JSON.parse(byId("report-data").textContent).network;
   const { largest } = NetworkTracks;
   const { drawing, fillBetween, fillLayer, short } = NetworkDrawing;
@@ -149,7 +149,7 @@
     const rows = layers.flatMap((layer, i) => (layer.shape.length ? [] : layer.neurons.map((neuron, j) => {
       const values = ["activations", "deltas"].map((kind) => valuesOf(i, kind)?.[j]);
       const row = element("tr", "");
-      row.append(element("td", layer.number), element("td", i === layers.length - 1 && told.names[j] ? `${neuron} (${told.names[j]})` : neuron));
+      row.append(element("td", layer.number), element("td", i === layers.length - 1 && ![undefined, String(neuron)].includes(told.names[j]) ? `${neuron} (${told.names[j]})` : neuron));
       for (const value of values) row.append(element("td", value === undefined ? "" : short(value), { class: "number" }));
       return row;
     })));
@@ -193,54 +193,10 @@
 
   // ---- its controls
 
-  function labelled(text, control) {
-    const label = element("label", text);
-    label.append(control);
-    return label;
-  }
-
-  function choice(options) {
-    const select = element("select", "");
-    for (const [value, text] of options) select.append(element("option", text, { value }));
-    return select;
-  }
-
-  function build() {
-    const button = (text, label, act) => {
-      const made = element("button", text, { type: "button", ...(label ? { "aria-label": label } : {}) });
-      made.addEventListener("click", act);
-      return made;
-    };
-    const slider = element("input", "", { type: "range", min: 0, max: last, value: 0, step: 1, "aria-label": "recorded time" });
-    const found = {
-      play: button("Play", "", () => play(!state.playing)), slider, time: element("span", "", { class: "time" }),
-      each: choice([["equations", "equation by equation"], ["times", "time by time"]]),
-      example: choice(told.examples.map((n, i) => [i, `${spaced(told.over)} ${n}`])),
-      anew: element("input", "", { type: "checkbox" }), said: element("p", "", { class: "said" }),
-      numbers: element("details", ""), body: element("tbody", ""),
-    };
-    found.play.className = "play";
-    const row = element("div", "", { class: "controls" });
-    const more = element("div", "", { class: "controls" });
-    row.append(button("‹", "step back", () => stepped(-1)), found.play, button("›", "step on", () => stepped(1)), slider, found.time);
-    more.append(labelled("play ", found.each), ...(told.examples.length ? [labelled("example ", found.example)] : []));
-    const scale = element("label", "");
-    scale.append(found.anew, " sizes anew at each time");
-    more.append(scale);
-    const head = element("tr", "");
-    for (const text of ["layer", "neuron", "activation", "delta"]) head.append(element("th", text, { scope: "col" }));
-    const table = element("table", "");
-    table.append(element("thead", ""), found.body);
-    table.firstChild.append(head);
-    const scroller = element("div", "", { class: "scroller", tabindex: 0, role: "region", "aria-label": "numbers at this time" });
-    scroller.append(table);
-    found.numbers.append(element("summary", "The numbers at this time"), scroller);
-    host.prepend(row, more);
-    host.append(found.said, found.numbers);
-    return found;
-  }
-
   function listen() {
+    controls.back.addEventListener("click", () => stepped(-1));
+    controls.play.addEventListener("click", () => play(!state.playing));
+    controls.on.addEventListener("click", () => stepped(1));
     controls.slider.addEventListener("input", () => {
       state.time = Number(controls.slider.value);
       if (state.stage !== WHOLE && placeOf(stagesAt(state.time)) < 0) state.stage = WHOLE;
@@ -270,7 +226,7 @@
     show();
   }
 
-  const controls = build();
+  const controls = NetworkControls.build(host, told);
   const frame = element("div", "", { class: "drawing" });
   host.insertBefore(frame, controls.said);
   measure();

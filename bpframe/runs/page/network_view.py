@@ -158,5 +158,6 @@ def _how_to_read(network: NetworkOverTime) -> str:
         said.append(
             "Lines are weights, or, where the input is an image, the picture before a neuron."
         )
-    said.append("Numbers have three digits. Space plays and pauses, the arrows step.")
+    said.append("Numbers have three digits, those far below the largest of their layer fewer.")
+    said.append("Space plays and pauses, the arrows step.")
     return " ".join(said)

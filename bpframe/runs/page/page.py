@@ -23,7 +23,10 @@ from bpframe.runs.page.reading import Written, read
 
 MOST_FIGURES = 30
 _STATUSES = ("completed", "diverged", "failed", "interrupted", "pruned")
-_NETWORK_SCRIPTS = ("network_tracks.js", "network_drawing.js", "network_view.js")
+_NETWORK_SCRIPTS = (
+    *("network_tracks.js", "network_drawing.js", "network_controls.js"),
+    "network_view.js",  # which needs those before it
+)
 _DEPTH = 3
 """How far above a run the folder of its sweep is sought."""
 
