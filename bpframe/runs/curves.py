@@ -11,7 +11,7 @@ import numpy as np
 from bpframe.explanation.items import described
 from bpframe.pages.text import for_matplotlib, shown
 from bpframe.runs.page import columns, thinning
-from bpframe.runs.page.columns import Curves, Series
+from bpframe.runs.page.columns import Curves, Matrix, Series
 from bpframe.runs.records import History, finite
 from bpframe.training.experiment import Experiment
 
@@ -19,6 +19,8 @@ _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _DASHES = ("-", "--", ":", "-.")
 _MOST_PANELS = 11
 _MOST_CURVES = 8
+_MOST_NUMBERS = 10
+"""Rows and columns of a matrix up to which its numbers are written into it."""
 _MOST_POINTS = 3000
 
 
@@ -46,7 +48,8 @@ def learning_curves(history: History, title: str = "", best_epoch: int | None = 
 def curves(history: History, title: str = "", best_epoch: int | None = None) -> Any:
     """Cost, accuracy and each family of metrics over the epochs, as a figure of matplotlib.
 
-    Where there is no accuracy, as in regression, there is none in the figure.
+    Matrices, such as a confusion matrix, follow as they are after the last epoch. Where there is no
+    accuracy, as in regression, there is none in the figure.
 
     Args:
         history: the records.
@@ -57,7 +60,8 @@ def curves(history: History, title: str = "", best_epoch: int | None = None) -> 
     # Imported here: matplotlib takes longer to import than a small network to train.
     from bpframe.runs.figure import ShownFigure
 
-    drawn = [each for each in columns.figures(_records(history)) if isinstance(each, Curves)]
+    found = columns.figures(_records(history))
+    drawn = [each for kind in (Curves, Matrix) for each in found if isinstance(each, kind)]
     panels = drawn[:_MOST_PANELS]
     has_accuracy = not np.isnan(history.validation_accuracy).any()
     if best_epoch is None and has_accuracy and len(history.epoch):
@@ -70,15 +74,23 @@ def curves(history: History, title: str = "", best_epoch: int | None = None) -> 
     for axes in all_axes[len(panels) :]:
         axes.set_axis_off()
     for axes, panel in zip(all_axes, panels, strict=False):
-        _draw(axes, panel, history.epoch, best_epoch)
+        if isinstance(panel, Matrix):
+            _draw_matrix(axes, panel)
+        else:
+            _draw(axes, panel, history.epoch, best_epoch, is_first=panel is panels[0])
+    if more := len(drawn) - len(panels):
+        all_axes[-1].text(0.5, 0.5, f"{more} more: bpframe show", ha="center", va="center")
     if title:
         figure.suptitle(for_matplotlib(shown(title, 250)), fontsize=10, wrap=True)
     return figure
 
 
-def _draw(axes: Any, panel: Curves, epochs: np.ndarray, best_epoch: int | None) -> None:
+def _draw(
+    axes: Any, panel: Curves, epochs: np.ndarray, best_epoch: int | None, *, is_first: bool
+) -> None:
     for at, each in enumerate(thinning.chosen(panel.series, _MOST_CURVES)):
-        colour, dash = _COLOURS[at % len(_COLOURS)], _DASHES[at // len(_COLOURS) % len(_DASHES)]
+        # Both change from curve to curve: one of them is seen under another, and without colours.
+        colour, dash = _COLOURS[at % len(_COLOURS)], _DASHES[at % len(_DASHES)]
         places = thinning.thinned(each.values, _MOST_POINTS).places
         x, y = epochs[places], _floats(each, "values", places)
         marker = "o" if np.isfinite(y).sum() < 2 else ""
@@ -94,7 +106,8 @@ def _draw(axes: Any, panel: Curves, epochs: np.ndarray, best_epoch: int | None) 
     if panel.is_log:
         axes.set_yscale("log", nonpositive="mask")
     if best_epoch is not None:
-        axes.axvline(best_epoch, color="0.6", linewidth=0.8, linestyle=":")
+        label = f"best epoch, {best_epoch}" if is_first else None
+        axes.axvline(best_epoch, color="0.4", linewidth=0.8, linestyle=":", label=label)
     if panel.unit == "%":
         low, high = axes.get_ylim()
         axes.set_ylim(max(low, -2), min(high, 102))
@@ -103,9 +116,26 @@ def _draw(axes: Any, panel: Curves, epochs: np.ndarray, best_epoch: int | None) 
     axes.set_ylabel(panel.unit)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     if len(panel.series) > 1:
-        axes.legend(frameon=False, fontsize=8)
+        axes.legend(frameon=False, fontsize=10)
+
+
+def _draw_matrix(axes: Any, panel: Matrix) -> None:
+    """The entries as shades, and as numbers where there is room for them."""
+    values = np.array([[np.nan if each is None else each for each in row] for row in panel.values])
+    axes.imshow(values, cmap="Blues", aspect="auto")
+    axes.set_title(_plain(shown(panel.title, 60)), fontsize=10)
+    axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+    axes.yaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+    if panel.title.startswith("confusion matrix"):
+        axes.set(xlabel="answer", ylabel="class")
+    if max(values.shape) > _MOST_NUMBERS:
+        return
+    dark = (np.nanmin(values) + np.nanmax(values)) / 2
+    for (row, column), value in np.ndenumerate(values):
+        colour = "white" if value > dark else "black"
+        axes.text(column, row, f"{value:.3g}", ha="center", va="center", color=colour, fontsize=7)
 
 
 def _titled(panel: Curves, epochs: np.ndarray, best_epoch: int | None) -> str:

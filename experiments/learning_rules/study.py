@@ -85,9 +85,9 @@ def _row(own: Runs, rule: str, column: str, epoch: int, figure: float, quick: bo
 def draw(runs: Runs, figure: Figure) -> None:
     """Accuracy and both angles over the epochs, with what is published."""
     panels = figure.subplots(1, 3)
+    panels[2].sharey(panels[1])  # both are angles
     for axes, column in zip(panels, NAMES, strict=True):
         _draw(axes, runs, column)
-    panels[2].sharey(panels[1])  # both are angles
     curves.shared_legend(figure, columns=5)
 
 

@@ -127,7 +127,9 @@ def _draw_kernels(run: Run, figure: SubFigure) -> None:
         axes.imshow(kernel, cmap="Greys")
     for axes in grid.flat:
         axes.set(xticks=[], yticks=[])
-    figure.suptitle(f"kernels of one convolution, seed {run.config['seed']};\ndark is large")
+        axes.spines[:].set_visible(True)
+    title = f"kernels of one convolution, seed {run.config['seed']};\ndark is large"
+    figure.suptitle(title, fontweight="normal")
 
 
 STUDY = Study(

@@ -181,7 +181,7 @@ STUDY = Study(
     rows=rows,
     draw=draw,
     question="Do predictive coding, equilibria, DFA and forward-forward learn as published?",
-    shows="Four other ways to learn digits, over the epochs (shade: range over seeds)",
+    shows="Four other ways to learn digits, beside what others have published",
     figsize=(9, 7),
     quick=("seed=1", "data.train_size=2000", "training.epochs=1"),
 )

@@ -94,17 +94,16 @@ def tidy(axes: Axes, *, x: str = "epoch", y: str = "", legend: bool = True, **pl
     """
     axes.set(xlabel=x, ylabel=y)
     if x == "epoch" and axes.get_xscale() == "linear":
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if legend and (entries := _entries([axes])):
-        handlers = {tuple: HandlerTuple(ndivide=None)}
-        axes.legend(entries.values(), entries, handler_map=handlers, **place)
+        axes.legend(entries.values(), entries, **_handled(entries), **place)
 
 
 def shared_legend(figure: Figure | SubFigure, *, columns: int) -> None:
     """One legend below all panels, in place of one in each."""
     entries = _entries(figure.axes)
     figure.legend(entries.values(), entries, loc="outside lower center", ncols=columns,
-                  handler_map={tuple: HandlerTuple(ndivide=None)})  # fmt: skip
+                  **_handled(entries))  # fmt: skip
 
 
 def plain_log(axis: Axis) -> None:
@@ -112,6 +111,12 @@ def plain_log(axis: Axis) -> None:
     axis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
+
+
+def _handled(entries: dict[str, tuple[Artist, ...]]) -> dict[str, Any]:
+    """How a legend shows entries of several looks: side by side, in handles of enough room."""
+    most = max(map(len, entries.values()))
+    return {"handler_map": {tuple: HandlerTuple(ndivide=None)}, "handlelength": max(2.0, most)}
 
 
 def _entries(panels: Iterable[Axes]) -> dict[str, tuple[Artist, ...]]:

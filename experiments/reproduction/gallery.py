@@ -26,9 +26,9 @@ def _section(result: Result, links: Links) -> list[str]:
     rows = f"RESULTS.md#{result.name}"
     picture = f"[![{result.title}]({links.figure})]({links.readme or rows})"
     leads = [f"[the study]({links.readme})"] if links.readme else []
-    said = [result.question, f"{verdict(result)}:", ", ".join([*leads, f"[its rows]({rows})"])]
+    said = [result.question, f"{verdict(result)}.", " · ".join([*leads, f"[its rows]({rows})"])]
     pictures = [] if result.error is not None else [picture]
-    return [f"## {result.title}", *pictures, " ".join(filter(None, said)) + "."]
+    return [f"## {result.title}", *pictures, " ".join(filter(None, said))]
 
 
 def verdict(result: Result) -> str:
@@ -39,9 +39,13 @@ def verdict(result: Result) -> str:
     unexplained = sum(not row.is_explained for row in others)
     parts = [f"{result.agreeing} of {len(result.rows)} rows agree"]
     if stated := len(others) - unexplained:
-        parts.append(f"{stated} for a stated reason not")
+        parts.append(f"{stated} {_do(stated)} not, for a stated reason")
     if unexplained:
-        parts.append(f"{unexplained} for no known reason not")
+        parts.append(f"{unexplained} {_do(unexplained)} not, for no known reason")
     if result.not_run:
         parts.append(f"{len(result.not_run)} not run")
-    return ", ".join(parts)
+    return "; ".join(parts)
+
+
+def _do(number: int) -> str:
+    return "does" if number == 1 else "do"

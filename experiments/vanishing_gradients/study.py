@@ -101,8 +101,9 @@ def draw(runs: Runs, figure: Figure) -> None:
     shown = depths(runs, of_probed=True)
     panels = figure.subplots(2, -(-(len(shown) + 1) // 2), squeeze=False).ravel()
     for axes, depth in zip(panels, shown, strict=False):
+        if axes is not panels[0]:
+            axes.sharey(panels[0])
         _draw_norms(axes, runs, depth)
-        axes.sharey(panels[0])
     _draw_accuracies(panels[len(shown)], runs)
 
 

@@ -86,10 +86,8 @@ def test_the_gallery_has_every_study_once_with_its_picture():
     studies = sorted(path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml"))
     for pattern in (
         r"^\[!\[.+\]\((\w+)/\1\.png\)\]\(\1/README\.md\)$",
-        (
-            r"\? \d+ of \d+ rows agree.*\[the study\]\((\w+)/README\.md\), "
-            r"\[its rows\]\(RESULTS\.md#\1\)\.$"
-        ),
+        r"\? \d+ of \d+ rows agree.*\. \[the study\]\((\w+)/README\.md\) · ",
+        r" · \[its rows\]\(RESULTS\.md#(\w+)\)$",
     ):
         assert sorted(re.findall(pattern, text, re.M)) == studies
 

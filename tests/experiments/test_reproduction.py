@@ -551,10 +551,10 @@ def test_the_gallery_says_what_is_asked_and_what_came_out(main: Main, root: Path
     assert near.splitlines()[2:] == [
         "[![A title](fake_near/fake_near.png)](fake_near/README.md)",
         "",
-        "2 of 2 rows agree: [the study](fake_near/README.md), [its rows](RESULTS.md#fake_near).",
+        "2 of 2 rows agree. [the study](fake_near/README.md) · [its rows](RESULTS.md#fake_near)",
     ]
-    assert "How far? 1 of 2 rows agree, 1 for a stated reason not: [its rows]" in far
-    assert "It failed: [its rows](RESULTS.md#fake_failing)." in failing
+    assert "How far? 1 of 2 rows agree; 1 does not, for a stated reason. [its rows]" in far
+    assert "It failed. [its rows](RESULTS.md#fake_failing)" in failing
     assert ".png" not in failing
 
 
