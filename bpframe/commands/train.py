@@ -40,7 +40,7 @@ from bpframe.sweeps.multirun import callbacks as made_callbacks
 from bpframe.sweeps.multirun import multirun
 from bpframe.sweeps.session import Command
 from bpframe.sweeps.sweepers import grid
-from bpframe.training import loading
+from bpframe.training import hosts, loading
 
 
 def train(words: list[str]) -> None:
@@ -123,6 +123,9 @@ def resume(words: list[str]) -> None:
     with folder.writing(found.folder):
         configure_log(cfg.hydra.job_logging, cfg.hydra.verbose)
     data = loading.load(experiment)
+    if not hosts.is_first():
+        loop.resume(experiment, found.folder, data=data, accept_changes=found.accepts_changes)
+        return
     read_summary(found.folder)  # a damaged one is told of first
     epochs = last_epoch(found.folder)
     if checkpoint.latest(found.folder) is None and epochs < experiment.training.epochs:
@@ -182,6 +185,9 @@ def _single(args: Namespace, registry: Registry) -> None:
             experiment = assembly.assemble(cfg, registry)
             events = PluginEvents(registry, trackers.tracking(cfg, registry))
         data = loading.load(experiment)
+        if not hosts.is_first():
+            loop.run(experiment, data=data)
+            return
         with translated():
             output_dir = Path(os.path.abspath(str(cfg.hydra.run.dir)))
         folder.check_unused(output_dir)
