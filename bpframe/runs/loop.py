@@ -253,7 +253,9 @@ class _Run:
         except HostError as error:
             self._checkpoint()
             self._finish(Ending("interrupted", error=str(error)))
-            raise
+            raise HostError(
+                f"{error}; ended after epoch {self.epoch}{self._how_to_go_on()}"
+            ) from error
         except OutputError:  # of the disk itself, with which no file will fare better
             raise
         except (Exception, SystemExit, GeneratorExit) as error:  # a component may raise any
@@ -333,6 +335,11 @@ class _Run:
                 text = f"{path}: no checkpoint after epoch {self.epoch}: {reason}"
                 warnings.warn(text, OutputWarning, stacklevel=2)
             self.has_warned = True
+
+    def _how_to_go_on(self) -> str:
+        if self.checkpoints is None:
+            return ""
+        return f": bpframe resume {self.checkpoints.folder} training.hosts=N goes on with N hosts"
 
     def _finish(self, ending: Ending) -> RunResult:
         experiment, state = self.programs.experiment, self.state
