@@ -31,7 +31,14 @@ def main() -> None:
         return
     # Everything heavy is imported below, so that --version does not wait for it.
     from bpframe.commands.lenient_output import lenient, lenient_logs
-    from bpframe.errors import BpframeError, OutputWarning, PluginWarning, described, printable
+    from bpframe.errors import (
+        BpframeError,
+        HostError,
+        OutputWarning,
+        PluginWarning,
+        described,
+        printable,
+    )
 
     def show(message: Any, category: type[Warning], *place: Any, **more: Any) -> None:
         is_hydras = category is UserWarning and "hydra" in Path(place[0]).parts
@@ -62,6 +69,11 @@ def main() -> None:
         if wants_traceback or _is_meant(error):
             raise
         _fail(f"{described(error)} (set {FULL_ERROR}=1 to see the traceback)")
+    except HostError as error:
+        _say(str(error))
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(error.status)  # as JAX leaves, it waits for the host that is gone, and then aborts
     except BpframeError as error:
         if wants_traceback:
             raise
@@ -98,11 +110,15 @@ def _is_meant(error: SystemExit) -> bool:
 
 
 def _fail(message: str, status: int = 1) -> None:
+    _say(message)
+    sys.exit(status)
+
+
+def _say(message: str) -> None:
     from bpframe.errors import printable
 
     lines = [_shortened(line) for line in printable(message).split("\n")]
     print("bpframe:", "\n".join(lines), file=sys.stderr)
-    sys.exit(status)
 
 
 def _shortened(line: str) -> str:

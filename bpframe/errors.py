@@ -94,6 +94,10 @@ class OutputError(BpframeError):
     """A run folder that cannot be used, because it holds a run already or is not writable."""
 
 
+class HostError(BpframeError):
+    """Hosts of a run that did not come, or are gone."""
+
+
 class DivergenceError(BpframeError):
     """Training met a value that is not finite.
 

@@ -19,7 +19,7 @@ from bpframe.runs import checkpoint, folder, loop
 from bpframe.runs.folder import last_epoch
 from bpframe.runs.layout import read_summary
 from bpframe.sweeps import ledger
-from bpframe.training import loading
+from bpframe.training import hosts, loading
 
 
 class Resumed(NamedTuple):
@@ -86,6 +86,9 @@ def _go_on(found: Resumed) -> None:
     with folder.writing(found.folder):
         configure_log(cfg.hydra.job_logging, cfg.hydra.verbose)
     data = loading.load(experiment)
+    if not hosts.is_first():
+        loop.resume(experiment, found.folder, data=data, accept_changes=found.accepts_changes)
+        return
     read_summary(found.folder)  # a damaged one is told of first
     epochs = last_epoch(found.folder)
     if checkpoint.latest(found.folder) is None and epochs < experiment.training.epochs:

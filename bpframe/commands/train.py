@@ -29,7 +29,7 @@ from bpframe.plugin_host.events import PluginEvents, events_of
 from bpframe.plugin_host.registry import Registry
 from bpframe.runs import folder, loop
 from bpframe.runs.folder import RunFolder
-from bpframe.training import loading
+from bpframe.training import hosts, loading
 
 
 def train(words: list[str]) -> None:
@@ -101,6 +101,9 @@ def _single(args: Namespace, registry: Registry) -> None:
             experiment = assembly.assemble(cfg, registry)
             events = PluginEvents(registry, trackers.tracking(cfg, registry))
         data = loading.load(experiment)
+        if not hosts.is_first():
+            loop.run(experiment, data=data)
+            return
         with translated():
             output_dir = Path(os.path.abspath(str(cfg.hydra.run.dir)))
         folder.check_unused(output_dir)

@@ -245,12 +245,17 @@ def _check_sampling(experiment: Experiment, rule: str, optimiser: str) -> None:
 
 def _check_devices(training: Training) -> None:
     """How many devices share a run, and that there is something to share."""
-    wanted = training.devices
-    if isinstance(wanted, bool) or (isinstance(wanted, str) and wanted != ALL):
+    for name, wanted in (("devices", training.devices), ("hosts", training.hosts)):
+        if isinstance(wanted, bool) or (isinstance(wanted, str) and wanted != ALL):
+            raise ConfigError(
+                f"training.{name}: {wanted!r} is no number of {name}; set a number, or {ALL}"
+            )
+    if training.shard and training.hosts != 1:
         raise ConfigError(
-            f"training.devices: {wanted!r} is no number of devices; set a number, or {ALL}"
+            f"training.shard: {training.shard} does not go with several hosts, of which each has "
+            "the parameters whole; leave one of them out"
         )
-    if training.shard and wanted == 1:
+    if training.shard and training.devices == 1:
         raise ConfigError(
             f"training.shard: {training.shard} needs several devices; set training.devices={ALL}, "
             "or leave it out"

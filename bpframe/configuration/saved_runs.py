@@ -28,7 +28,7 @@ from bpframe.training.experiment import Experiment
 
 PRIMARY = "saved"
 _ALLOWED = (
-    *("training.epochs=", "training.devices=", "training.shard="),
+    *("training.epochs=", "training.devices=", "training.hosts=", "training.shard="),
     *("checkpoint.", "plots=", "record_limit=", "show=", "trackers="),
 )
 
@@ -59,8 +59,8 @@ def check_changes(overrides: Sequence[str]) -> None:
         if not text.startswith(_ALLOWED):
             raise ConfigError(
                 f"{text}: a run stays as it is; only training.epochs, training.devices, "
-                "training.shard, checkpoint, plots, record_limit, show and trackers can be set "
-                "when it is resumed"
+                "training.hosts, training.shard, checkpoint, plots, record_limit, show and "
+                "trackers can be set when it is resumed"
             )
 
 

@@ -212,7 +212,7 @@ def latest(folder: Path) -> Checkpoint | None:
 
 def told(experiment: Experiment) -> str:
     """An experiment as text, but for what may change when a run is prolonged."""
-    training = dataclasses.replace(experiment.training, epochs=1, devices=1, shard=None)
+    training = dataclasses.replace(experiment.training, epochs=1, devices=1, hosts=1, shard=None)
     return repr(dataclasses.replace(experiment, training=training, record_limit=RECORD_LIMIT))
 
 

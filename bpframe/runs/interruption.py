@@ -31,6 +31,12 @@ class InterruptionError(BpframeError):
         self.status = 128 + number
 
 
+def interrupted(number: int) -> InterruptionError:
+    """What a signal ends a run with."""
+    name = "ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+    return InterruptionError(f"interrupted by {name}", number)
+
+
 class CtrlC:
     """A context that notes whether a ctrl-C came; it ends what it ends without this.
 
@@ -84,12 +90,15 @@ class Interruption:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
+    @property
+    def number(self) -> int | None:
+        """Of the signal that has come."""
+        return self._number
+
     def check(self) -> None:
         """Raise InterruptionError if a signal has come."""
         if self._number is not None:
-            is_ctrl_c = self._number == signal.SIGINT
-            name = "ctrl-C" if is_ctrl_c else signal.Signals(self._number).name
-            raise InterruptionError(f"interrupted by {name}", self._number)
+            raise interrupted(self._number)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         del frame

@@ -16,18 +16,25 @@ import jax
 
 from bpframe.component import check_fields
 from bpframe.data import Data, FittedData
-from bpframe.errors import ConfigError, OutputError, OutputWarning, PluginError, described
+from bpframe.errors import (
+    ConfigError,
+    HostError,
+    OutputError,
+    OutputWarning,
+    PluginError,
+    described,
+)
 from bpframe.runs import checkpoint, provenance
 from bpframe.runs.bookkeeping import Bookkeeper, Ending, OnEpoch
 from bpframe.runs.checkpoint import DEFAULT, Checkpoint, Checkpointing, Checkpoints
 from bpframe.runs.data_info import DataInfo
 from bpframe.runs.folder import RunFolder, last_epoch
-from bpframe.runs.interruption import Interruption, InterruptionError
+from bpframe.runs.interruption import Interruption, InterruptionError, interrupted
 from bpframe.runs.layout import read_summary
 from bpframe.runs.listeners import Events, NoEvents
 from bpframe.runs.provenance import versions
 from bpframe.runs.records import RunInfo, RunResult
-from bpframe.training import parallel
+from bpframe.training import hosts, parallel
 from bpframe.training.experiment import Experiment
 from bpframe.training.loading import check, fitting, load
 from bpframe.training.precision import precision
@@ -66,6 +73,8 @@ def run(
 
     """
     found = _checked(experiment, data, checkpointing)
+    if not hosts.is_first():
+        output_dir = None
     folder = RunFolder(Path(output_dir)) if isinstance(output_dir, str | Path) else output_dir
     told = _Told(on_epoch, events or NoEvents(), plots)
     return _trained(experiment, found, folder, told, checkpointing, config=config)
@@ -128,7 +137,8 @@ def resume(
             f"checkpoint, and its records of {recorded} epochs would be lost"
         )
     steps = start.epoch * experiment.training.steps(len(found.train)) if start else -1
-    folder = RunFolder.reopened(path, start.records if start else (), steps)
+    records = start.records if start else ()
+    folder = RunFolder.reopened(path, records, steps) if hosts.is_first() else None
     told = _Told(on_epoch, events or NoEvents(), plots)
     return _trained(experiment, found, folder, told, checkpointing, start, config)
 
@@ -145,6 +155,7 @@ def _checked(experiment: Experiment, data: Data | None, checkpointing: Checkpoin
     """The data of a run, with everything checked that can be before its folder is made."""
     check_fields(experiment, "")
     checkpointing.check()
+    hosts.join(experiment.training)
     if data is None:
         return load(experiment)
     if not isinstance(data, FittedData):
@@ -239,6 +250,12 @@ class _Run:
             if error.number == signal.SIGINT:
                 raise KeyboardInterrupt from error
             raise SystemExit(error.status) from error
+        except HostError as error:
+            self._checkpoint()
+            self._finish(Ending("interrupted", error=str(error)))
+            raise HostError(
+                f"{error}; ended after epoch {self.epoch}{self._how_to_go_on()}"
+            ) from error
         except OutputError:  # of the disk itself, with which no file will fare better
             raise
         except (Exception, SystemExit, GeneratorExit) as error:  # a component may raise any
@@ -259,13 +276,26 @@ class _Run:
         ending = None
         if training.evaluate_start and not self.bookkeeper.records:
             ending = self._turn(range(0))
-        while ending is None and self.epoch < training.epochs:
-            signals.check()
+        while self.epoch < training.epochs:
+            ending = self._agreed(ending, signals)
+            if ending:
+                break
             last = min(training.next_evaluated(self.epoch), self.epoch + self.programs.most)
             ending = self._turn(range(self.epoch + 1, last + 1))
             if ending is None and self.checkpoints and self.checkpoints.is_due(self.epoch):
                 self._checkpoint()
         return ending or Ending("completed")
+
+    def _agreed(self, ending: Ending | None, signals: Interruption) -> Ending | None:
+        """How the run ends here, if it does: all hosts end where one of them does."""
+        if hosts.count() == 1:
+            if ending is None:
+                signals.check()
+            return ending
+        number, ends = hosts.most(signals.number or 0, ending is not None)
+        if number:
+            raise interrupted(number)
+        return ending or (Ending("completed", stopped="by the first host") if ends else None)
 
     def _turn(self, epochs: range) -> Ending | None:
         """Train these epochs, or none, and note what came of them."""
@@ -273,8 +303,9 @@ class _Run:
         evaluated = not epochs or epochs[-1] == training.next_evaluated(epochs[0] - 1)
         started = time.perf_counter()
         before = self.state
-        state, outcome = self.programs.turn(before, epochs, evaluated=evaluated)
-        outcome = jax.device_get(outcome)
+        with hosts.losing():
+            state, outcome = self.programs.turn(before, epochs, evaluated=evaluated)
+            outcome = jax.device_get(outcome)
         if outcome.finite:
             self.state = state
             self.epoch = epochs[-1] if epochs else self.epoch
@@ -304,6 +335,11 @@ class _Run:
                 text = f"{path}: no checkpoint after epoch {self.epoch}: {reason}"
                 warnings.warn(text, OutputWarning, stacklevel=2)
             self.has_warned = True
+
+    def _how_to_go_on(self) -> str:
+        if self.checkpoints is None:
+            return ""
+        return f": bpframe resume {self.checkpoints.folder} training.hosts=N goes on with N hosts"
 
     def _finish(self, ending: Ending) -> RunResult:
         experiment, state = self.programs.experiment, self.state

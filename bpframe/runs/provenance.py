@@ -15,7 +15,7 @@ import numpy as np
 from bpframe.component import Component
 from bpframe.data import Data
 from bpframe.runs.checksums import checksum
-from bpframe.training import initial_state, parallel
+from bpframe.training import hosts, initial_state, parallel
 from bpframe.training.experiment import Experiment
 
 _PACKAGES = ("bpframe", "hydra-core", "jax", "jaxlib", "numpy", "optax", "pluggy")
@@ -60,7 +60,7 @@ def origin(experiment: Experiment, data: Data, plugins: Mapping[str, str]) -> di
     that training starts from, and how many devices share a mini-batch.
     """
     found = {package: importlib.metadata.version(package) for package in _PACKAGES}
-    found[DEVICES] = str(parallel.count(experiment.training))
+    found[DEVICES] = str(hosts.count() * parallel.count(experiment.training))
     found |= {"the code of bpframe": _code("bpframe"), **plugins}
     found["the data"] = _arrays(
         np.asarray(part)

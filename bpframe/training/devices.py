@@ -38,14 +38,14 @@ class DeviceExamples(NamedTuple):
 
 
 def of_platform(name: str) -> list[Device]:
-    """All devices of a platform; of "auto" those of the one that JAX prefers.
+    """The devices of a platform on this host; of "auto" those of the one that JAX prefers.
 
     Raises:
         ConfigError: there are none.
 
     """
     try:
-        return jax.devices(None if name == "auto" else name)
+        return jax.local_devices(backend=None if name == "auto" else name)
     except (RuntimeError, AssertionError) as error:  # JAX asserts if JAX_PLATFORMS names no device
         platforms = jax.config.values["jax_platforms"]
         allowed = f" with JAX_PLATFORMS={platforms}" if platforms else ""

@@ -57,7 +57,8 @@ class Training(Component):
     batch_size / n, whatever is in the others: mini-batches have batch_size examples on average, an
     example may come several times in an epoch or never, and the training set is evaluated after it.
     With several `devices`, a number or "all", each computes its share of every mini-batch; with
-    `shard=params` they share the large arrays of the state as well; see `parallel`.
+    `shard=params` they share the large arrays of the state as well; see `parallel`. With several
+    `hosts`, a number or "all" of those that Slurm has begun, each has so many devices; see `hosts`.
     """
 
     epochs: int = hyperparameter(default=30, ge=1)
@@ -68,6 +69,7 @@ class Training(Component):
     evaluate_start: bool = False
     device: str = hyperparameter(default="auto", choices=DEVICES)
     devices: int | str = hyperparameter(default=1, ge=1)
+    hosts: int | str = hyperparameter(default=1, ge=1)
     shard: str | None = hyperparameter(default=None, choices=SHARDS)
     shuffle: bool = True
     sampling: str = hyperparameter(default=SHUFFLED, choices=SAMPLINGS)

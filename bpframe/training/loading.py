@@ -11,7 +11,7 @@ from bpframe.data import Data, Examples, FittedData
 from bpframe.errors import ConfigError, DataError, ExamplesError, described
 from bpframe.metrics import STEPS
 from bpframe.tasks import Task
-from bpframe.training import initial_state, memory, parallel, probes
+from bpframe.training import hosts, initial_state, memory, parallel, probes
 from bpframe.training.experiment import Experiment
 from bpframe.training.standardisation import standardised
 
@@ -29,7 +29,8 @@ def load(experiment: Experiment) -> FittedData:
             targets are not those of their task, or they find no room.
 
     """
-    parallel.count(experiment.training)  # first: JAX has to be told of it before it computes
+    hosts.join(experiment.training)  # first: JAX has to be told of it before it computes
+    parallel.count(experiment.training)
     data = loaded(experiment.data)
     check(experiment, data)
     return data

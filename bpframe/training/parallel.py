@@ -27,7 +27,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from bpframe.errors import ConfigError
 from bpframe.learning import BatchGradient
-from bpframe.training import devices
+from bpframe.training import devices, hosts
+from bpframe.training.devices import Device
 from bpframe.training.experiment import ALL, PARAMS, Experiment, Training
 from bpframe.training.orders import NOBODY
 
@@ -99,11 +100,10 @@ def on_devices(training: Training) -> Iterator[None]:
     """
     number = count(training)
     with devices.on_device(training.device):
-        if number == 1:
+        if number == hosts.count() == 1:
             yield
             return
-        mesh = Mesh(np.array(devices.of_platform(training.device)[:number]), (AXIS,))
-        with jax.set_mesh(mesh):
+        with jax.set_mesh(Mesh(np.array(_of_all_hosts(training, number)), (AXIS,))):
             yield
 
 
@@ -111,6 +111,15 @@ def named(array: Array) -> str:
     """The device of an array, or how many there are of which kind."""
     found = sorted(array.devices(), key=lambda device: device.id)
     return str(found[0]) if len(found) == 1 else f"{len(found)} x {found[0].device_kind}"
+
+
+def _of_all_hosts(training: Training, number: int) -> list[Device]:
+    """So many devices of each host, host by host."""
+    platform = devices.of_platform(training.device)[0].platform
+    of_hosts: dict[int, list[Device]] = {}
+    for device in jax.devices(platform):
+        of_hosts.setdefault(device.process_index, []).append(device)
+    return [device for host in sorted(of_hosts) for device in of_hosts[host][:number]]
 
 
 def shares() -> int:

@@ -19,7 +19,7 @@ HERE = Path(__file__).parent
 QUICK = "clipped and null or step_sends"
 
 
-def tests_on_devices(tmp_path: Path, *options: str) -> None:
+def run_on_devices(tmp_path: Path, *options: str) -> None:
     """Run the tests of `several_devices` where there are 8 devices."""
     done = subprocess.run(
         [
@@ -41,13 +41,13 @@ def tests_on_devices(tmp_path: Path, *options: str) -> None:
 
 
 def test_several_devices_do_what_one_does(tmp_path: Path) -> None:
-    tests_on_devices(tmp_path, "-k", QUICK)
+    run_on_devices(tmp_path, "-k", QUICK)
 
 
 @pytest.mark.slow
 def test_several_devices_do_all_that_one_does(tmp_path: Path) -> None:
     """Slow: some forty pairs of runs are compiled."""
-    tests_on_devices(tmp_path)
+    run_on_devices(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -44,11 +44,13 @@ def devices_of(experiment: Experiment) -> list[Device]:
         ConfigError: there is none, or a job wants several for itself.
 
     """
-    if (wanted := experiment.training.devices) != 1:
-        raise ConfigError(
-            f"training.devices: {wanted} is for a single run; a sweep has a job on one device and "
-            "spreads its jobs over all that there are; leave it out"
-        )
+    training = experiment.training
+    for name, wanted in (("devices", training.devices), ("hosts", training.hosts)):
+        if wanted != 1:
+            raise ConfigError(
+                f"training.{name}: {wanted} is for a single run; a sweep has a job on one device "
+                "and spreads its jobs over all that there are; leave it out"
+            )
     return devices.of_platform(experiment.training.device)
 
 

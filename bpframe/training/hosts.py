@@ -1,0 +1,112 @@
+"""One run on several hosts: a process on each, which JAX's distributed runtime brings together.
+
+All of them run the same command and compute the same turns; the first shows and writes. Where they
+meet is told by Slurm, or by two variables of the environment.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from bpframe.errors import ConfigError, HostError
+from bpframe.training.experiment import ALL, Training
+
+COORDINATOR, HOST = "BPFRAME_COORDINATOR", "BPFRAME_HOST"
+"""The address of the first host, HOST:PORT, and the number of this one, from 0."""
+
+MEETING_S, LEAVING_S = 120, 10
+"""How many seconds hosts wait for each other when a run begins, and when one has ended."""
+
+
+def join(training: Training) -> None:
+    """Meet the other hosts of a run, before JAX computes anything; once in a process.
+
+    Raises:
+        ConfigError: nothing says where, or there are not as many as `training.hosts` says.
+        HostError: they did not come.
+
+    """
+    wanted = training.hosts
+    if wanted == 1:
+        return
+    if not jax.distributed.is_initialized():
+        _meet(wanted)
+    if wanted not in (ALL, count()):
+        raise ConfigError(
+            f"training.hosts: {wanted} was set, and {count()} have met; set training.hosts={ALL}, "
+            "or begin as many"
+        )
+
+
+def _meet(wanted: int | str) -> None:
+    address, number = os.environ.get(COORDINATOR), os.environ.get(HOST)
+    if (address is None) != (number is None):
+        missing = HOST if number is None else COORDINATOR
+        raise ConfigError(f"{missing}: is not set; {COORDINATOR} and {HOST} go together")
+    if number is not None and not (
+        isinstance(wanted, int) and number.isdecimal() and int(number) < wanted
+    ):
+        raise ConfigError(
+            f"{HOST}: {number!r} is out of range; allowed: numbers from 0 on below training.hosts, "
+            f"which is {wanted} and has to be a number here"
+        )
+    try:
+        jax.distributed.initialize(
+            address,
+            num_processes=wanted if isinstance(wanted, int) else None,
+            process_id=None if number is None else int(number),
+            cluster_detection_method=None if number is None else "deactivate",
+            initialization_timeout=MEETING_S,
+            shutdown_timeout_seconds=LEAVING_S,
+        )
+    except ValueError as error:
+        raise ConfigError(
+            f"training.hosts: nothing says where {wanted} hosts meet; begin the command with srun, "
+            f"or set {COORDINATOR}=FIRST_HOST:PORT and {HOST}=0, 1, ... on each ({error})"
+        ) from error
+    except RuntimeError as error:  # one of JAX is a RuntimeError as well
+        reason = " ".join(str(error).split())
+        raise HostError(f"training.hosts: {wanted} hosts did not meet: {reason}") from error
+
+
+def count() -> int:
+    """How many hosts a run is on."""
+    return jax.process_count() if jax.distributed.is_initialized() else 1
+
+
+def is_first() -> bool:
+    """Whether this host is the one that shows and writes."""
+    return count() == 1 or jax.process_index() == 0
+
+
+def most(*values: int) -> list[int]:
+    """The largest of each of the values that the hosts give; all hosts have to ask together."""
+    if count() == 1:
+        return list(values)
+    with losing():
+        return multihost_utils.process_allgather(np.array(values, np.int32)).max(axis=0).tolist()
+
+
+@contextlib.contextmanager
+def losing() -> Iterator[None]:
+    """Tell of a host that is gone in one line.
+
+    Raises:
+        HostError: it is.
+
+    """
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if count() == 1:
+            raise
+        reason = " ".join(str(error).split())[:200]
+        raise HostError(
+            f"another of the {count()} hosts is gone, or cannot be reached ({reason})"
+        ) from error
