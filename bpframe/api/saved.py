@@ -32,7 +32,7 @@ from bpframe.runs.records import EpochRecord, History, Summary
 from bpframe.runs.saved import read_params
 from bpframe.sweeps import ledger
 from bpframe.tables.in_memory import InMemory
-from bpframe.tasks import Task
+from bpframe.tasks import Regression, Task
 from bpframe.training import answers, loading
 from bpframe.training.experiment import Experiment
 from bpframe.training.precision import precision, wide_dtype
@@ -46,11 +46,14 @@ class Evaluation(NamedTuple):
     Attributes:
         cost: the mean cost per example, with the penalty of the regulariser as in training.
         accuracy: the share of right answers; None where none is right or wrong.
+        rmse: in a regression the root of the mean squared error, over examples and outputs, in the
+            units of the targets; else None.
 
     """
 
     cost: float
     accuracy: float | None
+    rmse: float | None = None
 
 
 @plainly
@@ -233,6 +236,10 @@ class Run:
     def _evaluated(self, examples: Examples, best: bool) -> Evaluation:
         self.experiment.cost.cost_function.check_targets(examples.y, "y")
         found = answers.totals(self._ready, self._chosen(best), examples, self._info.n_train)
+        if isinstance(self.task, Regression):
+            said = answers.outputs_and_answers(self._ready, self._chosen(best), examples)[1]
+            error = np.asarray(said, float) - self.task.decoded(np.asarray(examples.y, float))
+            return Evaluation(float(found.cost), None, float(np.sqrt(np.mean(error**2))))
         accuracy = None if found.correct is None else int(found.correct) / len(examples)
         return Evaluation(float(found.cost), accuracy)
 

@@ -15,11 +15,12 @@ from rich.table import Table as Shown
 from bpframe.api.saved import Run, load
 from bpframe.commands import subcommands
 from bpframe.configuration import saved_runs, trust
-from bpframe.errors import ConfigError, DataError, OutputError
+from bpframe.errors import ConfigError, DataError, OutputError, printable
 from bpframe.files import check_no_link, write_whole
 from bpframe.runs.screen import Screen
 from bpframe.sweeps import ledger
 from bpframe.tables.files import read_csv, read_parquet
+from bpframe.tables.table import Table
 
 
 def predict(words: list[str]) -> None:
@@ -35,7 +36,7 @@ def predict(words: list[str]) -> None:
     if args.output is not None and args.output.absolute() == args.input.absolute():
         raise ConfigError("--output: is the input; choose another file")
     run = load(args.folder, trusted=args.trust)
-    x = _inputs(run, args.input, args.delimiter)
+    x = _inputs(run, args.input, args.delimiter, args.array)
     text = _answers(run, x, best=args.best)
     if args.output is None:
         sys.stdout.write(text)
@@ -60,8 +61,9 @@ def predict_parser() -> ArgumentParser:
         type=Path,
         required=True,
         help="a table (.csv, .csv.gz, .parquet) with the columns trained on, or an array (.npy, "
-        ".npz with x)",
+        ".npz)",
     )
+    made.add_argument("--array", metavar="NAME", help="of an .npz; default: the run's data.x, or x")
     made.add_argument("--output", metavar="FILE", type=Path, help="default: print")
     made.add_argument("--delimiter", help="of a table; default: that of the run's data set")
     made.add_argument("--best", action="store_true", help="by the best parameters, not the last")
@@ -70,7 +72,7 @@ def predict_parser() -> ArgumentParser:
 
 
 def evaluate(words: list[str]) -> None:
-    """Print cost and accuracy of a run over all splits of its data, or of other data.
+    """Print cost and accuracy of a run over all splits of its data, or over other data.
 
     Raises:
         ConfigError: the command line is wrong, or other settings than those of the data change.
@@ -78,13 +80,21 @@ def evaluate(words: list[str]) -> None:
     """
     args = evaluate_parser().parse_args(words)
     run = load(args.folder, trusted=args.trust)
-    found = run.over(args.overrides, best=args.best)
+    if args.input is None:
+        found = run.over(args.overrides, best=args.best)
+    elif args.overrides:
+        raise ConfigError(f"{args.overrides[0]}: does not go with --input; leave one of them out")
+    else:
+        x, y = _labelled(run, args.input, args.delimiter)
+        found = {args.input.name: (len(y), run.evaluate(x, y, best=args.best))}
+    is_regression = any(each.rmse is not None for _, each in found.values())
     table = Shown(title=f"{args.folder}", title_justify="left")
-    for name in ("", "examples", "cost", "accuracy"):
+    for name in ("", "examples", "cost", "rmse" if is_regression else "accuracy"):
         table.add_column(name, justify="right" if name else "left")
-    for split, (n, each) in found.items():
+    for name, (n, each) in found.items():
         accuracy = "" if each.accuracy is None else f"{each.accuracy:.2%}"
-        table.add_row(split, f"{n}", f"{each.cost:.4g}", accuracy)
+        reached = accuracy if each.rmse is None else f"{each.rmse:.4g}"
+        table.add_row(printable(name), f"{n}", f"{each.cost:.4g}", reached)
     Screen().print(table)
 
 
@@ -92,7 +102,16 @@ def evaluate_parser() -> ArgumentParser:
     """What reads the words after `bpframe evaluate`."""
     made = subcommands.parser("evaluate", "how good a run is, over its data or over others")
     made.add_argument("folder", metavar="RUN", type=Path)
-    made.add_argument("overrides", nargs="*", metavar="data.KEY=VALUE", help="other data")
+    made.add_argument(
+        "overrides", nargs="*", metavar="data.KEY=VALUE", help="another data set, with its splits"
+    )
+    made.add_argument(
+        "--input",
+        metavar="FILE",
+        type=Path,
+        help="instead all examples of a file, as predict takes it, with their targets",
+    )
+    made.add_argument("--delimiter", help="of a table; default: that of the run's data set")
     made.add_argument("--best", action="store_true", help="by the best parameters, not the last")
     _add_trust(made)
     return made
@@ -133,11 +152,32 @@ def rerun_parser() -> ArgumentParser:
     return made
 
 
-def _inputs(run: Run, path: Path, delimiter: str | None) -> Any:
+def _labelled(run: Run, path: Path, delimiter: str | None) -> tuple[Any, Any]:
+    """The examples in a file, and their targets: columns of a table, or an array."""
+    data = run.settings["data"]
+    x = _inputs(run, path, delimiter, None)
+    if path.suffix == ".npy":
+        raise ConfigError(f"--input: {path} holds no targets; give an .npz with x and y")
+    if not isinstance(x, Table):
+        return x, _array(path, (data.get("y"), "y"))
+    target = data.get("target")
+    if target is None:
+        raise ConfigError(
+            "--input: the data of this run were given in Python, and so were their targets; "
+            "use run.evaluate(x, y)"
+        )
+    names = [str(name) for name in (target if isinstance(target, list) else [target])]
+    if data.get("drop_missing"):
+        x = x.without_gaps([*run.feature_names, *names])
+    columns = [x.column(name) for name in names]
+    return x, columns[0] if len(columns) == 1 else np.stack(columns, axis=1)
+
+
+def _inputs(run: Run, path: Path, delimiter: str | None, array: str | None) -> Any:
     """The examples in a file: a table, or an array."""
     name = path.name.lower()
     if name.endswith((".npy", ".npz")):
-        return _array(path)
+        return _array(path, (array,) if array else (run.settings["data"].get("x"), "x"))
     if name.endswith(".parquet"):
         return read_parquet(path)
     if name.endswith((".csv", ".csv.gz", ".tsv", ".txt")):
@@ -151,15 +191,21 @@ def _inputs(run: Run, path: Path, delimiter: str | None) -> Any:
     raise ConfigError(f"--input: {path} is neither .csv, .parquet, .npy nor .npz")
 
 
-def _array(path: Path) -> np.ndarray:
+def _array(path: Path, names: tuple[str | None, ...]) -> np.ndarray:
+    """The array of a file, the first there is of some names where it holds several."""
     try:
         found = np.load(path, allow_pickle=False)
         if isinstance(found, np.ndarray):
             return found
         with found:
-            if "x" not in found.files:
-                raise DataError(f"{path}: holds {', '.join(found.files)}; expected x")
-            return found["x"]
+            there = next((name for name in names if name in found.files), None)
+            if there is None:
+                wanted = " or ".join(dict.fromkeys(filter(None, names)))
+                raise DataError(
+                    f"{path}: holds {', '.join(found.files)}; expected {wanted}; choose one for "
+                    "predict with --array NAME"
+                )
+            return found[there]
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (ValueError, EOFError) as error:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bpframe.commands import subcommands
-from bpframe.errors import OutputError
+from bpframe.errors import ConfigError, OutputError
 from bpframe.runs.layout import PAGE
 from bpframe.runs.page import page
 from bpframe.runs.page.reading import read
@@ -24,6 +24,8 @@ def show(words: list[str]) -> None:
 
     """
     args = parser().parse_args(words)
+    if args.examples and args.terminal:
+        raise ConfigError("--examples: stand on the page alone; leave --terminal out")
     folder = args.folder.absolute()
     written = read(folder)
     screen = Screen()
@@ -74,6 +76,6 @@ def _look(folder: Path, *, trusted: bool) -> None:
     run: Any = load(folder, trusted=trusted)
     rule = run.settings["learning_rule"]["name"]
     try:
-        examples.write(folder, run.experiment, run.params, run.data, rule_name=rule)
+        examples.write(folder, run.experiment, run.params, run.fitted_data, rule_name=rule)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written to: {error.strerror}") from error

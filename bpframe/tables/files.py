@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -93,9 +94,9 @@ def read_parquet(path: str | Path) -> Table:
 
 
 def _unreadable(source: str, error: OSError) -> DataError:
-    hint = "; relative paths start in the folder where the run was begun"
-    known = hint if isinstance(error, FileNotFoundError) else ""
-    return DataError(f"{source}: cannot be read: {error.strerror or error}{known}")
+    is_relative = isinstance(error, FileNotFoundError) and not os.path.isabs(source)
+    place = f"; there is none in {os.getcwd()}" if is_relative else ""
+    return DataError(f"{source}: cannot be read: {error.strerror or error}{place}")
 
 
 def _checked(source: str, delimiter: str, *, header: bool) -> list[str]:

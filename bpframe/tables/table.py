@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -102,10 +104,8 @@ class Table:
                 filled = column[~_gaps(column)]
                 found += [(name, value) for value in sorted(set(map(_shown, filled)))]
             elif column.dtype.kind == "O":
-                raise DataError(
-                    f"{self.source}: column {name!r} holds {_some_text(column)}; set data.one_hot="
-                    f"[{name}], or leave it out of data.features"
-                )
+                text = f"{self.source}: column {name!r} holds {_some_text(column)}"
+                raise DataError(f"{text}; {_fix(name, column)}")
             else:
                 found.append(name)
         if not found:
@@ -140,6 +140,16 @@ class Table:
         values = np.stack([self._numbers(name) for name in names], axis=1)
         return targets.of(values, task or "regression", f"{self.source}: {', '.join(names)}")
 
+    def column(self, name: str) -> np.ndarray:
+        """(n,) numbers or text; see the attribute `columns`.
+
+        Raises:
+            ConfigError: it is not there.
+            DataError: a cell is empty.
+
+        """
+        return self._filled(name, "data.target")
+
     def _texts(self, name: str, known: set[str]) -> np.ndarray:
         column = np.array([_shown(value) for value in self._filled(name, "data")])
         new = ~np.isin(column, list(known))
@@ -148,7 +158,7 @@ class Table:
             value = str(column[row])
             raise DataError(
                 f"{self.source}: column {name!r} holds {value!r} in row {row + 1}, which is "
-                f"not among those trained on: {', '.join(sorted(known))}"
+                f"not among those trained on: {', '.join(map(repr, sorted(known)))}"
             )
         return column
 
@@ -173,7 +183,8 @@ class Table:
         if gaps.any():
             raise DataError(
                 f"{self.source}: column {name!r} is empty in row {int(gaps.argmax()) + 1}, and in "
-                f"{int(gaps.sum())} of {len(column)} rows; fill them, or set data.drop_missing=true"
+                f"{int(gaps.sum())} of {len(column)} rows; fill them, or leave these rows out, in "
+                "training with data.drop_missing=true"
             )
         return column
 
@@ -191,11 +202,29 @@ def _gaps(column: np.ndarray) -> np.ndarray:
 def _some_text(column: np.ndarray) -> str:
     """The first cell of a column that is no number, and its row: one may make a column text."""
     for row, value in enumerate(column, start=1):
-        try:
-            float(value or 0)
-        except ValueError:
+        if value is not None and not _is_number(value):
             return f"text, {value!r} in row {row}"
     return f"text, such as {column[0]!r}"
+
+
+def _fix(name: str, column: np.ndarray) -> str:
+    """What to do about text in a column of inputs: is it a column of text, or has it odd cells?"""
+    word = name if re.fullmatch(r"\w+", name) else json.dumps(name, ensure_ascii=False)
+    numbers = sum(value is None or _is_number(value) for value in column)
+    if 2 * numbers > len(column):
+        return (
+            "mend the cell, or say with data.missing what stands for an empty one, such as "
+            'data.missing=["","?"]'
+        )
+    return f"set data.one_hot=[{word}], or leave it out of data.features"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _shown(value: Any) -> str:

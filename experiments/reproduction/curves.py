@@ -102,8 +102,10 @@ def tidy(axes: Axes, *, x: str = "epoch", y: str = "", legend: bool = True, **pl
 def shared_legend(figure: Figure | SubFigure, *, columns: int) -> None:
     """One legend below all panels, in place of one in each."""
     entries = _entries(figure.axes)
-    figure.legend(entries.values(), entries, loc="outside lower center", ncols=columns,
-                  **_handled(entries))  # fmt: skip
+    handles: Any = list(entries.values())  # tuples of artists, which the stub leaves out
+    figure.legend(
+        handles, list(entries), loc="outside lower center", ncols=columns, **_handled(entries)
+    )
 
 
 def plain_log(axis: Axis) -> None:

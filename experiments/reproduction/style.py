@@ -63,7 +63,7 @@ DARK = "#222222"
 
 def drawn(study: Study, runs: Runs) -> Figure:
     """The figure of a study, with the sentence on top that says what is to be seen."""
-    with mpl.rc_context(dict(SETTINGS)):
+    with mpl.rc_context(dict(SETTINGS)):  # pyright: ignore[reportArgumentType]
         figure = Figure(figsize=study.figsize, layout="constrained")
         FigureCanvasAgg(figure)
         if study.shows:
@@ -75,6 +75,6 @@ def drawn(study: Study, runs: Runs) -> Figure:
 def png(figure: Figure) -> bytes:
     """The picture of a figure."""
     buffer = io.BytesIO()
-    with mpl.rc_context(dict(SETTINGS)):
+    with mpl.rc_context(dict(SETTINGS)):  # pyright: ignore[reportArgumentType]
         figure.savefig(buffer, format="png", dpi=120)
     return buffer.getvalue()

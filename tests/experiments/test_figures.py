@@ -54,7 +54,7 @@ def drawn(name: str) -> tuple[Study, Figure]:
 
 def laid_out(figure: Figure) -> Figure:
     """The figure with all texts where they stand in its picture."""
-    with mpl.rc_context(dict(style.SETTINGS)):
+    with mpl.rc_context(dict(style.SETTINGS)):  # pyright: ignore[reportArgumentType]
         figure.canvas.draw()
     return figure
 
@@ -128,7 +128,7 @@ def test_every_point_of_the_book_belongs_to_a_learning_rate() -> None:
     ]
     looks = [(to_hex(line.get_color()), line.get_marker()) for line in means.values()]
     assert [(to_hex(line.get_color()), line.get_marker()) for line in points] == looks
-    assert len({marker for _, marker in looks}) == len({colour for colour, _ in looks}) == 3
+    assert len({str(marker) for _, marker in looks}) == len({colour for colour, _ in looks}) == 3
 
 
 def test_the_panels_of_chapter_1_compare() -> None:
@@ -148,12 +148,16 @@ def test_layers_are_listed_as_they_lie_and_the_book_last() -> None:
     _, figure = drawn("vanishing_gradients")
     *nets, accuracies = figure.axes
     [(low, high)] = {axes.get_ylim() for axes in nets}
-    drawn_values = [line.get_ydata() for axes in nets for line in axes.lines]
-    assert all((low < np.asarray(y)).all() and (np.asarray(y) < high).all() for y in drawn_values)
+    drawn_values = [np.asarray(line.get_ydata()) for axes in nets for line in axes.lines]
+    assert all((low < y).all() and (y < high).all() for y in drawn_values)
     assert legend_of(nets[-1]) == [
         *(f"layer {layer}" for layer in (5, 4, 3, 2)), "the book, before training"
     ]  # fmt: skip
-    heights = [line.get_ydata()[-1] for line in nets[-1].lines if line.get_linestyle() == "-"]
+    heights = [
+        float(np.asarray(line.get_ydata())[-1])
+        for line in nets[-1].lines
+        if line.get_linestyle() == "-"
+    ]
     assert heights == sorted(heights, reverse=True)
     assert legend_of(accuracies)[-1] == curves.BOOK
 

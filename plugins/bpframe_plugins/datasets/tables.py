@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import zipfile
 from abc import abstractmethod
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -213,16 +214,58 @@ class Npz(_OwnFile):
             raise DataError(
                 f"{self.path}: is no NumPy file of numbers and text (.npz): {error}"
             ) from error
-        sets = {
-            name: (arrays[f"{self.x}_{name}"], arrays[f"{self.y}_{name}"])
-            for name in ("train", "validation", "test")
-            if {f"{self.x}_{name}", f"{self.y}_{name}"} <= arrays.keys()
-        }
+        sets = self._sets(arrays)
+        used = {name for pair in sets.values() for name in pair}
+        more = [name for name in arrays if name not in used and _word(name)]
+        if more and (self.x, self.y) == sets["train"]:
+            raise DataError(
+                f"{self.path}: holds {', '.join(arrays)}, and {self.x} and {self.y} are all that "
+                f"would be used of them; leave {' and '.join(more)} out of the file, or name the "
+                "others x_train, y_train, x_test, y_test, ..."
+            )
+        return data_of_arrays(
+            {split: (arrays[x], arrays[y]) for split, (x, y) in sets.items()},
+            self.task,
+            self._shares(),
+        )
+
+    def _sets(self, arrays: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+        """The names of the inputs and the targets of each split that the file holds."""
+        sets: dict[str, tuple[str, str]] = {}
+        for name in arrays:
+            word = _word(name)
+            if word is None or name != name.replace(self.y, self.x, 1) or self.x not in name:
+                continue
+            targets = name.replace(self.x, self.y, 1)
+            if targets not in arrays:
+                raise DataError(f"{self.path}: holds {name} without {targets}; add it")
+            if sets.setdefault(_SPLITS[word], (name, targets)) != (name, targets):
+                raise DataError(
+                    f"{self.path}: holds {sets[_SPLITS[word]][0]} and {name}, both of them the "
+                    f"{_SPLITS[word]} set; leave one of them out"
+                )
         if {self.x, self.y} <= arrays.keys():
-            sets = {"train": (arrays[self.x], arrays[self.y])}
+            return {"train": (self.x, self.y)}
         if "train" not in sets:
             raise DataError(
                 f"{self.path}: holds {', '.join(arrays) or 'nothing'}; expected {self.x} and "
-                f"{self.y}, or {self.x}_train and {self.y}_train; set data.x and data.y"
+                f"{self.y}, or {self.x}_train and {self.y}_train; data.x and data.y name them "
+                "otherwise: data.x=images data.y=labels for images_train or train_images"
             )
-        return data_of_arrays(sets, self.task, self._shares())
+        return sets
+
+
+_SPLITS = {
+    "train": "train",
+    "training": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "test": "test",
+}
+"""The words by which names of arrays say which split they belong to."""
+
+
+def _word(name: str) -> str | None:
+    """The word of a name such as x_train or test_images; None if it has none."""
+    return next((part for part in name.split("_") if part in _SPLITS), None)
