@@ -126,8 +126,8 @@ def test_every_point_of_the_book_belongs_to_a_learning_rate() -> None:
         *(rf"$\eta$ = {eta}" for eta in ("0.025", "0.25", "2.5")),
         "the book, first and last epoch",
     ]
-    looks = [(to_hex(line.get_color()), line.get_marker()) for line in means.values()]
-    assert [(to_hex(line.get_color()), line.get_marker()) for line in points] == looks
+    looks = [(to_hex(line.get_color()), str(line.get_marker())) for line in means.values()]
+    assert [(to_hex(line.get_color()), str(line.get_marker())) for line in points] == looks
     assert len({marker for _, marker in looks}) == len({colour for colour, _ in looks}) == 3
 
 
@@ -153,7 +153,11 @@ def test_layers_are_listed_as_they_lie_and_the_book_last() -> None:
     assert legend_of(nets[-1]) == [
         *(f"layer {layer}" for layer in (5, 4, 3, 2)), "the book, before training"
     ]  # fmt: skip
-    heights = [line.get_ydata()[-1] for line in nets[-1].lines if line.get_linestyle() == "-"]
+    heights = [
+        float(np.asarray(line.get_ydata())[-1])
+        for line in nets[-1].lines
+        if line.get_linestyle() == "-"
+    ]
     assert heights == sorted(heights, reverse=True)
     assert legend_of(accuracies)[-1] == curves.BOOK
 
