@@ -125,7 +125,7 @@ def _draw_matrix(axes: Any, panel: Matrix) -> None:
     """The entries as shades, and as numbers where there is room for them."""
     values = np.array([[np.nan if each is None else each for each in row] for row in panel.values])
     axes.imshow(values, cmap="Blues", aspect="auto")
-    axes.set_title(for_matplotlib(shown(panel.title, 60)), fontsize=10)
+    axes.set_title(for_matplotlib(f"{shown(panel.title, 60)}, last epoch"), fontsize=10)
     axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     axes.yaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     if panel.title.startswith("confusion matrix"):

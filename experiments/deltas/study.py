@@ -66,7 +66,9 @@ def draw(runs: Runs, figure: Figure) -> None:
         if is_logarithmic:
             axes.set_yscale("log")
         axes.set_title(title)
-        curves.tidy(axes, legend=len(columns) > 1, ncols=len(columns))
+        if has_legend := len(columns) > 1:
+            axes.margins(y=0.3)  # room for it
+        curves.tidy(axes, legend=has_legend, ncols=2)
 
 
 STUDY = Study(

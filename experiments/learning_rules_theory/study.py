@@ -93,16 +93,16 @@ def draw(runs: Runs, figure: Figure) -> None:
 
 def _draw_statements(axes: Axes, found: dict[str, list[float]]) -> None:
     shown = [(name, bound) for name, _, _, bound in STATEMENTS if bound < 1]
+    colour, marker = style.LOOKS[0]
     for at, (name, bound) in enumerate(shown):
         values = np.maximum(found[name], 1e-18)
-        axes.plot(values, np.full(len(values), at), style.LOOKS[0].marker, label="a seed each",
-                  color=style.LOOKS[0].colour)  # fmt: skip
-        axes.plot([bound], [at], "|", markersize=14, color=style.DARK, label="allowed")
+        axes.plot(values, np.full(len(values), at), marker, color=colour)
+        axes.plot([bound], [at], "|", markersize=14, color=style.DARK)
     axes.set_yticks(range(len(shown)), [name for name, _ in shown])
     axes.invert_yaxis()
     axes.set_xscale("log")
-    axes.set_title("statements that are exact")
-    curves.tidy(axes, x="error: largest difference over largest value", loc="lower center")
+    axes.set_title("statements that are exact: a point a seed, and a bar where the rule ends")
+    curves.tidy(axes, x="error: largest difference over largest value")
 
 
 def _draw_pulls(axes: Axes, found: dict[str, np.ndarray]) -> None:

@@ -150,7 +150,7 @@ STUDY = Study(
     rows=rows,
     draw=draw,
     question="When does a network stop learning and start memorising?",
-    shows="1,000 images are learnt by heart: the training cost falls on, and the test cost rises",
+    shows="1,000 images are learnt by heart: the training cost keeps falling, the test cost rises",
     figsize=(10, 6),
     quick=("training.epochs=zip(40,2)", "seed=0,1"),
 )

@@ -96,16 +96,13 @@ def tidy(axes: Axes, *, x: str = "epoch", y: str = "", legend: bool = True, **pl
     if x == "epoch" and axes.get_xscale() == "linear":
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if legend and (entries := _entries([axes])):
-        axes.legend(entries.values(), entries, **_handled(entries), **place)
+        axes.legend(**_arguments(entries), **place)
 
 
 def shared_legend(figure: Figure | SubFigure, *, columns: int) -> None:
     """One legend below all panels, in place of one in each."""
     entries = _entries(figure.axes)
-    handles: Any = list(entries.values())  # tuples of artists, which the stub leaves out
-    figure.legend(
-        handles, list(entries), loc="outside lower center", ncols=columns, **_handled(entries)
-    )
+    figure.legend(**_arguments(entries), loc="outside lower center", ncols=columns)
 
 
 def plain_log(axis: Axis) -> None:
@@ -115,10 +112,14 @@ def plain_log(axis: Axis) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def _handled(entries: dict[str, tuple[Artist, ...]]) -> dict[str, Any]:
-    """How a legend shows entries of several looks: side by side, in handles of enough room."""
-    most = max(map(len, entries.values()))
-    return {"handler_map": {tuple: HandlerTuple(ndivide=None)}, "handlelength": max(2.0, most)}
+def _arguments(entries: dict[str, tuple[Artist, ...]]) -> dict[str, Any]:
+    """What a legend is given: the looks of an entry stand side by side, with enough room."""
+    return {
+        "handles": list(entries.values()),
+        "labels": list(entries),
+        "handler_map": {tuple: HandlerTuple(ndivide=None)},
+        "handlelength": max(2.0, *map(len, entries.values())),
+    }
 
 
 def _entries(panels: Iterable[Axes]) -> dict[str, tuple[Artist, ...]]:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from reproduction.runs import Runs
 from reproduction.study import Study
 
-SETTINGS: Mapping[str, Any] = MappingProxyType(
+SETTINGS: Mapping[Any, Any] = MappingProxyType(
     {
         "font.size": 10,
         "axes.titlesize": 10,

@@ -27,6 +27,7 @@ REASONS = {
 }
 """Why the accuracy after the first epoch disagrees."""
 EPOCHS = 30
+STARTS = {"scaled": "w ~ N(0, 1/n_in)", "large": "w ~ N(0, 1)"}
 LABELS = {
     "scaled": r"$w \sim \mathcal{N}(0, 1/n_\mathrm{in})$",
     "large": r"$w \sim \mathcal{N}(0, 1)$",
@@ -37,7 +38,7 @@ def rows(runs: Runs, quick: bool) -> list[Row]:
     """Accuracy after the first epoch and at the end, which for a quick run is the second."""
     found, ends = [], SECOND if quick else LAST
     for n in _neurons(runs):
-        for start, weights in LABELS.items():
+        for start, weights in STARTS.items():
             accuracy = _accuracy(_runs_of(runs, n, start))
             name = f"784-{n}-10, {weights}"
             first, last = f"{name}: after epoch 1", f"{name}: after epoch {accuracy.shape[1]}"

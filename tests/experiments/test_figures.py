@@ -54,7 +54,7 @@ def drawn(name: str) -> tuple[Study, Figure]:
 
 def laid_out(figure: Figure) -> Figure:
     """The figure with all texts where they stand in its picture."""
-    with mpl.rc_context(dict(style.SETTINGS)):  # pyright: ignore[reportArgumentType]
+    with mpl.rc_context(dict(style.SETTINGS)):
         figure.canvas.draw()
     return figure
 
@@ -126,9 +126,9 @@ def test_every_point_of_the_book_belongs_to_a_learning_rate() -> None:
         *(rf"$\eta$ = {eta}" for eta in ("0.025", "0.25", "2.5")),
         "the book, first and last epoch",
     ]
-    looks = [(to_hex(line.get_color()), line.get_marker()) for line in means.values()]
-    assert [(to_hex(line.get_color()), line.get_marker()) for line in points] == looks
-    assert len({str(marker) for _, marker in looks}) == len({colour for colour, _ in looks}) == 3
+    looks = [(to_hex(line.get_color()), str(line.get_marker())) for line in means.values()]
+    assert [(to_hex(line.get_color()), str(line.get_marker())) for line in points] == looks
+    assert len({marker for _, marker in looks}) == len({colour for colour, _ in looks}) == 3
 
 
 def test_the_panels_of_chapter_1_compare() -> None:
@@ -148,8 +148,8 @@ def test_layers_are_listed_as_they_lie_and_the_book_last() -> None:
     _, figure = drawn("vanishing_gradients")
     *nets, accuracies = figure.axes
     [(low, high)] = {axes.get_ylim() for axes in nets}
-    drawn_values = [np.asarray(line.get_ydata()) for axes in nets for line in axes.lines]
-    assert all((low < y).all() and (y < high).all() for y in drawn_values)
+    drawn_values = [line.get_ydata() for axes in nets for line in axes.lines]
+    assert all((low < np.asarray(y)).all() and (np.asarray(y) < high).all() for y in drawn_values)
     assert legend_of(nets[-1]) == [
         *(f"layer {layer}" for layer in (5, 4, 3, 2)), "the book, before training"
     ]  # fmt: skip

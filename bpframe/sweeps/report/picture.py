@@ -21,7 +21,7 @@ from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 
-from bpframe.pages.text import shown
+from bpframe.pages.text import for_matplotlib, shown
 from bpframe.sweeps.objective import Direction
 from bpframe.sweeps.report.effects import SettingEffects, effects
 from bpframe.sweeps.report.runs import (
@@ -280,4 +280,4 @@ def _named(column: str) -> str:
 
 def _plain(text: str, longest: int = 40) -> str:
     """A text in which matplotlib finds no mathematics, cut, with what commands a screen shown."""
-    return shown(text, longest).replace("$", r"\$")
+    return for_matplotlib(shown(text, longest))
