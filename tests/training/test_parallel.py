@@ -86,7 +86,7 @@ def test_the_command_makes_cores_devices_and_sweeps_refuse_them(tmp_path: Path) 
     run = subprocess.run(
         command(*words, "hydra.run.dir=r"),
         cwd=tmp_path,
-        env=environment(tmp_path),
+        env=environment(tmp_path, PYTHONPATH=os.pathsep.join(sys.path)),
         capture_output=True,
         text=True,
         check=False,
@@ -98,7 +98,7 @@ def test_the_command_makes_cores_devices_and_sweeps_refuse_them(tmp_path: Path) 
     sweep = subprocess.run(
         command("-m", *words, "seed=0,1", "hydra.sweep.dir=s"),
         cwd=tmp_path,
-        env=environment(tmp_path),
+        env=environment(tmp_path, PYTHONPATH=os.pathsep.join(sys.path)),
         capture_output=True,
         text=True,
         check=False,

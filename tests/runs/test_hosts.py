@@ -1,0 +1,182 @@
+"""One run on several hosts, which are processes here that meet on the loopback."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+from test_cli import command, environment
+
+import bpframe
+from bpframe.errors import ConfigError
+from bpframe.training import hosts
+
+RUN = ["training.dtype=float64", "data.train_size=73", "hydra.run.dir=r"]
+
+
+def variables(folder: Path, **more: str) -> dict[str, str]:
+    return environment(folder, PYTHONPATH=os.pathsep.join(sys.path), **more)
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("localhost", 0))
+        return found.getsockname()[1]
+
+
+@contextmanager
+def begun(folder: Path, number: int, *words: str) -> Iterator[list[subprocess.Popen[str]]]:
+    """The same command on so many hosts; none is left when this ends."""
+    folder.mkdir(exist_ok=True)
+    port = free_port()
+    given: dict[str, Any] = {"cwd": folder, "text": True, "stderr": subprocess.PIPE}
+    processes = [
+        subprocess.Popen(
+            command(*words, f"training.hosts={number}"),
+            env=variables(folder, BPFRAME_COORDINATOR=f"localhost:{port}", BPFRAME_HOST=str(host)),
+            stdout=subprocess.DEVNULL,
+            **given,
+        )
+        for host in range(number)
+    ]
+    try:
+        yield processes
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+
+
+def on_hosts(folder: Path, number: int, *words: str) -> dict[str, Any]:
+    """The summary of a run, or of one that goes on, that ended well on all hosts."""
+    with begun(folder, number, *words) as processes:
+        for process in processes:
+            told = process.communicate(timeout=240)[1]
+            assert process.returncode == 0, told
+    return json.loads((folder / "r" / "summary.json").read_text())
+
+
+def alone(folder: Path, *words: str) -> dict[str, Any]:
+    folder.mkdir(exist_ok=True)
+    done = subprocess.run(
+        command(*words),
+        cwd=folder,
+        env=variables(folder),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads((folder / "r" / "summary.json").read_text())
+
+
+def params(folder: Path) -> dict[str, np.ndarray]:
+    return load_file(folder / "r" / "params.safetensors")
+
+
+def lines(folder: Path) -> int:
+    file = folder / "r" / "metrics.jsonl"
+    return len(file.read_text().splitlines()) if file.exists() else 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [2, 4])
+def test_hosts_agree_with_one_and_go_on_as_another_number(tmp_path: Path, number: int) -> None:
+    """Slow: whole commands, some at the same time."""
+    more = ["optimiser=adam", "aggregation=clipped", "aggregation.norm=0.1", "checkpoint.epochs=1"]
+    words = [*RUN, *more, "metrics=[delta_norm]"]
+    one, many = tmp_path / "one", tmp_path / "many"
+    alone(one, *words, "training.epochs=2")
+    summary = on_hosts(many, number, *words, "training.epochs=2")
+    assert summary["device"] == f"{number} x cpu"
+    for name, array in params(one).items():
+        np.testing.assert_allclose(params(many)[name], array, rtol=1e-9, atol=1e-12)
+    assert lines(many) == 2  # one host writes
+
+    alone(one, "resume", "r", "training.epochs=4")
+    on_hosts(many, number, "resume", "r", "training.epochs=3")
+    last = alone(many, "resume", "r", "training.epochs=4", "training.hosts=1")
+    assert last["changed"] == f"training.devices was {number} and is 1"
+    for name, array in params(one).items():
+        np.testing.assert_allclose(params(many)[name], array, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM])
+def test_a_host_that_ends_ends_the_run_with_a_checkpoint(tmp_path: Path, sent: int) -> None:
+    """Slow: whole commands, and one has to come far enough to be killed."""
+    with begun(tmp_path, 2, *RUN, "training.epochs=100000", "checkpoint.seconds=null") as two:
+        until = time.monotonic() + 240
+        while lines(tmp_path) < 3 and two[0].poll() is None and time.monotonic() < until:
+            time.sleep(0.1)
+        os.kill(two[1].pid, sent)
+        told = two[0].communicate(timeout=60)[1].strip().splitlines()[-1]
+    summary = json.loads((tmp_path / "r" / "summary.json").read_text())
+    assert summary["status"] == "interrupted"
+    epochs = lines(tmp_path)
+    if sent == signal.SIGKILL:
+        assert two[0].returncode == 1
+        assert told.startswith("bpframe: another of the 2 hosts is gone, or cannot be reached (")
+        assert told.endswith(
+            f"; ended after epoch {epochs}: bpframe resume {tmp_path}/r training.hosts=N goes on "
+            "with N hosts"
+        )
+    else:
+        assert (two[0].returncode, told) == (143, "bpframe: interrupted by SIGTERM")
+    assert (tmp_path / "r" / f"checkpoint-{epochs:08d}.npz").exists()
+    on = alone(tmp_path, "resume", "r", f"training.epochs={epochs + 1}", "training.hosts=1")
+    assert (on["status"], on["epochs"]) == ("completed", epochs + 1)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "given", "message"),
+    [
+        (["training.hosts=2"], {}, r"nothing says where 2 hosts meet; begin the command with srun"),
+        (["training.hosts=2"], {hosts.HOST: "0"}, rf"{hosts.COORDINATOR}: is not set"),
+        (["training.hosts=2"], {hosts.COORDINATOR: "a:1"}, rf"{hosts.HOST}: is not set"),
+        (
+            ["training.hosts=2"],
+            {hosts.COORDINATOR: "a:1", hosts.HOST: "2"},
+            rf"{hosts.HOST}: '2' is out of range; allowed: numbers from 0 on below training\.hosts",
+        ),
+    ],
+)
+def test_hosts_that_cannot_meet_are_told_why(
+    overrides: list[str],
+    given: dict[str, str],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    # What JAX asks first is whether anything was computed in this process.
+    monkeypatch.setattr("jax._src.xla_bridge.backends_are_initialized", lambda: False)
+    with pytest.raises(ConfigError, match=message):
+        bpframe.run(bpframe.compose(overrides))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["training.hosts=some"], r"training\.hosts: 'some' is no number of hosts; set a number"),
+        (
+            ["training.hosts=2", "training.devices=2", "training.shard=params"],
+            r"training\.shard: params does not go with several hosts",
+        ),
+    ],
+)
+def test_settings_out_of_range_are_refused(overrides: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        bpframe.compose(overrides)
