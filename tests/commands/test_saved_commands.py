@@ -97,7 +97,7 @@ def test_predict_of_a_regression_has_the_names_and_units_of_its_targets(
     expected = raw * target.std() + target.mean()
     np.testing.assert_allclose([float(row["price"]) for row in found], expected, rtol=1e-5)
     ended = main("evaluate", "run")
-    assert "accuracy" in ended.out
+    assert "rmse" in ended.out
     assert "%" not in ended.out
 
 
@@ -296,3 +296,72 @@ def test_report_takes_single_runs_and_folders_of_them(
     ended = main("report", "none")
     assert ended.status == 1
     assert "holds no runs that have ended; give a sweep, a run, or a folder of runs" in ended.err
+
+
+@pytest.mark.slow
+def test_evaluate_takes_all_examples_of_a_file(zoo: Path, main: Main) -> None:
+    """One row, of all that the file holds, and not of splits of it. Slow: compiles."""
+    ended = main("evaluate", "run", "--input", "new.csv")
+    right = outputs(zoo, scaled(NEW, TABLE)).argmax(axis=1) == pd.Categorical(NEW["kind"]).codes
+    assert (ended.status, ended.err) == (0, "")
+    (line,) = [line for line in ended.out.splitlines() if "new.csv" in line]
+    assert "20" in line
+    assert f"{right.mean():.2%}" in line
+    ended = main("evaluate", "run", "data.test=0.3", "--input", "new.csv")
+    assert ended.status == 1
+    assert ended.err == (
+        "bpframe: data.test=0.3: does not go with --input; leave one of them out\n"
+    )
+    NEW.drop(columns="kind").to_csv("bare.csv", index=False)
+    ended = main("evaluate", "run", "--input", "bare.csv")
+    assert ended.status == 1
+    assert "unknown 'kind'" in ended.err
+
+
+@pytest.mark.slow
+def test_evaluate_of_a_regression_has_the_error_in_its_units(main: Main, tmp_path: Path) -> None:
+    """Slow: compiles."""
+    trained(main, tmp_path, *PRICES)
+    ended = main("evaluate", "run", "--input", "new.csv")
+    said = bpframe.load("run").predict(NEW)
+    rmse = np.sqrt(np.mean((said - NEW["price"].to_numpy()) ** 2))
+    (line,) = [line for line in ended.out.splitlines() if "new.csv" in line]
+    assert f"{rmse:.4g}" in line
+    assert "rmse" in ended.out
+    assert "accuracy" not in ended.out
+
+
+@pytest.mark.slow
+def test_the_examples_of_the_page_are_asked_as_they_were_trained_on(
+    zoo: Path, main: Main, tmp_path: Path
+) -> None:
+    """Standardised, and not as the file has them. Slow: compiles."""
+    assert main("show", "run", "--examples").status == 0
+    found = json.loads((zoo / "page.json").read_text())["examples"]
+    rows = TABLE[TABLE["part"] == "validation"]
+    expected = outputs(zoo, scaled(rows, TABLE))
+    for one in found["cost"]:
+        assert one["answer"] == expected[one["example"]].argmax()
+        chosen = rows["kind"].to_numpy()[one["example"]]
+        y = np.array([kind == chosen for kind in KINDS], float)
+        a = expected[one["example"]]
+        cost = -np.sum(y * np.log(a) + (1 - y) * np.log(1 - a))
+        np.testing.assert_allclose(one["cost"], cost, rtol=1e-3)
+    ended = main("show", "run", "--examples", "--terminal")
+    assert ended.status == 1
+    assert ended.err == "bpframe: --examples: stand on the page alone; leave --terminal out\n"
+
+
+@pytest.mark.slow
+def test_predict_names_an_array(zoo: Path, main: Main) -> None:
+    """Slow: compiles."""
+    np.savez("named.npz", x_test=encoded(NEW), more=np.zeros(3))
+    ended = main("predict", "run", "--input", "named.npz")
+    assert ended.status == 1
+    assert ended.err == (
+        "bpframe: named.npz: holds x_test, more; expected x; choose one for predict with "
+        "--array NAME\n"
+    )
+    ended = main("predict", "run", "--input", "named.npz", "--array", "x_test")
+    assert ended.status == 0
+    assert len(answers(ended.out)) == len(NEW)
