@@ -67,8 +67,8 @@ def draw(runs: Runs, figure: Figure) -> None:
             axes.set_yscale("log")
         axes.set_title(title)
         if has_legend := len(columns) > 1:
-            axes.margins(y=0.3)  # room for it
-        curves.tidy(axes, legend=has_legend, ncols=2)
+            axes.margins(y=0.65)  # room for it
+        curves.tidy(axes, legend=has_legend, loc="upper right", ncols=2)
 
 
 STUDY = Study(
