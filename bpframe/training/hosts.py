@@ -103,7 +103,7 @@ def losing() -> Iterator[None]:
     """
     try:
         yield
-    except jax.errors.JaxRuntimeError as error:
+    except (jax.errors.JaxRuntimeError, ValueError) as error:  # JAX raises either of them
         if count() == 1:
             raise
         reason = " ".join(str(error).split())[:200]
