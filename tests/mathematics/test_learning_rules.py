@@ -23,6 +23,7 @@ from bpframe.learning import LearningRule, TrainingStep
 from bpframe.network import Network
 from bpframe.plugin_host.host import load_registry
 from bpframe.testing.parameters import (
+    Curved,
     SquaredError,
     Straight,
     dense_network,
@@ -145,7 +146,7 @@ def test_sizes_of_a_mini_batch_are_those_of_all_its_examples_and_change() -> Non
     found = sizes(some_step(params, rule, m=400))
     assert_array_equal(np.sign(found), np.sign(params[1].w))  # one matrix for all 400
     assert_allclose((found**2).mean() * 50, 0.25, 0.1)
-    network, pair = dense_network(params), Unpaired(SquaredError(), Straight())
+    network, pair = dense_network(params), Unpaired(SquaredError(), Curved())
     x, y = jnp.full((1, 4), 0.5), jnp.ones((1, 3))
     first, again, other = (
         bpframe.gradient(network, pair, params, x, y, rule, key=jax.random.key(n)).deltas[0]
