@@ -12,7 +12,6 @@ from collections.abc import Iterator
 
 import jax
 import numpy as np
-from jax.experimental import multihost_utils
 
 from bpframe.errors import ConfigError, HostError
 from bpframe.training.experiment import ALL, Training
@@ -89,6 +88,8 @@ def most(*values: int) -> list[int]:
     """The largest of each of the values that the hosts give; all hosts have to ask together."""
     if count() == 1:
         return list(values)
+    from jax.experimental import multihost_utils  # what a run on one host does not need
+
     with losing():
         return multihost_utils.process_allgather(np.array(values, np.int32)).max(axis=0).tolist()
 
