@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import struct
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -261,6 +264,26 @@ def test_mlflow_has_the_jobs_of_a_sweep_below_one_run(
     assert sorted(each.info.run_name for each in jobs) == [f"sweep/{num}" for num in range(4)]
     assert {each.info.status for each in found} == {"FINISHED"}
     assert sorted(each.data.params["seed"] for each in jobs) == ["0", "0", "1", "1"]
+
+
+@pytest.mark.slow
+def test_runs_that_begin_at_once_make_the_tables_of_mlflow_once(
+    mlflow: dict[str, str], tmp_path: Path
+) -> None:
+    """MLflow alone fails here, with tables that exist already. Slow: three whole runs."""
+    code = "import sys; from test_tracker_libraries import run; run(sys.argv[1], eval(sys.argv[2]))"
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, folder, str(mlflow)],
+            stderr=subprocess.PIPE,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+        for folder in (str(tmp_path / name) for name in "abc")
+    ]
+    said = [process.communicate(timeout=200)[1].decode() for process in started]
+    assert all("mlflow is off" not in each for each in said), said
+    assert [process.returncode for process in started] == [0, 0, 0]
+    assert [each.info.status for each in runs_of(mlflow)] == ["FINISHED"] * 3
 
 
 @pytest.mark.slow

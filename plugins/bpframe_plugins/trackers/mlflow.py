@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import getpass
+import hashlib
 import itertools
 import logging
+import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 from bpframe import ConfigError, EpochRecord, Listener, RunInfo, RunResult, Tracker
 from bpframe_plugins.trackers.batches import (
@@ -63,8 +69,9 @@ class _Run(BatchedListener):
         import mlflow
 
         logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of tables that it makes
-        self._client = mlflow.MlflowClient(self._tracker.uri)
-        experiment = self._experiment()
+        with self._alone():
+            self._client = mlflow.MlflowClient(self._tracker.uri)
+            experiment = self._experiment()
         own = identity(self.run)
         found = self._found(experiment, own)
         if found is None:
@@ -121,6 +128,18 @@ class _Run(BatchedListener):
         for key, value in told.items():
             if known.get(key, value) != value:
                 self._client.set_tag(self._run_id, f"bpframe.resumed.{key}", value)
+
+    def _alone(self) -> ExitStack:
+        """Held while the tables of a database are made; two processes at it break them."""
+        import mlflow
+
+        uri = self._tracker.uri or mlflow.get_tracking_uri()
+        name = hashlib.sha256(f"{uri} {Path.cwd()} {getpass.getuser()}".encode()).hexdigest()
+        held = ExitStack()
+        held.enter_context(FileLock(Path(tempfile.gettempdir()) / f"bpframe-mlflow-{name}.lock"))
+        if self.run.sweep is not None:  # whose processes may be on several machines
+            held.enter_context(lock_of(self.run.sweep))
+        return held
 
     def _experiment(self) -> str:
         from mlflow.exceptions import MlflowException
