@@ -1,7 +1,6 @@
 from .api.experiments import compose as compose
 from .api.experiments import resume as resume
 from .api.experiments import run as run
-from .api.saved import Evaluation as Evaluation
 from .api.saved import Run as Run
 from .api.saved import load as load
 from .api.sweeps import Sweep as Sweep
@@ -75,6 +74,8 @@ from .runs.records import RunInfo as RunInfo
 from .runs.records import RunResult as RunResult
 from .runs.saved import read_params as read_params
 from .runs.trackers import Tracker as Tracker
+from .runs.trained import Evaluation as Evaluation
+from .runs.trained import Trained as Trained
 from .schedules import EpochResult as EpochResult
 from .schedules import Progress as Progress
 from .schedules import Schedule as Schedule

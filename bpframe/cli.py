@@ -32,6 +32,7 @@ def main() -> None:
     # Everything heavy is imported below, so that --version does not wait for it.
     from bpframe.commands.lenient_output import lenient, lenient_logs
     from bpframe.errors import (
+        AdviceWarning,
         BpframeError,
         HostError,
         OutputWarning,
@@ -42,7 +43,7 @@ def main() -> None:
 
     def show(message: Any, category: type[Warning], *place: Any, **more: Any) -> None:
         is_hydras = category is UserWarning and "hydra" in Path(place[0]).parts
-        if is_hydras or issubclass(category, PluginWarning | OutputWarning):
+        if is_hydras or issubclass(category, AdviceWarning | PluginWarning | OutputWarning):
             text = printable(" ".join(str(message).split()))
             print(f"bpframe: warning: {text}", file=sys.stderr)
         else:
@@ -56,6 +57,7 @@ def main() -> None:
         with _rarely_collecting(), warnings.catch_warnings(), lenient_logs(), lenient() as output:
             warnings.simplefilter("always", PluginWarning)
             warnings.simplefilter("always", OutputWarning)
+            warnings.simplefilter("always", AdviceWarning)
             warnings.showwarning = show
             _dispatch(arguments)
         # A reader that has gone (`bpframe ... | head`) has seen what it wanted.

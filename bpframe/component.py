@@ -211,3 +211,17 @@ def _check_number(value: float, bounds: dict[str, float], path: str) -> None:
         raise ConfigError(
             f"{path}: {value!r} is out of range; allowed: {allowed or 'finite numbers'}"
         )
+
+
+def arrays_shown(value: Any) -> str:
+    """A value as text, in which an array stands as its dtype and shape, such as float32[30,64]."""
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return f"{value.dtype}[{','.join(map(str, value.shape))}]"
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        pairs = zip(value._fields, value, strict=True)  # pyright: ignore[reportAttributeAccessIssue]
+        inside = ", ".join(f"{name}={arrays_shown(part)}" for name, part in pairs)
+        return f"{type(value).__name__}({inside})"
+    if isinstance(value, tuple):
+        inside = ", ".join(map(arrays_shown, value))
+        return f"({inside}{',' * (len(value) == 1)})"
+    return repr(value)

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from bpframe.component import Component, hyperparameter
+from bpframe.component import Component, arrays_shown, hyperparameter
 from bpframe.data import Data, Examples
 from bpframe.errors import ExamplesError
 from bpframe.products import sum_of_products
@@ -40,6 +40,9 @@ class Params(NamedTuple):
     w: Array
     b: Array
 
+    def __repr__(self) -> str:
+        return arrays_shown(self)
+
 
 class Stacked(NamedTuple):
     """The parameters of equal blocks: arrays with a leading axis for the blocks."""
@@ -58,6 +61,9 @@ class Trace(NamedTuple):
     z: tuple[Array, ...]
     a: tuple[Array, ...]
     kept: tuple[Any, ...]
+
+    def __repr__(self) -> str:
+        return arrays_shown(self)
 
 
 class Settling(NamedTuple):

@@ -8,6 +8,7 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
+from bpframe.component import arrays_shown
 from bpframe.errors import ExamplesError
 from bpframe.tasks import Task, implied
 
@@ -46,6 +47,11 @@ class Examples:
     mean: np.ndarray | None = None
     features: tuple[Feature, ...] = ()
     standardised_by: tuple[np.ndarray, np.ndarray] | None = None
+
+    def __repr__(self) -> str:
+        named = f", features={len(self.features)} names" if self.features else ""
+        shown = ", ".join(f"{name}={arrays_shown(getattr(self, name))}" for name in ("x", "y"))
+        return f"Examples({shown}, n_out={self.n_out}{named})"
 
     def __post_init__(self) -> None:
         for name in ("x", "y"):

@@ -82,6 +82,10 @@ class OutputWarning(UserWarning):
     """A file that could not be written and is not needed, such as a picture."""
 
 
+class AdviceWarning(UserWarning):
+    """Something that is allowed, and may not be meant, such as inputs in other units."""
+
+
 class DataError(BpframeError):
     """A data file that is missing, corrupt or not what it claims to be."""
 
@@ -144,8 +148,14 @@ def unknown(path: str, name: object, known: Iterable[str]) -> UnknownNameError:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """The text that suggests the nearest match, such as "; did you mean 'sgd'?", or nothing."""
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    plain = {_plain(each): each for each in known}
+    close = difflib.get_close_matches(_plain(name), list(plain), n=1)
+    return f"; did you mean {plain[close[0]]!r}?" if close else ""
+
+
+def _plain(name: str) -> str:
+    """A name as it is compared: ReLU is relu, and cross-entropy is cross_entropy."""
+    return name.lower().replace("-", "_")
 
 
 def described(error: BaseException) -> str:

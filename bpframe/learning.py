@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from bpframe.component import Component
+from bpframe.component import Component, arrays_shown
 from bpframe.contracts import Formula, Layer, LayerParams, OutputPair, Settling, Shapes, Trace
 from bpframe.errors import PluginError
 from bpframe.network import Network
@@ -71,6 +71,9 @@ class Credit(NamedTuple):
     a: tuple[Array, ...]
     kept: tuple[Any, ...]
     delta: tuple[Array, ...]
+
+    def __repr__(self) -> str:
+        return arrays_shown(self)
 
 
 class Keys(NamedTuple):
@@ -127,6 +130,9 @@ class BatchGradient(NamedTuple):
     trace: Trace
     deltas: tuple[Array, ...]
     credit: tuple[Credit, ...]
+
+    def __repr__(self) -> str:
+        return arrays_shown(self)
 
 
 class TrainingStep(NamedTuple):

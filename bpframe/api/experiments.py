@@ -25,7 +25,7 @@ from bpframe.configuration import (
 from bpframe.configuration import trackers as tracking
 from bpframe.configuration.plugin_settings import plugin_settings
 from bpframe.data import Data
-from bpframe.errors import ConfigError, DataError, OutputWarning, plainly
+from bpframe.errors import AdviceWarning, ConfigError, DataError, OutputWarning, plainly
 from bpframe.plugin_host import host
 from bpframe.plugin_host.events import PluginEvents
 from bpframe.plugin_host.registry import Registry
@@ -36,6 +36,7 @@ from bpframe.runs.records import RunResult
 from bpframe.runs.trackers import Tracker
 from bpframe.sweeps import ledger
 from bpframe.tables.in_memory import InMemory
+from bpframe.training import advice, loading
 from bpframe.training.experiment import Experiment
 
 _OF_RUNS = ("checkpoint.", "checkpoint=", "plots=", "trackers=")
@@ -162,6 +163,8 @@ def run(
         except ConfigError as error:
             text = f"{output_dir}: is written without a configuration, so that bpframe resume "
             warnings.warn(f"{text}cannot go on with it: {error}", OutputWarning, stacklevel=3)
+    if data is not None or isinstance(experiment.data, InMemory):
+        data = _advised(experiment, data)
     with shown(progress, experiment.training.epochs, on_epoch) as told:
         return loop.run(
             experiment,
@@ -173,6 +176,14 @@ def run(
             checkpointing=checkpointing,
             config=config,
         )
+
+
+def _advised(experiment: Experiment, data: Data | None) -> Data:
+    """Data given in Python, as they are trained on; what may not be meant of them is a warning."""
+    found = loading.load(experiment) if data is None else loading.fitting(experiment.data, data)
+    for hint in advice.odd(experiment, found):
+        warnings.warn(hint, AdviceWarning, stacklevel=4)  # of who calls `run`
+    return found
 
 
 @plainly

@@ -7,22 +7,16 @@ import functools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
 from omegaconf import OmegaConf
 
-from bpframe import equations
-from bpframe.api import inputs
 from bpframe.api.given import GivenData, given_folder, given_overrides
 from bpframe.configuration import saved_runs, trust
-from bpframe.contracts import LayerParams, Trace
+from bpframe.contracts import LayerParams
 from bpframe.data import Data, Examples
 from bpframe.errors import ConfigError, DataError, OutputError, plainly
 from bpframe.files import shown
-from bpframe.learning import BatchGradient
 from bpframe.runs import array_files, html
 from bpframe.runs.arrays import Recording
 from bpframe.runs.data_info import DataInfo
@@ -30,30 +24,14 @@ from bpframe.runs.folder import check_file
 from bpframe.runs.layout import BEST, METRICS, PARAMS, read_summary
 from bpframe.runs.records import EpochRecord, History, Summary
 from bpframe.runs.saved import read_params
+from bpframe.runs.trained import Evaluation, Trained
 from bpframe.sweeps import ledger
 from bpframe.tables.in_memory import InMemory
-from bpframe.tasks import Regression, Task
-from bpframe.training import answers, loading
+from bpframe.tasks import Task
+from bpframe.training import loading
 from bpframe.training.experiment import Experiment
-from bpframe.training.precision import precision, wide_dtype
 
 _OF_DATA = ("data=", "data.")
-
-
-class Evaluation(NamedTuple):
-    """How good answers are.
-
-    Attributes:
-        cost: the mean cost per example, with the penalty of the regulariser as in training.
-        accuracy: the share of right answers; None where none is right or wrong.
-        rmse: in a regression the root of the mean squared error, over examples and outputs, in the
-            units of the targets; else None.
-
-    """
-
-    cost: float
-    accuracy: float | None
-    rmse: float | None = None
 
 
 @plainly
@@ -82,16 +60,14 @@ def load(run_dir: str | Path, *, trusted: bool = False) -> Run:
     return Run(folder, written, trusted=trusted)
 
 
-class Run:
+class Run(Trained):
     """A run that has ended, in its folder.
 
     Attributes:
         folder: the folder.
         summary: how it ended, as in `RunResult`.
-        experiment: what was run; its data set is read when it is asked for its examples.
 
-    Inputs of all methods are as the data set has them: they are scaled, and columns are encoded, as
-    in training. One example, without the axis m, is allowed everywhere.
+    Its data set is read when it is asked for its examples. What it answers, see `Trained`.
 
     """
 
@@ -101,9 +77,12 @@ class Run:
         self._files = written["files"]
         self._trusted = trusted
         info = self.summary.data
-        found = self._composed([], info)
-        self.experiment: Experiment = found.experiment
-        self._cfg = found.cfg
+        self._found = self._composed([], info)
+
+    @property
+    def experiment(self) -> Experiment:
+        """What was run."""
+        return self._found.experiment
 
     @functools.cached_property
     @plainly
@@ -165,7 +144,8 @@ class Run:
     @functools.cached_property
     def settings(self) -> dict[str, Any]:
         """Its configuration, as plain values."""
-        own = OmegaConf.masked_copy(self._cfg, [str(key) for key in self._cfg if key != "hydra"])
+        cfg = self._found.cfg
+        own = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
         values = OmegaConf.to_container(own, resolve=True)
         assert isinstance(values, dict)
         return {str(key): value for key, value in values.items()}
@@ -180,68 +160,6 @@ class Run:
     def task(self) -> Task:
         """What an answer is."""
         return self._info.task or self.fitted_data.task
-
-    @plainly
-    def predict(self, x: Any, *, best: bool = False) -> np.ndarray:
-        """What the network answers to each example: (m,) classes by their names, or numbers.
-
-        For several labels these are 0 and 1, (m, n_out); in a regression the outputs, (m, n_out),
-        or (m,) where there is one.
-
-        Args:
-            x: (m, ...) inputs of the shape of those of the data set, or flat; or, if these were
-                columns of a table, a frame with them.
-            best: whether to answer with `best_params`.
-
-        Raises:
-            DataError: x is of another shape, or lacks a column.
-
-        """
-        examples, is_one = self._examples(x, None)
-        task = self.task
-        _, said = answers.outputs_and_answers(self._ready, self._chosen(best), examples)
-        if task.has_classes:
-            found = np.asarray(task.names)[said] if task.names else said
-        else:
-            found = said[:, 0] if said.shape[1] == 1 else said
-        return found[0] if is_one else found
-
-    @plainly
-    def outputs(self, x: Any, *, best: bool = False) -> np.ndarray:
-        """The output activations a^L, (m, n_out); see `predict`."""
-        examples, is_one = self._examples(x, None)
-        found = answers.outputs_and_answers(self._ready, self._chosen(best), examples)[0]
-        return found[0] if is_one else found
-
-    @plainly
-    def evaluate(self, x: Any = None, y: Any = None, *, best: bool = False) -> Evaluation:
-        """Cost and accuracy over examples; without any, over the test set of the run.
-
-        Args:
-            x: see `predict`.
-            y: their targets: classes (m,) as `predict` has them, or numbers (m, n_out).
-            best: whether to answer with `best_params`.
-
-        Raises:
-            DataError: they are no examples for this network.
-
-        """
-        if (x is None) != (y is None):
-            raise DataError(
-                "evaluate: x and y belong together; give both, or none for the test set"
-            )
-        examples = self.fitted_data.test if x is None else self._examples(x, y)[0]
-        return self._evaluated(examples, best)
-
-    def _evaluated(self, examples: Examples, best: bool) -> Evaluation:
-        self.experiment.cost.cost_function.check_targets(examples.y, "y")
-        found = answers.totals(self._ready, self._chosen(best), examples, self._info.n_train)
-        if isinstance(self.task, Regression):
-            said = answers.outputs_and_answers(self._ready, self._chosen(best), examples)[1]
-            error = np.asarray(said, float) - self.task.decoded(np.asarray(examples.y, float))
-            return Evaluation(float(found.cost), None, float(np.sqrt(np.mean(error**2))))
-        accuracy = None if found.correct is None else int(found.correct) / len(examples)
-        return Evaluation(float(found.cost), accuracy)
 
     @plainly
     def over(
@@ -277,43 +195,6 @@ class Run:
             other = loading.read(found.experiment.data)
         return Data(*(self._info.adapted(examples, self.task) for examples in other))
 
-    @plainly
-    def forward(self, x: Any, *, best: bool = False) -> Trace:
-        """All weighted inputs z^l and activations a^l, (m, ...); see `predict`."""
-        examples, is_one = self._examples(x, None)
-        network = self.experiment.network
-        with precision(self.experiment.training.dtype):
-            rows = self._wide(examples.x.reshape(len(examples), *network.shape))
-            params = jax.tree.map(self._wide, self._chosen(best))
-            found = jax.vmap(lambda row: equations.forward(network, params, row))(rows)
-            return jax.tree.map(lambda a: a[0], found) if is_one else found
-
-    @plainly
-    def gradient(self, x: Any, y: Any, *, best: bool = False) -> BatchGradient:
-        """The gradient of the cost by backpropagation, with the delta of every layer and example.
-
-        Args:
-            x: see `predict`.
-            y: see `evaluate`.
-            best: whether to take it at `best_params`.
-
-        Raises:
-            DataError: they are no examples for this network.
-
-        """
-        examples = self._examples(x, y)[0]
-        targets = examples.y
-        if targets.ndim == 1:
-            targets = np.eye(examples.n_out)[targets]
-        with precision(self.experiment.training.dtype):
-            return equations.gradient(
-                self.experiment.network,
-                self.experiment.cost,
-                jax.tree.map(self._wide, self._chosen(best)),
-                self._wide(examples.x.reshape(len(examples), -1)),
-                self._wide(targets),
-            )
-
     def curves(self) -> Any:
         """Cost and accuracy over the epochs, as a figure of matplotlib."""
         return self.history.curves()
@@ -324,20 +205,16 @@ class Run:
     def _repr_html_(self) -> str:
         return html.table(self.summary.shown(), caption=repr(self)) + html.params_table(self.params)
 
-    @functools.cached_property
+    @property
     def _info(self) -> DataInfo:
         """What is known of the data; a run of an earlier version has to read them."""
         return self.summary.data or DataInfo.of(self.fitted_data)
 
-    @functools.cached_property
-    def _ready(self) -> Experiment:
-        return self.experiment.fitted(self._info.n_train)
-
     def _chosen(self, best: bool) -> tuple[LayerParams, ...]:
         return self.best_params if best else self.params
 
-    def _wide(self, array: Any) -> jax.Array:
-        return jnp.asarray(array, wide_dtype(self.experiment.training.dtype))
+    def _test_set(self) -> Examples:
+        return self.fitted_data.test
 
     def _composed(self, overrides: list[str], sizes: DataInfo | None) -> saved_runs.Composed:
         with contextlib.chdir(Path.cwd()):
@@ -356,6 +233,3 @@ class Run:
         with contextlib.chdir(Path.cwd()):
             saved_runs.enter(self.folder, if_there=if_there)
             yield
-
-    def _examples(self, x: Any, y: Any) -> tuple[Examples, bool]:
-        return inputs.examples(x, y, self._info, self.task)

@@ -125,7 +125,7 @@ class Sweep:
 
     @property
     def best(self) -> Run:
-        """The best run by the objective, the first of equal ones."""
+        """The best run by the objective, of equal ones that with the least cost."""
         return load(self.folder / self.best_row.folder)
 
     @property

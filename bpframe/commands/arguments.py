@@ -36,9 +36,11 @@ def parsed(arguments: list[str], by: ArgumentParser | None = None) -> Namespace:
     """
     reader = by or parser()
     args, unknown = reader.parse_known_args(arguments)
+    subcommands = () if by else list(SUBCOMMANDS)
     if unknown:
-        words.refuse_options(unknown, arguments, sorted(reader._option_string_actions), _places)
-    words.check(args.overrides, () if by else list(SUBCOMMANDS), _places)
+        options = sorted(reader._option_string_actions)
+        words.refuse_options(unknown, arguments, options, subcommands, _places)
+    words.check(args.overrides, subcommands, _places)
     if args.experimental_rerun:
         raise ConfigError(
             "--experimental-rerun: is not for runs of bpframe; run one again with bpframe rerun "

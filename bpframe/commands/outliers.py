@@ -32,7 +32,7 @@ def show(words: list[str]) -> None:
         OutputError: there is no run, or it cannot be written to.
 
     """
-    args = parser().parse_args(words)
+    args = parser().parse_intermixed_args(words)
     run = load(args.folder, trusted=args.trust)
     examples: Examples = getattr(run.fitted_data, args.split)
     found = outliers.largest(run.experiment, run.params, examples, args.count)

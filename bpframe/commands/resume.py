@@ -106,7 +106,7 @@ def parsed(arguments: list[str]) -> Resumed:
         OutputError: there is neither a run nor a sweep.
 
     """
-    args = parser().parse_args(arguments)
+    args = parser().parse_intermixed_args(arguments)
     found = Resumed(args.folder.absolute(), tuple(args.overrides), args.accept_changes, args.trust)
     if not found.is_sweep:
         saved_runs.check_run(found.folder, f" nor a sweep ({ledger.LEDGER})")

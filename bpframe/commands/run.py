@@ -31,7 +31,7 @@ from bpframe.runs.records import RunResult
 from bpframe.runs.screen import Screen
 from bpframe.sweeps import objective
 from bpframe.sweeps.rows import OBJECTIVES, scalars
-from bpframe.training import advice, compilation, loading
+from bpframe.training import advice, answers, compilation, loading
 from bpframe.training.experiment import Experiment
 from bpframe.training.programs import scalar_columns
 
@@ -114,7 +114,9 @@ def show(
             _write_page(Path(path))
         console.show_folder(screen, path)
         raise
-    console.show_result(screen, result, path)
+    ready = experiment.fitted(len(data.train))
+    rmse = answers.rmse(ready, result.params, data.test, data.task)
+    console.show_result(screen, result, path, rmse)
     return result
 
 

@@ -17,6 +17,7 @@ from bpframe.commands import subcommands
 from bpframe.configuration import saved_runs, trust
 from bpframe.errors import ConfigError, DataError, OutputError, printable
 from bpframe.files import check_no_link, write_whole
+from bpframe.runs import console
 from bpframe.runs.screen import Screen
 from bpframe.sweeps import ledger
 from bpframe.tables.files import read_csv, read_parquet
@@ -32,7 +33,7 @@ def predict(words: list[str]) -> None:
         OutputError: there is no run, or the output cannot be written.
 
     """
-    args = predict_parser().parse_args(words)
+    args = predict_parser().parse_intermixed_args(words)
     if args.output is not None and args.output.absolute() == args.input.absolute():
         raise ConfigError("--output: is the input; choose another file")
     run = load(args.folder, trusted=args.trust)
@@ -78,8 +79,16 @@ def evaluate(words: list[str]) -> None:
         ConfigError: the command line is wrong, or other settings than those of the data change.
 
     """
-    args = evaluate_parser().parse_args(words)
+    args = evaluate_parser().parse_intermixed_args(words)
     run = load(args.folder, trusted=args.trust)
+    x = y = None
+    if args.confusion and not run.task.has_classes:
+        raise ConfigError(f"--confusion: the answers of {type(run.task).__name__} are no classes")
+    if args.confusion and args.overrides:
+        raise ConfigError(
+            "--confusion: is of the run's own test set, or of a file with --input; leave "
+            f"{args.overrides[0]} out"
+        )
     if args.input is None:
         found = run.over(args.overrides, best=args.best)
     elif args.overrides:
@@ -95,7 +104,12 @@ def evaluate(words: list[str]) -> None:
         accuracy = "" if each.accuracy is None else f"{each.accuracy:.2%}"
         reached = accuracy if each.rmse is None else f"{each.rmse:.4g}"
         table.add_row(printable(name), f"{n}", f"{each.cost:.4g}", reached)
-    Screen().print(table)
+    screen = Screen()
+    screen.print(table)
+    if args.confusion:
+        counts = run.confusion(x, y, best=args.best)
+        names = tuple(map(printable, map(str, run.task.names)))
+        console.show_counts(screen, "answers across, targets down", names, counts.tolist())
 
 
 def evaluate_parser() -> ArgumentParser:
@@ -110,6 +124,11 @@ def evaluate_parser() -> ArgumentParser:
         metavar="FILE",
         type=Path,
         help="instead all examples of a file, as predict takes it, with their targets",
+    )
+    made.add_argument(
+        "--confusion",
+        action="store_true",
+        help="also the confusion matrix of the test set, or of the file",
     )
     made.add_argument("--delimiter", help="of a table; default: that of the run's data set")
     made.add_argument("--best", action="store_true", help="by the best parameters, not the last")
@@ -127,7 +146,7 @@ def rerun(words: list[str]) -> None:
     """
     from bpframe.commands.train import train  # what predicting does not need
 
-    args = rerun_parser().parse_args(words)
+    args = rerun_parser().parse_intermixed_args(words)
     folder, here = args.folder.absolute(), Path.cwd()
     ledger.check_no_sweep(folder)
     saved_runs.check_run(folder)

@@ -7,6 +7,7 @@ import itertools
 import re
 import shlex
 from collections.abc import Callable, Sequence
+from pathlib import PurePath
 from typing import NoReturn
 
 from bpframe.errors import ConfigError
@@ -44,16 +45,25 @@ def check(words: Sequence[str], subcommands: Sequence[str], places: Places) -> N
 
 
 def refuse_options(
-    unknown: Sequence[str], words: Sequence[str], known: Sequence[str], places: Places
+    unknown: Sequence[str],
+    words: Sequence[str],
+    known: Sequence[str],
+    subcommands: Sequence[str],
+    places: Places,
 ) -> NoReturn:
     """Raise a ConfigError for options that are none, such as --epochs 10 or --hlep.
 
-    `words` are all words of the command line, `known` are the options that there are.
+    `words` are all words of the command line, `known` are the options that there are, and
+    `subcommands` what a first word may have been meant to be.
     """
     option, equals, value = unknown[0].partition("=")
     text = f"command line: {unknown[0]}: unknown option"
     if near := difflib.get_close_matches(option, known, n=1, cutoff=_ALIKE):
         raise ConfigError(f"{text}; did you mean {near[0]}?")
+    first = words[0]
+    subcommand = difflib.get_close_matches(first, subcommands, n=1)
+    if subcommand and "=" not in first:  # predcit RUN --input FILE
+        raise ConfigError(f"command line: {first}: did you mean bpframe {subcommand[0]}?")
     name = option.lstrip("-").replace("-", "_")
     if not _KEY.fullmatch(name):
         raise ConfigError(f"{text}; see bpframe --help")
@@ -140,6 +150,10 @@ def _without_equals(
     text = f"{word}: cannot be read as key=value: it has no ="
     if place == 0 and subcommands and word in _TRAINING:
         return f"{text}, and is no subcommand; bpframe trains without one: leave it out"
+    if word.endswith((".yaml", ".yml")):
+        path = PurePath(word)
+        folder, name = shlex.quote(str(path.parent)), shlex.quote(path.stem)
+        return f"{text}; of a config in a file write -cd {folder} -cn {name}"
     close = difflib.get_close_matches(word, subcommands, n=1)
     if place == 0 and close:
         return f"{text}, and is no subcommand; did you mean {close[0]}?"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,15 +13,18 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from bpframe.configuration import schemas
-from bpframe.errors import ConfigError
+from bpframe.errors import ConfigError, OutputError
+
+PATH_FIELD = r"(?:\w+_)?(?:path|root|dir)"
+"""Fields that hold paths: path, root, dir, and those that end so, such as test_path."""
 
 
-def primary(path: Path, overrides: Sequence[str] = ()) -> str:
+def primary(path: Path, overrides: Sequence[str] = (), *, begun_in: str | None = None) -> str:
     """The YAML of a primary config that says what the composed config in a file says.
 
     Where `overrides` choose another component, the settings of the one in the file are left out.
     It needs nothing but bpframe's own configs. Interpolations stay as they are: what stands in a
-    variable of the environment may be a secret.
+    variable of the environment may be a secret. Relative paths start in `begun_in`, if it is given.
 
     Raises:
         ConfigError: the file is missing, cannot be read, or is no config of a run.
@@ -47,8 +52,41 @@ def primary(path: Path, overrides: Sequence[str] = ()) -> str:
         if key not in chosen
     }
     values = {key: value for key, value in values.items() if value != {}}
+    if begun_in is not None:
+        values = {key: _anchored(value, begun_in) for key, value in values.items()}
     head = {"defaults": ["config", *groups, "_self_"]}
     return yaml.safe_dump({**head, **values}, sort_keys=False, allow_unicode=True)
+
+
+def _anchored(node: Any, begun_in: str) -> Any:
+    """The settings of a node, with the relative paths among them made absolute."""
+    if not isinstance(node, dict):
+        return node
+
+    def absolute(value: Any) -> Any:
+        if isinstance(value, list):
+            return [absolute(part) for part in value]
+        is_relative = isinstance(value, str) and value and value[0] not in "~$/"
+        return os.path.join(begun_in, value) if is_relative else value
+
+    return {
+        field: absolute(value) if re.fullmatch(PATH_FIELD, str(field)) else value
+        for field, value in node.items()
+    }
+
+
+def begun_in(folder: Path) -> str:
+    """The working directory in which the run of a folder began.
+
+    Raises:
+        OutputError: what Hydra wrote of it cannot be read.
+
+    """
+    path = folder / ".hydra" / "hydra.yaml"
+    try:
+        return str(yaml.safe_load(path.read_text(encoding="utf-8"))["hydra"]["runtime"]["cwd"])
+    except (OSError, KeyError, TypeError, ValueError, yaml.YAMLError) as error:
+        raise OutputError(f"{path}: cannot be read, or is damaged") from error
 
 
 def chosen_groups(overrides: Sequence[str]) -> set[str]:

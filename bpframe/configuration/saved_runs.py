@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from bpframe.configuration import assembly, composition, schemas, suggestions, trust
 from bpframe.configuration.networks import Sizes
 from bpframe.configuration.plugin_settings import plugin_settings
-from bpframe.configuration.primary import chosen_groups, primary
+from bpframe.configuration.primary import PATH_FIELD, begun_in, chosen_groups, primary
 from bpframe.errors import ConfigError, OutputError
 from bpframe.files import check_no_link
 from bpframe.plugin_host import host
@@ -87,9 +87,9 @@ def changed_files(folder: Path, cfg: DictConfig, overrides: Sequence[str]) -> di
 def from_here(text: str, node: str, here: Path | None = None) -> str:
     """An override whose path, if it is one, starts where the user is, not where the run was.
 
-    Paths in a node are its fields path, root, dir, and those that end so, such as test_path.
+    Paths in a node are its fields of `PATH_FIELD`.
     """
-    found = re.fullmatch(rf"(\+*{re.escape(node)}\.(?:\w+_)?(?:path|root|dir))=(.+)", text)
+    found = re.fullmatch(rf"(\+*{re.escape(node)}\.{PATH_FIELD})=(.+)", text)
     value = found[2].strip("'\"") if found else "null"
     if found is None or value == "null" or value[0] in "~/[{" or value.startswith("$"):
         return text
@@ -102,14 +102,10 @@ def enter(folder: Path, *, if_there: bool = False) -> None:
 
     With `if_there` it may be gone, where nothing is read from there.
     """
-    path = folder / ".hydra" / "hydra.yaml"
-    try:
-        cwd = yaml.safe_load(path.read_text(encoding="utf-8"))["hydra"]["runtime"]["cwd"]
-    except (OSError, KeyError, TypeError, ValueError, yaml.YAMLError) as error:
-        raise OutputError(f"{path}: cannot be read, or is damaged") from error
-    if if_there and not os.path.isdir(str(cwd)):
+    cwd = begun_in(folder)
+    if if_there and not os.path.isdir(cwd):
         return
-    enter_as(str(cwd), folder, "the run")
+    enter_as(cwd, folder, "the run")
 
 
 def enter_as(cwd: str, folder: Path, what: str) -> None:

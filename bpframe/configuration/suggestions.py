@@ -51,6 +51,31 @@ SYNONYMS: Mapping[str, str] = MappingProxyType(
 )
 """What others call a field or a key of bpframe."""
 
+COMPONENTS: Mapping[str, str] = MappingProxyType(
+    {
+        word: meant
+        for meant, words in {
+            "quadratic": "mse mean_squared_error squared_error l2_loss",
+            "absolute": "mae l1_loss mean_absolute_error",
+            "cross_entropy": "bce binary_crossentropy binary_cross_entropy log_loss",
+            "log_likelihood": "nll nll_loss categorical_crossentropy softmax_cross_entropy",
+            "huber": "smooth_l1 smooth_l1_loss",
+            "sigmoid": "logistic expit",
+            "linear": "identity",
+            "silu": "swish",
+            "sgd": "gradient_descent gd",
+            "layer_norm": "layernorm layer_normalisation layer_normalization",
+            "convolution": "conv conv2d convolutional",
+            "max_pooling": "maxpool max_pool maxpool2d",
+            "scaled": "lecun xavier glorot lecun_normal",
+            "feedback_alignment": "fa",
+            "direct_feedback_alignment": "dfa",
+        }.items()
+        for word in words.split()
+    }
+)
+"""What others call a component of bpframe."""
+
 _SETTINGS: Mapping[str, type] = {
     "network": schemas.NetworkConfig,
     "training": schemas.TrainingConfig,
@@ -107,8 +132,10 @@ def _text(error: UnknownNameError, registry: Registry) -> str | None:
         return f"{error}; of a file write data={kind} data.path={error.name}"
     parent, _, last = error.path.rpartition(".")
     head, is_unknown, rest = str(error).partition(": unknown ")
-    if last != error.name or not is_unknown or parent.startswith("hydra"):
-        return None  # a value, and no key; or explained already
+    if not is_unknown or parent.startswith("hydra"):
+        return None  # explained already
+    if last != error.name:  # a value, and no key
+        return _of_a_component(error, rest)
     in_file = _PLACE.match(head)
     if in_file and in_file["group"] == error.name:
         return (
@@ -126,6 +153,15 @@ def _text(error: UnknownNameError, registry: Registry) -> str | None:
         return None
     listed = f" known: {known}" if parent and known else ""
     return f"{head}: unknown {error.name!r}; did you mean {_either(found)}?{listed}"
+
+
+def _of_a_component(error: UnknownNameError, rest: str) -> str | None:
+    """The text of an error for a component that others call so."""
+    known = rest.partition("known: ")[2]
+    meant = COMPONENTS.get(error.name.lower().replace("-", "_"))
+    if meant not in known.split(", "):
+        return None
+    return f"{error.path}: unknown {error.name!r}; did you mean {meant!r}? known: {known}"
 
 
 def _either(found: Sequence[str]) -> str:

@@ -41,7 +41,7 @@ _NO_VALUE = re.compile(r"field '.*' is not Optional")
 _NO_LIST = re.compile(r"Invalid value assigned: \w+ is not a ListConfig, list or tuple\.")
 _A_LIST = re.compile(r"Value '\[(?P<only>[^,\]]*)\]' of type 'list' could not be converted to \w+")
 _NO_MATCH = re.compile(
-    r"(?:In '(?P<name>[^']*)': )?Could not override '(?P<key>[^'@]*)(?:@[^']*)?'\."
+    r"(?:In '(?P<name>[^']*)': )?Could not override '(?P<key>[^'@]*)(?P<at>@[^']*)?'\.;?"
     r"(?: No match in the defaults list\.| Did you mean .*)",
     re.DOTALL,
 )
@@ -87,7 +87,16 @@ def missing(error: MissingConfigException) -> ConfigError:
         return ConfigError(f"config {found!r}: there is no {wanted!r}; {_in_a_file(own, name)}")
     if group and (error.options or group in schemas.GROUPS):
         return unknown(group, name, error.options or ())
-    return ConfigError(f"config {wanted!r} is not in the config path: {_first_line(error)}")
+    near = Path(wanted).with_suffix(".yaml")
+    if not group and near.is_file():
+        return ConfigError(
+            f"config {wanted!r}: stands in the working directory, where no configs are looked for; "
+            f"write -cd . -cn {near.stem}, in Python config_dir='.'"
+        )
+    return ConfigError(
+        f"config {wanted!r}: is not in the config path; -cd FOLDER, in Python config_dir, names "
+        "the folder that it is in"
+    )
 
 
 def unreadable(error: yaml.YAMLError) -> str:
@@ -220,6 +229,8 @@ def _of_the_defaults(text: str) -> str | None:
         key, name = match["key"], match["name"]
         if name is None:
             return f"{key}: is chosen by no defaults list; write +{key}=NAME" if key else None
+        if "." in (match["at"] or ""):  # the package of a file that names none is its folder
+            return f"config {name!r}: let the file begin with the line # @package _global_"
         own = key.rpartition("/")[2]
         wanted = own if own in schemas.GROUPS else None
         near = wanted or next(iter(difflib.get_close_matches(own, schemas.GROUPS, n=1)), own)

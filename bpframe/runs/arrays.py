@@ -133,6 +133,10 @@ class RecordedArray:
         """The layer, numbered as in the book."""
         return int(self.key.removeprefix("layer_").partition(".")[0])
 
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{axis} {n}" for axis, n in zip(self.axes, self.shape, strict=True))
+        return f"RecordedArray({self._path}: {sizes}; {self.dtype}, over the {self.over} set)"
+
     @functools.cached_property
     def shape(self) -> tuple[int, ...]:
         """The sizes of the axes."""
@@ -198,6 +202,13 @@ class RecordedArray:
         return found[1] if len(found) == 2 else np.concatenate(found)
 
 
+class _Arrays(dict[str, RecordedArray]):
+    """The arrays of a recorder by their keys."""
+
+    def __missing__(self, key: str) -> RecordedArray:
+        raise unknown("recording", key, self)
+
+
 class Recording:
     """What recorders kept of a run: `recording["deltas"]["layer_2"]` is a `RecordedArray`.
 
@@ -235,15 +246,17 @@ class Recording:
         steps = np.concatenate([part.rows(f"{name}/{STEPS}", slice(None)) for part in holding])
         if np.any(np.diff(steps) <= 0):
             raise OutputError(f"recording: the files of {name} do not follow one another")
-        return {
-            key: RecordedArray(
-                *(name, key, ("step", *axes), steps, steps / told["steps_of_epoch"]),
-                np.arange(told["examples"]) if "example" in axes else None,
-                told["over"],
-                tuple(holding),
-            )
-            for key, axes in told["axes"].items()
-        }
+        return _Arrays(
+            {
+                key: RecordedArray(
+                    *(name, key, ("step", *axes), steps, steps / told["steps_of_epoch"]),
+                    np.arange(told["examples"]) if "example" in axes else None,
+                    told["over"],
+                    tuple(holding),
+                )
+                for key, axes in told["axes"].items()
+            }
+        )
 
     def __repr__(self) -> str:
         return f"Recording({', '.join(self) or 'nothing'})"

@@ -150,14 +150,14 @@ class Bookkeeper:
         accuracies = [record[ACCURACY] for record in trained if has_accuracy]
         sign = 1 if by.maximise else -1
         scores = [
-            (sign * value, -record["epoch"])
+            (sign * value, -record[COST], -record["epoch"])
             for record in trained
             if (value := record[by.column]) is not None
         ]
         return {
             **({"best_validation_accuracy": max(accuracies, default=None)} if has_accuracy else {}),
             "best_validation_cost": min((record[COST] for record in trained), default=None),
-            "best_epoch": -max(scores)[1] if scores else None,
+            "best_epoch": -max(scores)[-1] if scores else None,
         }
 
     def flush(self) -> None:
@@ -227,7 +227,7 @@ class Bookkeeper:
         self.write_arrays()
         recording = self._recording()
         best = ending.best_params or ending.params
-        result = RunResult(history, ending.params, best, summary, recording)
+        result = RunResult(history, ending.params, best, summary, self.info, recording)
         if self.folder:
             self.folder.finish(result, self._algorithm() if self._explained else ())
             if self.records and self._plots:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from bpframe.errors import OutputError
 
@@ -20,6 +22,15 @@ CHECKSUM = "crc32"
 def checksum(content: bytes | memoryview, before: str = "00000000") -> str:
     """The CRC-32 of some bytes as eight hex digits; of what goes on from `before`."""
     return f"{zlib.crc32(content, int(before, 16)):08x}"
+
+
+def of_arrays(arrays: Iterable[np.ndarray]) -> str:
+    """The CRC-32 of some arrays, with their shapes and dtypes."""
+    found = checksum(b"")
+    for array in arrays:
+        found = checksum(f"{array.shape} {array.dtype.str} ".encode(), found)
+        found = checksum(np.ascontiguousarray(array).data.cast("B"), found)
+    return found
 
 
 def sealed(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -18,6 +19,9 @@ _USUAL = (1e-3, 1e5)
 
 MOST_CLASSES = 12
 """Classes of which a confusion matrix has room on a screen."""
+
+MOST_NUMBERS = 8
+"""Metrics that are shown at the end."""
 
 
 @contextmanager
@@ -67,8 +71,10 @@ def _accuracy(value: float | None) -> str:
     return "" if value is None else f"  accuracy {value:.2%}"
 
 
-def show_result(console: Console, result: RunResult, output_dir: str) -> None:
-    """The short table at the end of a run."""
+def show_result(
+    console: Console, result: RunResult, output_dir: str, rmse: float | None = None
+) -> None:
+    """The short table at the end of a run; `rmse` is that of the test set of a regression."""
     summary, timing = result.summary, result.summary.timing
     sizes = "-".join(map(str, summary.sizes))
     table = Table(title=f"{sizes}, {summary.epochs} epochs", title_justify="left", min_width=44)
@@ -100,10 +106,26 @@ def show_result(console: Console, result: RunResult, output_dir: str) -> None:
         highlight=False,
         soft_wrap=True,
     )
+    if rmse is not None:
+        text = f"test rmse {rmse:.4g}, in the units of the targets"
+        console.print(text, highlight=False, soft_wrap=True)
+    _show_numbers(console, result)
     _show_confusion(console, result)
     if summary.privacy is not None:
         console.print(str(summary.privacy["text"]), highlight=False, soft_wrap=True, markup=False)
     show_folder(console, output_dir)
+
+
+def _show_numbers(console: Console, result: RunResult) -> None:
+    """What the chosen metrics gave last, as far as these are single numbers."""
+    metrics = result.summary.metrics
+    numbers = {k: v for k, v in metrics.items() if isinstance(v, int | float)}
+    for name, value in list(numbers.items())[:MOST_NUMBERS]:
+        text = f"{name} {value:.4g}"
+        console.print(text, highlight=False, soft_wrap=True, markup=False)
+    if len(numbers) > MOST_NUMBERS:
+        text = f"and {len(numbers) - MOST_NUMBERS} more metrics in metrics.jsonl"
+        console.print(text, highlight=False, soft_wrap=True)
 
 
 def _show_confusion(console: Console, result: RunResult) -> None:
@@ -112,14 +134,21 @@ def _show_confusion(console: Console, result: RunResult) -> None:
     for name, counts in result.summary.metrics.items():
         if not name.startswith("confusion_matrix") or len(counts) > MOST_CLASSES:
             continue
-        names = (info.task.names if info and info.task else ()) or range(len(counts))
-        table = Table(title=name, title_justify="left")
-        table.add_column("target")
-        for answer in names:
-            table.add_column(escape(str(answer)), justify="right")
-        for target, row in zip(names, counts, strict=True):
-            table.add_row(escape(str(target)), *(f"{count:.0f}" if count else "" for count in row))
-        console.print(table)
+        show_counts(console, name, (info.task.names if info and info.task else ()), counts)
+
+
+def show_counts(
+    console: Console, title: str, names: Sequence[Any], counts: Sequence[Sequence[float]]
+) -> None:
+    """A confusion matrix, with the names of the classes if they have any."""
+    classes = names or range(len(counts))
+    table = Table(title=escape(title), title_justify="left")
+    table.add_column("target")
+    for answer in classes:
+        table.add_column(escape(str(answer)), justify="right")
+    for target, row in zip(classes, counts, strict=True):
+        table.add_row(escape(str(target)), *(f"{count:.0f}" if count else "" for count in row))
+    console.print(table)
 
 
 def show_folder(console: Console, output_dir: str) -> None:

@@ -12,6 +12,7 @@ from bpframe.component import hyperparameters
 from bpframe.contracts import Shape
 from bpframe.data import Data, Examples, Feature
 from bpframe.errors import DataError
+from bpframe.runs.checksums import of_arrays
 from bpframe.tasks import Classification, MultiLabel, Regression, Task
 
 _TASKS = {task.__name__: task for task in (Classification, MultiLabel, Regression)}
@@ -29,6 +30,7 @@ class DataInfo:
         features: what the entries of a row are called.
         mean: what is subtracted from an input, one number for each feature or channel, or 0.
         scale: what the difference is multiplied with, likewise, or 1.
+        checksum: that of all examples, by which other data are noticed; see `data_checksum`.
 
     """
 
@@ -39,6 +41,7 @@ class DataInfo:
     features: tuple[Feature, ...] = ()
     mean: Any = 0.0
     scale: Any = 1.0
+    checksum: str | None = None
 
     @classmethod
     def of(cls, data: Data) -> DataInfo:
@@ -51,7 +54,7 @@ class DataInfo:
             scale = scale / deviation
         return cls(
             *(train.shape, train.n_out, len(train), data.task, train.features),
-            *(np.asarray(mean).tolist(), np.asarray(scale).tolist()),
+            *(np.asarray(mean).tolist(), np.asarray(scale).tolist(), data_checksum(data)),
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -116,6 +119,16 @@ class DataInfo:
             raise DataError(f"data: have no column {lost[0]!r}, which this run was trained on")
         none = np.zeros(len(x))
         return np.stack([x[:, places[f]] if f in places else none for f in self.features], axis=1)
+
+
+def data_checksum(data: Data) -> str:
+    """The checksum of the examples of all splits, with how they are scaled."""
+    return of_arrays(
+        np.asarray(part)
+        for examples in data
+        for part in (examples.x, examples.y, examples.scale, examples.mean)
+        if part is not None
+    )
 
 
 def _renamed(examples: Examples, task: Task) -> np.ndarray:

@@ -24,6 +24,8 @@ from bpframe.runs.layout import BEST, CONFIG, METRICS, PARAMS, SUMMARY, read_sum
 from bpframe.runs.locks import LOCK, locked
 from bpframe.runs.records import EpochRecord, RunResult
 
+_ANOTHER = "choose another output folder, with hydra.run.dir=FOLDER, in Python output_dir"
+
 
 def check_unused(path: Path) -> None:
     """Raise an OutputError if `path` holds a run already, or cannot become a folder."""
@@ -42,13 +44,13 @@ def check_can_be_made(path: Path) -> None:
             "sweep, to a folder that can be written"
         )
     if path.exists() and not path.is_dir():
-        raise OutputError(f"{path}: is not a folder; choose another output folder")
+        raise OutputError(f"{path}: is not a folder; {_ANOTHER}")
 
 
 def _refuse(path: Path, *names: str) -> None:
     held = [name for name in names if os.path.lexists(path / name)]
     if held:
-        raise OutputError(f"{path}: holds a run already ({held[0]}); choose another output folder")
+        raise OutputError(f"{path}: holds a run already ({held[0]}); {_ANOTHER}")
 
 
 class RunFolder:
@@ -198,7 +200,7 @@ class RunFolder:
 
 def _locked(path: Path) -> FileLock:
     with writing(path):
-        return locked(path, "is in use: its run is still going on; choose another output folder")
+        return locked(path, f"is in use: its run is still going on; {_ANOTHER}")
 
 
 @contextlib.contextmanager

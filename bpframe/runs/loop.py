@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import signal
 import time
@@ -15,22 +14,20 @@ from typing import NamedTuple
 import jax
 
 from bpframe.component import check_fields
-from bpframe.data import Data, FittedData
+from bpframe.data import Data
 from bpframe.errors import (
-    ConfigError,
     HostError,
     OutputError,
     OutputWarning,
     PluginError,
     described,
 )
-from bpframe.runs import checkpoint, provenance
+from bpframe.runs import checkpoint, provenance, resumption
 from bpframe.runs.bookkeeping import Bookkeeper, Ending, OnEpoch
 from bpframe.runs.checkpoint import DEFAULT, Checkpoint, Checkpointing, Checkpoints
 from bpframe.runs.data_info import DataInfo
-from bpframe.runs.folder import RunFolder, last_epoch
+from bpframe.runs.folder import RunFolder
 from bpframe.runs.interruption import Interruption, InterruptionError, interrupted
-from bpframe.runs.layout import read_summary
 from bpframe.runs.listeners import Events, NoEvents
 from bpframe.runs.provenance import versions
 from bpframe.runs.records import RunInfo, RunResult
@@ -104,38 +101,7 @@ def resume(
 
     """
     found, path = _checked(experiment, data, checkpointing), Path(output_dir)
-    start = checkpoint.latest(path)
-    ended = read_summary(path)
-    if (
-        ended
-        and ended["status"] == "completed"
-        and (ended["stopped"] or ended["epochs"] >= experiment.training.epochs)
-    ):
-        stopped = f", stopped {ended['stopped']}" if ended["stopped"] else ""
-        longer = "" if stopped else "; set training.epochs to more to prolong it"
-        raise OutputError(f"{path}: is complete after epoch {ended['epochs']}{stopped}{longer}")
-    if start is not None:
-        fitted = experiment.fitted(len(found.train))
-        is_other = start.experiment != checkpoint.told(fitted)
-        if is_other and fitted.aggregation != experiment.aggregation:
-            raise OutputError(
-                f"{path}: its aggregation is fitted to another number of epochs, such as noise to "
-                "aggregation.target_epsilon, so it cannot be prolonged; begin another run"
-            )
-        checkpoint.check_same(start, fitted, path)
-        now = provenance.origin(experiment, found, provenance.plugin_code(experiment))
-        changed = checkpoint.check_origin(start, now, path, accepted=accept_changes)
-        start = dataclasses.replace(start, origin=now, changed=changed)
-        if start.epoch > experiment.training.epochs:
-            raise ConfigError(
-                f"training.epochs: {experiment.training.epochs} is out of range; the checkpoint of "
-                f"{path} is of epoch {start.epoch}"
-            )
-    elif (recorded := last_epoch(path)) > experiment.training.epochs:
-        raise ConfigError(
-            f"training.epochs: {experiment.training.epochs} is out of range; {path} has no "
-            f"checkpoint, and its records of {recorded} epochs would be lost"
-        )
+    start = resumption.start(experiment, found, path, accept_changes=accept_changes)
     steps = start.epoch * experiment.training.steps(len(found.train)) if start else -1
     records = start.records if start else ()
     folder = RunFolder.reopened(path, records, steps) if hosts.is_first() else None
@@ -158,8 +124,7 @@ def _checked(experiment: Experiment, data: Data | None, checkpointing: Checkpoin
     hosts.join(experiment.training)
     if data is None:
         return load(experiment)
-    if not isinstance(data, FittedData):
-        data = fitting(experiment.data, data)
+    data = fitting(experiment.data, data)
     check(experiment, data)
     return data
 

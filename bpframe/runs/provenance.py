@@ -7,14 +7,15 @@ import hashlib
 import importlib.metadata
 import platform
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from bpframe.component import Component
 from bpframe.data import Data
-from bpframe.runs.checksums import checksum
+from bpframe.runs.checksums import of_arrays
+from bpframe.runs.data_info import data_checksum
 from bpframe.training import hosts, initial_state, parallel
 from bpframe.training.experiment import Experiment
 
@@ -62,15 +63,10 @@ def origin(experiment: Experiment, data: Data, plugins: Mapping[str, str]) -> di
     found = {package: importlib.metadata.version(package) for package in _PACKAGES}
     found[DEVICES] = str(hosts.count() * parallel.count(experiment.training))
     found |= {"the code of bpframe": _code("bpframe"), **plugins}
-    found["the data"] = _arrays(
-        np.asarray(part)
-        for examples in data
-        for part in (examples.x, examples.y, examples.scale, examples.mean)
-        if part is not None
-    )
+    found["the data"] = data_checksum(data)
     if exact := initial_state.exact(experiment):
         arrays = (np.asarray(array) for layer in exact for array in layer)
-        found["the initial parameters"] = _arrays(arrays)
+        found["the initial parameters"] = of_arrays(arrays)
     return found
 
 
@@ -96,15 +92,6 @@ def _code(name: str) -> str:
     for path in files:
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
-
-
-def _arrays(arrays: Iterable[np.ndarray]) -> str:
-    """The CRC-32 of some arrays, with their shapes and dtypes."""
-    found = checksum(b"")
-    for array in arrays:
-        found = checksum(f"{array.shape} {array.dtype.str} ".encode(), found)
-        found = checksum(np.ascontiguousarray(array).data.cast("B"), found)
-    return found
 
 
 def components(component: Component) -> Iterator[Component]:

@@ -11,8 +11,11 @@ from typing import Any
 import numpy as np
 
 from bpframe.contracts import LayerParams
+from bpframe.data import Examples
+from bpframe.errors import DataError
 from bpframe.runs.arrays import NOTHING, Recording
 from bpframe.runs.data_info import DataInfo
+from bpframe.runs.trained import Trained
 from bpframe.tasks import Classification, Task
 from bpframe.training.experiment import Experiment
 
@@ -175,7 +178,8 @@ class Summary:
         test_cost: likewise.
         best_validation_accuracy: the highest after any epoch; None if none was finished.
         best_validation_cost: the lowest after any epoch; None if none was finished.
-        best_epoch: the epoch whose parameters are the best by the objective, the first of equals.
+        best_epoch: the epoch whose parameters are the best by the objective; of equals
+            that with the least validation cost.
         metrics: what the chosen metrics gave in the last finished epoch, by column.
         stopped: why training ended before its last epoch; None if it did not.
         error: what ended a run that was not completed.
@@ -258,14 +262,15 @@ class Summary:
 
 
 @dataclasses.dataclass(frozen=True)
-class RunResult:
-    """What `bpframe.run` returns.
+class RunResult(Trained):
+    """What `bpframe.run` returns; what it answers, see `Trained`.
 
     Attributes:
         history: one array a quantity, one entry an epoch.
         params: weights and biases of the layers 2..L after the last epoch, as NumPy arrays.
         best_params: the same after the best epoch; after the last if none was finished.
         summary: how the run ended.
+        info: what was run.
         recording: what recorders kept over time.
 
     """
@@ -274,7 +279,29 @@ class RunResult:
     params: tuple[LayerParams, ...]
     best_params: tuple[LayerParams, ...]
     summary: Summary
+    info: RunInfo
     recording: Recording = NOTHING
+
+    @property
+    def experiment(self) -> Experiment:
+        """What was run."""
+        return self.info.experiment
+
+    @property
+    def task(self) -> Task:
+        """What an answer is."""
+        return self.info.task
+
+    @property
+    def _info(self) -> DataInfo:
+        assert self.info.data is not None
+        return self.info.data
+
+    def _chosen(self, best: bool) -> tuple[LayerParams, ...]:
+        return self.best_params if best else self.params
+
+    def _test_set(self) -> Examples:
+        raise DataError("evaluate: a result holds no examples; give x and y")
 
     def curves(self) -> Any:
         """Cost and accuracy over the epochs, as a figure of matplotlib."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NamedTuple
 
@@ -33,9 +34,14 @@ class Objective(NamedTuple):
         return row.metrics.get(self.name) if row.status == COMPLETED else None
 
     def best(self, rows: Iterable[Row]) -> Row | None:
-        """The best job, of equal ones the first; None if there is none."""
-        valued = [(value, row) for row in rows if (value := self.of(row)) is not None]
-        return max(valued, key=lambda pair: self.sign * pair[0])[1] if valued else None
+        """The best job, of equal ones that with the least cost; None if there is none."""
+        valued = [row for row in rows if self.of(row) is not None]
+        return min(valued, key=lambda row: self.rank(row.metrics), default=None)
+
+    def rank(self, metrics: Mapping[str, Any]) -> tuple[float, float]:
+        """The place of a job that has the objective: less is better; of equals, less cost."""
+        cost = metrics.get(_WITHOUT_ACCURACY.name)
+        return -self.sign * metrics[self.name], math.inf if cost is None else cost
 
 
 DEFAULT = Objective("best_validation_accuracy", "maximise", is_default=True)

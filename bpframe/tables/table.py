@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from bpframe.data import Feature
-from bpframe.errors import ConfigError, DataError, unknown
+from bpframe.errors import AdviceWarning, ConfigError, DataError, unknown
 from bpframe.tables import targets
 from bpframe.tasks import Task
 
@@ -82,9 +83,13 @@ class Table:
         return Table({name: column[kept] for name, column in self.columns.items()}, self.source)
 
     def without_gaps(self, names: Iterable[str]) -> Table:
-        """The rows in which none of these columns is empty."""
+        """The rows in which none of these columns is empty; a warning tells how many are not."""
         gaps = [_gaps(self._get(name, "data")) for name in names]
-        return self.rows(~np.any(gaps, axis=0)) if gaps else self
+        left_out = np.any(gaps, axis=0) if gaps else np.zeros(len(self), bool)
+        if n := np.count_nonzero(left_out):
+            text = f"{self.source}: {n} of {len(self)} rows have an empty cell, and are left out"
+            warnings.warn(text, AdviceWarning, stacklevel=2)
+        return self.rows(~left_out) if gaps else self
 
     def features(self, names: Sequence[str], one_hot: Sequence[str]) -> tuple[Feature, ...]:
         """What the columns `names` give as inputs: numbers as they are, `one_hot` one by value.
@@ -98,16 +103,21 @@ class Table:
             if name not in names:
                 raise unknown("data.one_hot", name, names)
         found: list[Feature] = []
+        texts: list[str] = []
         for name in names:
             column = self._get(name, "data.features")
             if name in one_hot:
                 filled = column[~_gaps(column)]
                 found += [(name, value) for value in sorted(set(map(_shown, filled)))]
             elif column.dtype.kind == "O":
-                text = f"{self.source}: column {name!r} holds {_some_text(column)}"
-                raise DataError(f"{text}; {_fix(name, column)}")
+                texts.append(name)
             else:
                 found.append(name)
+        if texts:
+            column = self._get(texts[0], "data.features")
+            more = f"; texts stand too in {', '.join(map(repr, texts[1:11]))}" if texts[1:] else ""
+            text = f"{self.source}: column {texts[0]!r} holds {_some_text(column)}"
+            raise DataError(f"{text}; {_fix(texts[0], column)}{more}")
         if not found:
             raise ConfigError("data.features: no column is left; choose one at least")
         return tuple(found)

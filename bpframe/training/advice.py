@@ -19,8 +19,7 @@ def hints(experiment: Experiment, data: Data) -> Iterator[str]:
         yield hint
     if hint := _standardised(data):
         yield hint
-    for hint in _odd(experiment, data):
-        yield hint
+    yield from odd(experiment, data)
     if hint := better_cost(experiment):
         yield hint
     if hint := _better_output(experiment, data):
@@ -46,7 +45,7 @@ def _standardised(data: Data) -> str | None:
     )
 
 
-def _odd(experiment: Experiment, data: Data) -> Iterator[str]:
+def odd(experiment: Experiment, data: Data) -> Iterator[str]:
     """What may not be meant: examples in several splits, constant columns, lone classes, units."""
     name = type(experiment.data).__name__
     if data.train.x is data.test.x or np.array_equal(data.train.x, data.test.x):
@@ -71,6 +70,11 @@ def _odd(experiment: Experiment, data: Data) -> Iterator[str]:
             yield f"one example alone of class {shown}: it is trained on, and never tested"
     if hint := units(data):
         yield hint
+    if x.ndim == 4 and x.shape[1] in (1, 3) and x.shape[3] > 4:
+        yield (
+            f"images are {x.shape[1]} x {x.shape[2]} with {x.shape[3]} channels; channels stand "
+            "last, so if they stand first here, give x.transpose(0, 2, 3, 1)"
+        )
 
 
 def _shown(feature: Feature) -> str:

@@ -12,7 +12,7 @@ from jax import Array
 from bpframe import equations
 from bpframe.contracts import LayerParams
 from bpframe.data import Examples
-from bpframe.tasks import Task
+from bpframe.tasks import Regression, Task
 from bpframe.training import devices, evaluation, initial_state
 from bpframe.training.devices import DeviceExamples, floats
 from bpframe.training.evaluation import EVALUATION_CHUNK
@@ -41,6 +41,17 @@ def totals(
         on_device = devices.to_device(examples, experiment.training.dtype)
         n = np.asarray(n_train, wide_dtype(experiment.training.dtype))
         return jax.device_get(evaluation.evaluate(experiment, wide, on_device, n))
+
+
+def rmse(
+    experiment: Experiment, params: tuple[LayerParams, ...], examples: Examples, task: Task
+) -> float | None:
+    """The root of the mean squared error of a regression, in the units of its targets."""
+    if not isinstance(task, Regression):
+        return None
+    said = outputs_and_answers(experiment, params, examples)[1]
+    error = np.asarray(said, float) - task.decoded(np.asarray(examples.y, float))
+    return float(np.sqrt(np.mean(error**2)))
 
 
 def _ready(experiment: Experiment) -> Any:

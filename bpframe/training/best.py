@@ -67,10 +67,14 @@ class Criterion(Component):
 
 
 class Best(NamedTuple):
-    """The best parameters so far, with their score: more is better; -inf before the first."""
+    """The best parameters so far, with their score: more is better; -inf before the first.
+
+    Of equal scores that with the least validation cost is the best.
+    """
 
     params: tuple[LayerParams, ...]
     score: Array
+    cost: Array
 
 
 def better(
@@ -89,6 +93,6 @@ def better(
         raise unknown("sweep.objective", by.column, columns)
     value = columns[by.column].astype(best.score.dtype)
     score = value if by.maximise else -value
-    improves = score > best.score
-    kept = jax.tree.map(lambda new, old: jnp.where(improves, new, old), params, best.params)
-    return Best(kept, jnp.where(improves, score, best.score))
+    reached = Best(params, score, columns[COST].astype(best.cost.dtype))
+    improves = (score > best.score) | ((score == best.score) & (reached.cost < best.cost))
+    return jax.tree.map(lambda new, old: jnp.where(improves, new, old), reached, best)

@@ -68,7 +68,7 @@ def draw_state(experiment: Experiment, exact: Exact = None) -> State:
         _rule_state(experiment, rule_key, params),
         Steering(experiment.schedule.init(wide), experiment.stopping.init(wide)),
         jnp.zeros((), jnp.int32),
-        Best(params, jnp.full((), -jnp.inf, wide)),
+        Best(params, jnp.full((), -jnp.inf, wide), jnp.full((), jnp.inf, wide)),
     )
     return parallel.of_state(experiment, state)
 

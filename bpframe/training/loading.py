@@ -64,12 +64,35 @@ def _told_of(dataset: Dataset) -> Iterator[None]:
 def fitting(dataset: Dataset, data: Data) -> FittedData:
     """Data of the sizes that a data set promises, cut to its `train_size`, expanded, standardised.
 
+    Those that are so already stay as they are.
+
     Raises:
         ConfigError: `data.train_size` is larger than the training set, or what it is expanded to
             is larger than the memory.
         DataError: they are of other sizes, or empty, or their targets are not those of their task.
 
     """
+    _check_sizes(dataset, data)
+    if isinstance(data, FittedData):
+        return data
+    task = _task(data)
+    data = Data(*(dataclasses.replace(examples, task=task) for examples in data))
+    k = dataset.train_size
+    train = data.train if k is None else data.train.first(k)
+    memory.check_expansion(train, dataset.expansion)
+    with _told_of(dataset):
+        data = data._replace(train=dataset.expanded(train))
+    if (found := len(data.train)) != (promised := len(train) * dataset.expansion):
+        raise DataError(
+            f"data: {type(dataset).__name__} expands {len(train)} examples to {found}; promised "
+            f"were {promised}"
+        )
+    with _told_of(dataset):
+        return FittedData(*(standardised(data) if dataset.standardise else data))
+
+
+def _check_sizes(dataset: Dataset, data: Data) -> None:
+    """Raise an error unless data are of the sizes that a data set promises."""
     if not isinstance(data, Data):
         raise DataError(
             f"data: {type(dataset).__name__} has {type(data).__name__}; expected "
@@ -89,22 +112,9 @@ def fitting(dataset: Dataset, data: Data) -> FittedData:
                 f"outputs; promised by {type(dataset).__name__}, for which the experiment is made, "
                 f"were {dataset.shape} and {dataset.n_out}"
             )
-    task = _task(data)
-    data = Data(*(dataclasses.replace(examples, task=task) for examples in data))
     n, k = len(data.train), dataset.train_size
     if k is not None and k > n:
         raise ConfigError(f"data.train_size: {k} is out of range; allowed: 1 to {n} for this data")
-    train = data.train if k is None else data.train.first(k)
-    memory.check_expansion(train, dataset.expansion)
-    with _told_of(dataset):
-        data = data._replace(train=dataset.expanded(train))
-    if (found := len(data.train)) != (promised := len(train) * dataset.expansion):
-        raise DataError(
-            f"data: {type(dataset).__name__} expands {len(train)} examples to {found}; promised "
-            f"were {promised}"
-        )
-    with _told_of(dataset):
-        return FittedData(*(standardised(data) if dataset.standardise else data))
 
 
 def _task(data: Data) -> Task:

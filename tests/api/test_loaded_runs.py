@@ -19,7 +19,7 @@ from own_tables import KINDS, PLUGIN, PRICES, SHORT, ZOO, encoded, frame, output
 import bpframe
 from bpframe import BpframeError, ConfigError, DataError, OutputError, Run
 from bpframe.configuration import trust
-from bpframe.errors import OutputWarning
+from bpframe.errors import AdviceWarning, OutputWarning
 
 WIDE = "training.dtype=float64"
 
@@ -481,3 +481,48 @@ def test_without_its_configuration_there_is_no_run_to_load(tmp_path: Path) -> No
 
 class _Own(Linear):
     """An activation that no plugin offers."""
+
+
+@pytest.mark.slow
+def test_a_result_answers_as_the_run_that_it_became(tmp_path: Path) -> None:
+    """Also where nothing was written. Slow: compiles."""
+    frame().to_csv(tmp_path / "own.csv", index=False)
+    experiment = bpframe.compose([*ZOO, *SHORT, f"data.path={tmp_path / 'own.csv'}"])
+    result = bpframe.run(experiment, tmp_path / "run", plots=False)
+    run, new = bpframe.load(tmp_path / "run"), frame(30, seed=1)
+    assert np.array_equal(result.predict(new), run.predict(new))
+    assert np.array_equal(result.predict(new, best=True), run.predict(new, best=True))
+    x, kinds = new, new["kind"]
+    assert result.evaluate(x, kinds) == run.evaluate(x, kinds)
+    counts = result.confusion(x, kinds)
+    names = list(run.task.names)
+    answered = run.predict(x)
+    for i, right in enumerate(names):
+        for j, answer in enumerate(names):
+            assert counts[i, j] == np.sum((kinds == right) & (answered == answer))
+    assert_close(result.outputs(x), run.outputs(x), 0)
+    with pytest.raises(DataError, match="a result holds no examples; give x and y"):
+        result.evaluate()
+
+
+def test_inputs_in_other_units_than_those_of_training_are_told_of(digits: Any) -> None:
+    """From 0 to 1, where the network was trained on 0 to 16; whole numbers may be meant."""
+    with pytest.warns(AdviceWarning, match="was trained on numbers up to 16.*multiply x by 16"):
+        digits.predict(np.full((2, 64), 0.5))
+    digits.predict(np.ones((2, 64)))
+    digits.predict(np.full((2, 64), 7.5))
+
+
+@pytest.fixture(scope="module")
+def digits() -> Any:
+    return bpframe.run(bpframe.compose(["training.epochs=1", "network.hidden=[3]"]))
+
+
+def test_values_with_arrays_are_short(digits: Any) -> None:
+    x, y = np.zeros((2, 64)), np.array([0, 1])
+    found = digits.gradient(x, y)
+    assert repr(digits.params[0]) == "Params(w=float32[3,64], b=float32[3])"
+    assert "deltas=(float32[2,3], float32[2,10])" in repr(found)
+    assert repr(digits.forward(x)).startswith("Trace(z=(float32[2,3], float32[2,10]), a=(float32")
+    examples = bpframe.Examples(x, y, n_out=10)
+    assert repr(examples) == "Examples(x=float64[2,64], y=int64[2], n_out=10)"

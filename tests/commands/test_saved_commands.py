@@ -365,3 +365,30 @@ def test_predict_names_an_array(zoo: Path, main: Main) -> None:
     ended = main("predict", "run", "--input", "named.npz", "--array", "x_test")
     assert ended.status == 0
     assert len(answers(ended.out)) == len(NEW)
+
+
+@pytest.mark.slow
+def test_a_confusion_matrix_of_another_file(zoo: Path, main: Main) -> None:
+    """As of the arrays; options stand before and after settings. Slow: compiles."""
+    counts = bpframe.load(zoo).confusion(NEW, NEW["kind"])
+    ended = main("evaluate", "run", "--input", "new.csv", "--confusion")
+    assert (ended.status, ended.err) == (0, "")
+    rows = [line.split("│")[1:-1] for line in ended.out.splitlines() if line.startswith("│")]
+    found = {row[0].strip(): [int(cell.strip() or 0) for cell in row[1:]] for row in rows[1:]}
+    assert found == {name: row.tolist() for name, row in zip(sorted(KINDS), counts, strict=True)}
+    assert main("evaluate", "run", "--best", "data.path=own.csv").status == 0
+    ended = main("evaluate", "run", "--confusion", "data.path=own.csv")
+    assert "--confusion: is of the run's own test set, or of a file with --input" in ended.err
+
+
+@pytest.mark.slow
+def test_a_regression_is_told_in_its_units(main: Main, tmp_path: Path) -> None:
+    """With the metrics that are numbers, as `evaluate` has it. Slow: compiles."""
+    TABLE.to_csv(tmp_path / "own.csv", index=False)
+    ended = main(*PRICES, *SHORT, *FLAGS, "metrics=[delta_norm]", "hydra.run.dir=run")
+    assert (ended.status, ended.err) == (0, "")
+    rmse = bpframe.load(tmp_path / "run").evaluate().rmse
+    assert f"test rmse {rmse:.4g}, in the units of the targets" in ended.out
+    assert "delta_norm.steps.layer_2 " in ended.out
+    refused = main("evaluate", "run", "--confusion")
+    assert refused.err == "bpframe: --confusion: the answers of Regression are no classes\n"

@@ -11,9 +11,12 @@ from pathlib import Path
 
 import pytest
 import written_runs
+import yaml
 
 from bpframe.commands import show
 from bpframe.errors import ConfigError, OutputError
+from bpframe.runs.page import reading
+from bpframe.runs.page.words import again
 
 SMALL = ("data=xor", "network.hidden=[3]", "training.batch_size=4", "training.epochs=3")
 
@@ -39,6 +42,37 @@ def test_the_terminal_gets_no_file(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "Accuracy, %" in out
     assert max(map(len, out.splitlines())) <= 80
     assert not (run / "report.html").exists()
+
+
+def test_curves_at_a_limit_are_seen_and_costs_are_not_below_0(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All right from the first epoch on, in four epochs, each of which has its label once."""
+    records = [written_runs.record(epoch) for epoch in range(1, 5)]
+    for each in records:
+        each["train_accuracy"] = each["validation_accuracy"] = 1.0
+        each["train_cost"] = each["validation_cost"] = 0.001 * each["epoch"]
+    run = written_runs.write(tmp_path / "run", records=records)
+    show.show([str(run), "--terminal"])
+    cost, accuracy = capsys.readouterr().out.split("Accuracy, %")[:2]
+    assert "⠉" in accuracy.partition("epoch")[0]
+    assert accuracy.partition("|")[0].strip() == "100"
+    labels = [line.partition("|")[0] for line in cost.splitlines() if "|" in line]
+    assert not any(label.strip().startswith("-0") for label in labels)
+    assert accuracy.partition("epoch |")[2].split()[:4] == ["1", "2", "3", "4"]
+
+
+def test_the_command_of_a_run_has_its_own_configs(tmp_path: Path) -> None:
+    run = written_runs.write(tmp_path / "run")
+    sources = [{"provider": "main", "path": "/x"}, {"provider": "command-line", "path": "/my cfg"}]
+    told = {"runtime": {"config_sources": sources}, "job": {"config_name": "mine"}}
+    (run / ".hydra" / "overrides.yaml").write_text("- seed=3\n")
+    (run / ".hydra" / "hydra.yaml").write_text(yaml.safe_dump({"hydra": told}))
+    found = again(reading.read(run))
+    assert found["the command it began with"] == "bpframe -cd '/my cfg' -cn mine seed=3"
+    told["job"]["config_name"] = "saved"  # of rerun, whose config stands in no file
+    (run / ".hydra" / "hydra.yaml").write_text(yaml.safe_dump({"hydra": told}))
+    assert list(again(reading.read(run))) == ["run it again"]
 
 
 def test_what_is_no_run_is_an_error_in_a_line(tmp_path: Path) -> None:

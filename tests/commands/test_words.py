@@ -108,6 +108,9 @@ def test_other_words_pass(given: tuple[str, ...]) -> None:
         (("plugins", "--jsn"), "did you mean '--json'?"),
         (("explain", "epochs", "10"), "write training.epochs=10"),
         (("explian",), "did you mean explain?"),
+        (("predcit", "runs", "--input", "x"), "predcit: did you mean bpframe predict?"),
+        (("configs/mine.yaml",), "of a config in a file write -cd configs -cn mine"),
+        (("-cn", "mine"), "is not in the config path; -cd FOLDER"),
         (("network.hidden=[30,", "20]"), "write no spaces: network.hidden=[30,20]"),
         (("-m", "optimiser.eta=0.1,", "0.5"), "write no spaces: optimiser.eta=0.1,0.5"),
         (("optimiser", "adam"), "write optimiser=adam"),
@@ -120,3 +123,12 @@ def test_the_command_says_so_in_one_line(
     assert (ended.status, ended.out, len(ended.err.splitlines())) == (1, "", 1)
     assert said in ended.err
     assert not list(tmp_path.iterdir())
+
+
+def test_a_config_in_the_working_directory_is_told_how_it_is_named(
+    main: Main, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.yaml").write_text("defaults: [config]\n")
+    ended = main("-cn", "mine")
+    assert (ended.status, len(ended.err.splitlines())) == (1, 1)
+    assert "write -cd . -cn mine, in Python config_dir='.'" in ended.err

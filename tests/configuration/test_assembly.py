@@ -512,7 +512,7 @@ def test_no_suggestion_of_the_same_word(override: str) -> None:
 
 def test_unknown_config_name() -> None:
     message = refused(config_name="no_such_config")
-    assert "'no_such_config' is not in the config path" in message
+    assert "'no_such_config': is not in the config path" in message
 
 
 def test_compose_inside_hydra_leaves_it_as_it_was() -> None:

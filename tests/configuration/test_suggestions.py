@@ -52,6 +52,11 @@ def refused(*overrides: str, config_dir: Path | None = None) -> str:
         ("optimiser.sgd=1", "did you mean optimiser=sgd?"),
         ("data=penguins.csv", "of a file write data=csv data.path=penguins.csv"),
         ("xyzzy=1", "xyzzy: unknown 'xyzzy'; known: aggregation, checkpoint"),
+        ("cost=mse", "cost: unknown 'mse'; did you mean 'quadratic'? known: absolute"),
+        ("cost=Cross-Entropy", "did you mean 'cross_entropy'?"),
+        ("network.activation=ReLU", "did you mean 'relu'?"),
+        ("network.activation=logistic", "did you mean 'sigmoid'?"),
+        ("network.layers=[{name: maxpool},{n: 3}]", "did you mean 'max_pooling'?"),
         ("training.dtype=float16", "did you mean 'bfloat16'? known: bfloat16, float32, float64"),
     ],
 )
@@ -76,6 +81,12 @@ def test_every_synonym_means_something(registry: Registry) -> None:
     assert all(suggestions.places(name, registry) for name in names)
     keys = {field.name for field in dataclasses.fields(schemas.Config)}
     assert not keys & suggestions.SYNONYMS.keys()
+
+
+def test_every_synonym_of_a_component_means_one(registry: Registry) -> None:
+    names = {name for offers in registry.offers.values() for name in offers}
+    assert set(suggestions.COMPONENTS.values()) <= names
+    assert not names & suggestions.COMPONENTS.keys()
 
 
 @pytest.mark.parametrize(
@@ -111,6 +122,10 @@ def test_every_synonym_means_something(registry: Registry) -> None:
         ),
         (f"{HEAD}defaults:\n  - override /optimizer: adam\n", "override /optimiser: NAME"),
         ("training:\n  epochs: 3\n", "let the file begin with the line # @package _global_"),
+        (
+            "defaults:\n  - override /optimiser: adam\n",
+            "config 'experiment/mine': let the file begin with the line # @package _global_",
+        ),
         (f"{HEAD}epochs: 3\n", "'experiment/mine': epochs: unknown 'epochs'; did you mean train"),
         (f"{HEAD}network:\n  hidden: 30\n", "network.hidden: 30 is not a list; write [30]"),
         (f"{HEAD}metrics: cost\n", "metrics: 'cost' is not a list; write [cost]"),

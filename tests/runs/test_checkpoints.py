@@ -353,3 +353,21 @@ def test_other_code_and_files_are_refused(
 def test_versions_are_compared_by_name() -> None:
     changed = provenance.changes({"jax": "1", "optax": "2", "the data": "a"}, {"jax": "3"})
     assert changed == "jax was 1 and is 3; optax was 2 and is missing; the data has changed"
+
+
+def test_a_run_without_a_checkpoint_notices_other_data(tmp_path: Path) -> None:
+    """It would be trained again, from its beginning, on what are no longer its data."""
+    x = np.random.default_rng(0).normal(size=(30, 8, 8, 1)).astype(np.float32)
+    y, own = np.arange(30) % 10, ("data.train_size=null",)
+    data = bpframe.Data(*(bpframe.Examples(x[i::3], y[i::3], n_out=10) for i in range(3)))
+    loop.run(composed(*own, "training.epochs=1"), tmp_path, data=data)
+    other = data._replace(train=dataclasses.replace(data.train, x=data.train.x + 1))
+    longer = composed(*own, "training.epochs=2")
+    before = (tmp_path / "summary.json").read_bytes()
+    with pytest.raises(OutputError, match="the data have changed since it was trained, and it has"):
+        loop.resume(longer, tmp_path, data=other)
+    assert (tmp_path / "summary.json").read_bytes() == before
+    assert loop.resume(longer, tmp_path, data=data).summary.epochs == 2
+    longest = composed(*own, "training.epochs=3")
+    accepted = loop.resume(longest, tmp_path, data=other, accept_changes=True)
+    assert accepted.summary.epochs == 3

@@ -9,6 +9,7 @@ import faulty_disk
 import forked_cli
 import numpy as np
 import pytest
+import written_runs
 from forked_cli import Start, fails_as_told, finish, lost_at, writes
 from test_checkpoints import killed
 
@@ -271,3 +272,11 @@ def test_a_run_that_is_killed_at_any_write_has_each_step_once(
 
     points = forked_cli.share(count, 12, fault)
     assert lost_at(points, tmp_path, attempt) == {}
+
+
+def test_an_array_that_was_not_recorded_is_told_of(tmp_path: Path) -> None:
+    part = written_runs.recorded()
+    found = Recording([part])["deltas"]
+    assert "RecordedArray(deltas/layer_2: step 6, example" in repr(found["layer_2"])
+    with pytest.raises(ConfigError, match=r"unknown 'layer2'; did you mean 'layer_2'\?"):
+        found["layer2"]

@@ -381,7 +381,7 @@ def hostile(folder: Path, texts: Sequence[str]) -> Path:
         folder,
         records=[{**record(1), **matrix}, {**record(2), **matrix}],
         config={**written_runs.CONFIG, **named, "network": {"activation": first}, "seed": first},
-        overrides=[f"a={text}" for text in texts],
+        command=["bpframe", *(f"a={text}" for text in texts)],
         found={"examples": {"split": first, "cost": ones, "gradient": ones}},
         **{
             **dict.fromkeys(("error", "device", "changed", "stopped", "status"), first),

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import test_cli
 import test_sweep_jobs
+import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 from test_cli import RUN_FILES, Main, command, environment, names, process, wait_for
@@ -574,3 +575,23 @@ def test_progress_is_live_on_a_terminal(tmp_path: Path) -> None:
     assert "jobs 0/3" in output
     assert re.search(r"jobs 0/3  epoch \d+", output)
     assert test_cli.ANSI + "2K" in output  # a line is drawn again
+
+
+def test_paths_in_best_yaml_are_good_from_any_folder(tmp_path: Path) -> None:
+    """Those that were relative began where the sweep did; others stay as they are."""
+    job = tmp_path / "sweep" / "0" / ".hydra"
+    job.mkdir(parents=True)
+    paths = {"path": "own.csv", "test_path": "/abs/t.csv", "validation_path": "${oc.env:V}"}
+    host.load_registry()
+    with composition.initialised():
+        config = OmegaConf.to_container(schemas_only(composition.compose_config([])))
+    assert isinstance(config, dict)
+    own = {"data": {"name": "csv", **paths}, "plugins": {"path": ["mine.py"], "prefer": []}}
+    (job / "config.yaml").write_text(yaml.safe_dump({**config, **own}))
+    (job / "hydra.yaml").write_text("hydra: {runtime: {cwd: /began}}")
+    row = Row(0, "0", {}, "completed", 1, {"best_validation_accuracy": 0.5}, {})
+    tables.write(tmp_path / "sweep", [row], objective.DEFAULT)
+    best = yaml.safe_load((tmp_path / "sweep" / "best.yaml").read_text())
+    found = {name: best["data"][name] for name in paths}
+    assert found == {**paths, "path": "/began/own.csv"}
+    assert best["plugins"]["path"] == ["/began/mine.py"]

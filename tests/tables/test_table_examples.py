@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bpframe.errors import BpframeError, ConfigError, DataError
+from bpframe.errors import AdviceWarning, BpframeError, ConfigError, DataError
 from bpframe.tables import targets
 from bpframe.tables.examples import Columns, data_of_arrays, data_of_table
 from bpframe.tables.splits import SHARES, Shares, divided
@@ -174,7 +174,8 @@ def test_gaps_are_refused_by_place_or_left_out() -> None:
     columns = Columns(("kind",), ("size",))
     with pytest.raises(DataError, match=r"'size' is empty in row 4, and in 2 of 60 rows"):
         data_of_table(table, columns, SHARES)
-    kept = data_of_table(table, columns._replace(drop_missing=True), SHARES)
+    with pytest.warns(AdviceWarning, match="2 of 60 rows have an empty cell, and are left out"):
+        kept = data_of_table(table, columns._replace(drop_missing=True), SHARES)
     assert sum(map(len, kept)) == 58
     infinite = Table({**TABLE.columns, "size": np.where(np.isnan(size), np.inf, size)})
     with pytest.raises(DataError, match=r"'size' holds inf in row 4"):
@@ -215,3 +216,10 @@ def test_arrays_that_are_no_examples_are_refused(x: Any, y: Any, said: str) -> N
     with pytest.raises(DataError) as raised:
         data_of_arrays({"train": (x, y)})
     assert said in str(raised.value)
+
+
+def test_all_columns_of_text_are_named_at_once() -> None:
+    texts = {name: np.array(["p", "q"] * 3, object) for name in ("a", "b", "c")}
+    table = Table({**texts, "kind": np.array(["x", "y"] * 3, object)}, "own.csv")
+    with pytest.raises(DataError, match=r"'a' holds .*; texts stand too in 'b', 'c'"):
+        data_of_table(table, Columns(("kind",)), SHARES)

@@ -14,6 +14,9 @@ import bpframe
 from bpframe.errors import ConfigError
 from bpframe.runs import loop
 from bpframe.runs.checkpoint import Checkpointing
+from bpframe.sweeps import objective
+from bpframe.sweeps.report.runs import ReportRun, best_run
+from bpframe.sweeps.rows import Row
 
 SMALL = ("data.train_size=40", "network.hidden=[4]", "optimiser.eta=3")
 NOISY = (*SMALL, "training.epochs=6", "seed=3")
@@ -149,3 +152,43 @@ def test_they_are_written_and_survive_a_kill(tmp_path: Path) -> None:
 def test_an_unknown_objective_is_named() -> None:
     with pytest.raises(ConfigError, match=r"sweep\.objective: unknown 'acuracy'; did you mean"):
         bpframe.run(bpframe.compose([*SMALL, "training.epochs=1", "sweep.objective=acuracy"]))
+
+
+@pytest.mark.slow
+def test_of_equal_accuracies_the_least_cost_is_the_best() -> None:
+    """In the run, which keeps the parameters, as in its summary. Slow: compiles a program."""
+    data = one_output(0, 1)
+    overrides = ("network.hidden=[5]", "optimiser.eta=3", "training.batch_size=5")
+    experiment = composed(*overrides, "training.epochs=40")
+    result = bpframe.run(experiment, data=data)
+    history, best = result.history, result.summary.best_epoch
+    assert best is not None
+    highest = history.validation_accuracy == history.validation_accuracy.max()
+    assert highest.sum() > 1
+    cost = np.where(highest, history.validation_cost, np.inf)
+    assert best == history.epoch[cost.argmin()] != history.epoch[highest.argmax()]
+    shorter = bpframe.run(composed(*overrides, f"training.epochs={best}"), data=data)
+    for ours, theirs in zip(result.best_params, shorter.params, strict=True):
+        assert all(map(np.array_equal, ours, theirs))
+
+
+def test_of_equal_jobs_that_with_the_least_cost_is_the_best() -> None:
+    """In the tables of a sweep as on its page."""
+    costs = {"a": 0.5, "b": 0.2, "c": 0.3, "d": None}
+    metrics = [
+        {"best_validation_accuracy": 0.9, "best_validation_cost": cost} for cost in costs.values()
+    ]
+    rows = [
+        Row(num, name, {}, "completed", 1, each, {})
+        for num, (name, each) in enumerate(zip(costs, metrics, strict=True))
+    ]
+    found = objective.DEFAULT.best(rows)
+    assert found is not None
+    assert found.folder == "b"
+    shown = best_run(
+        [ReportRun(row.folder, row, (), {}) for row in rows],
+        objective.DEFAULT.name,
+        objective.DEFAULT.direction,
+    )
+    assert shown is not None
+    assert shown[0].name == "b"

@@ -20,7 +20,9 @@ from bpframe.runs.layout import BEST, CONFIG, METRICS, PARAMS, SUMMARY
 
 FOUND = "page.json"
 """What the page shows and only the run itself can tell: examples, and the algorithm."""
-OVERRIDES = ".hydra/overrides.yaml"
+OVERRIDES, HYDRA = ".hydra/overrides.yaml", ".hydra/hydra.yaml"
+_TEMPORARY = "saved"
+"""The name of the config of a run that was composed again, which stands in no file."""
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -31,7 +33,7 @@ class Written:
     Attributes:
         folder: where it is.
         config: the composed configuration; empty if it cannot be read.
-        overrides: what was given on the command line.
+        command: the command it began with, word by word; empty if it did not begin with one.
         summary: how the run ended; empty if it has not, or cannot be read.
         records: the lines of metrics.jsonl, in which only finite numbers, lists of them and None
             are left.
@@ -43,7 +45,7 @@ class Written:
 
     folder: Path
     config: Mapping[str, Any]
-    overrides: Sequence[str]
+    command: Sequence[str]
     summary: Mapping[str, Any]
     records: Sequence[Mapping[str, Any]]
     params: Mapping[str, np.ndarray]
@@ -98,7 +100,7 @@ def read(folder: Path) -> Written:
     return Written(
         folder=folder,
         config=mapping(_yaml(folder / CONFIG, missing)),
-        overrides=_overrides(folder),
+        command=_command(folder),
         summary=summary,
         records=_records(folder / METRICS, missing, files.get(METRICS)),
         params=_params(folder / PARAMS, missing, files.get(PARAMS)),
@@ -151,9 +153,21 @@ def _yaml(path: Path, missing: list[str]) -> Any:
         return {}
 
 
-def _overrides(folder: Path) -> list[str]:
+def _command(folder: Path) -> list[str]:
+    own = mapping(mapping(_yaml(folder / HYDRA, [])).get("hydra"))
+    sources = mapping(own.get("runtime")).get("config_sources")
+    name = mapping(own.get("job")).get("config_name")
+    if not isinstance(sources, list) or name == _TEMPORARY:
+        return []
+    given = [mapping(source) for source in sources]
+    folders = [each.get("path") for each in given if each.get("provider") == "command-line"]
     found = _yaml(folder / OVERRIDES, [])
-    return [str(text) for text in found] if isinstance(found, list) else []
+    return [
+        "bpframe",
+        *(word for path in folders for word in ("-cd", str(path))),
+        *(("-cn", str(name)) if name not in (None, "config") else ()),
+        *(str(text) for text in (found if isinstance(found, list) else ())),
+    ]
 
 
 def _records(path: Path, missing: list[str], expected: Any) -> list[Mapping[str, Any]]:

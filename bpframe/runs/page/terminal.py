@@ -83,13 +83,16 @@ def _drawn(curves: Curves, epochs: Sequence[int], *, has_colours: bool) -> str:
         return "no finite value"
     low, high = min(values), max(values)
     margin = 0.05 * (high - low) or 0.5 * abs(high) or 0.5
-    low, high = low - margin, high + margin
-    if curves.unit == "%":
-        low, high = max(low, 0), min(high, 100)
+    least = -math.inf if curves.is_log or low < 0 else 0.0
+    most = 100 if curves.unit == "%" else math.inf
+    low, high = max(low - margin, least), min(high + margin, most)
+    if high == most:  # a dot more, so that a curve at the top is seen
+        high += (high - low) / (4 * _HEIGHT - 1)
     figure.set_y_limits(min_=low, max_=high)
     figure.set_x_limits(min_=epochs[0], max_=max(epochs[-1], epochs[0] + 1))
-    figure.x_ticks_fkt = lambda low, _: f"{low:.0f}"
-    figure.y_ticks_fkt = lambda low, _: _tick(low, is_log=curves.is_log)
+    is_short = epochs[-1] - epochs[0] < 12
+    figure.x_ticks_fkt = lambda low, _: _epoch(low, is_short=is_short)
+    figure.y_ticks_fkt = lambda low, _: _tick(min(low, most), is_log=curves.is_log)
     named = []
     for at, (each, (x, y)) in enumerate(zip(series, drawn, strict=True)):
         marker = _MARKERS[at % len(_MARKERS)]
@@ -101,6 +104,11 @@ def _drawn(curves: Curves, epochs: Sequence[int], *, has_colours: bool) -> str:
     axis, ticks = drawing[-2:]
     drawing[-2:] = [axis.partition("->")[0], f"     epoch{ticks[10:]}"]
     return "\n".join([*drawing, f"{'':13}{legend}"[:WIDTH]])
+
+
+def _epoch(value: float, *, is_short: bool) -> str:
+    """A label of the axis of epochs; of a few of them only where one is."""
+    return "" if is_short and abs(value - round(value)) > 0.05 else f"{value:.0f}"
 
 
 def _tick(value: float, *, is_log: bool) -> str:

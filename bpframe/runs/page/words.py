@@ -74,8 +74,8 @@ def ended(written: Written) -> str:
 def again(written: Written) -> Mapping[str, str]:
     """Commands: what runs it once more, and what was given when it first ran."""
     found = {"run it again": f"bpframe rerun {shlex.quote(str(written.folder))}"}
-    if written.overrides or written.config:
-        found["the command it began with"] = shlex.join(["bpframe", *written.overrides])
+    if written.command:
+        found["the command it began with"] = shlex.join(written.command)
     return found
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from bpframe.runs.layout import PAGE
-from bpframe.sweeps.objective import Direction
+from bpframe.sweeps.objective import Direction, Objective
 from bpframe.sweeps.rows import COMPLETED, Row
 from bpframe.training.best import is_accuracy, rises
 
@@ -159,14 +159,14 @@ def curve_columns(runs: Sequence[ReportRun]) -> list[str]:
 def best_run(
     runs: Sequence[ReportRun], objective: str, direction: Direction
 ) -> tuple[ReportRun, float] | None:
-    """The completed run that did best and its objective, the first of equals; None without any."""
-    sign = -1 if direction == "maximise" else 1
+    """The completed run that did best and its objective, as `Objective.best`; None without any."""
+    rank = Objective(objective, direction).rank
     scores = [
         (run, value)
         for run in runs
         if run.row.status == COMPLETED and (value := run.value(objective)) is not None
     ]
-    return min(scores, key=lambda score: sign * score[1], default=None)
+    return min(scores, key=lambda score: rank(score[0].row.metrics), default=None)
 
 
 def is_number(value: Any) -> bool:

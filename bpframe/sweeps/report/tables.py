@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -9,8 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bpframe.configuration.primary import primary
+from bpframe.configuration.primary import begun_in, primary
+from bpframe.errors import OutputError
 from bpframe.files import write_whole
+from bpframe.runs.layout import CONFIG
 from bpframe.sweeps.objective import Objective
 from bpframe.sweeps.rows import Row
 
@@ -28,9 +31,9 @@ def write(folder: Path, rows: Sequence[Row], objective: Objective) -> None:
     write_whole(folder / JSONL, "".join(lines).encode(), durable=False)
     write_whole(folder / CSV, _csv(rows).encode(), durable=False)
     best = objective.best(rows)
-    config = folder / best.folder / ".hydra" / "config.yaml" if best else None
-    if best and config and config.is_file():
-        write_whole(folder / BEST, _best(best, objective, config).encode(), durable=False)
+    if best and (folder / best.folder / CONFIG).is_file():
+        text = _best(best, objective, folder / best.folder)
+        write_whole(folder / BEST, text.encode(), durable=False)
     else:
         (folder / BEST).unlink(missing_ok=True)
 
@@ -69,7 +72,11 @@ def _cell(value: Any) -> Any:
     return f"'{text}" if text.lstrip().startswith(("=", "+", "-", "@")) else text
 
 
-def _best(row: Row, objective: Objective, path: Path) -> str:
-    """The config of a job as a primary config."""
+def _best(row: Row, objective: Objective, run: Path) -> str:
+    """The config of a job as a primary config, to be used from any folder."""
     reached = f"{objective.name} {objective.of(row)}"
-    return f"# Job {row.num}: {reached}, the best of its sweep.\n{primary(path)}"
+    here = None
+    with contextlib.suppress(OutputError):  # whose paths then stay as they are
+        here = begun_in(run)
+    config = primary(run / CONFIG, begun_in=here)
+    return f"# Job {row.num}: {reached}, the best of its sweep.\n{config}"

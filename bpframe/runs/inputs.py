@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from bpframe.data import Examples
-from bpframe.errors import DataError
+from bpframe.errors import AdviceWarning, DataError
 from bpframe.runs.data_info import DataInfo
 from bpframe.tables.table import Table
 from bpframe.tasks import Regression, Task
@@ -35,6 +36,8 @@ def examples(x: Any, y: Any, info: DataInfo, task: Task) -> tuple[Examples, bool
             )
         x = table.inputs(info.features)
     rows, is_one = _rows(x, info)
+    if hint := _units(rows, info):
+        warnings.warn(hint, AdviceWarning, stacklevel=5)  # of who asks the network
     m = len(rows)
     targets = np.zeros(m, np.int32) if y is None else _targets(y, m, info.n_out, task)
     return info.examples(rows, targets, task), is_one or is_named_one
@@ -71,6 +74,19 @@ def _rows(x: Any, info: DataInfo) -> tuple[np.ndarray, bool]:
                 raise DataError("x: holds values that are not finite; leave them out")
             return array.reshape(1 if is_one else len(array), *info.shape), is_one
     raise DataError(f"x: has shape {array.shape}; expected {expected}")
+
+
+def _units(rows: np.ndarray, info: DataInfo) -> str | None:
+    """A line for inputs from 0 to 1, where those of training went from 0 to 255, or so."""
+    scale = info.scale
+    if info.mean != 0.0 or not isinstance(scale, float) or not 0 < scale <= 0.25:
+        return None
+    if rows.min() < 0 or rows.max() > 1 or (rows == np.round(rows)).all():
+        return None
+    return (
+        f"x: lies between 0 and 1, and this run was trained on numbers up to {1 / scale:g}, which "
+        f"it multiplies by {scale:.4g}; multiply x by {1 / scale:g}"
+    )
 
 
 def _targets(y: Any, m: int, n_out: int, task: Task) -> np.ndarray:
