@@ -93,7 +93,7 @@ def browser() -> Iterator[Browser]:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out, in CI, all but a share: another one every day.
 
-    That is one of n cases of what is marked `share(n)`, and one of twelve of the other slow tests.
+    That is one of n cases of what is marked `share(n)`, and one of twenty of the other slow tests.
     """
     if os.environ.get("CI") != "true":
         return
@@ -103,7 +103,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         marker = item.get_closest_marker("share")
         is_slow = item.get_closest_marker("slow") is not None
         of = item.nodeid.partition("[")[0] if marker else "the slow ones"
-        share = marker.args[0] if marker else 12 if is_slow else 1
+        share = marker.args[0] if marker else 20 if is_slow else 1
         (left_out if (seen[of] + DAY) % share else kept).append(item)
         seen[of] += is_slow or marker is not None
     items[:] = kept

@@ -34,6 +34,7 @@ def refusal(call: Any) -> str:
     return str(raised.value)
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize(
     ("data", "target", "sizes", "task"),
     [

@@ -82,7 +82,7 @@ def refused(main: Main, *arguments: str) -> str:
     return ended.err
 
 
-@pytest.mark.share(3)
+@pytest.mark.share(4)
 @pytest.mark.parametrize(("arguments", "part"), LINES, ids=lambda case: str(case)[:60])
 def test_the_cause_is_named_in_one_line(main: Main, arguments: tuple[str, ...], part: str) -> None:
     assert part in refused(main, *arguments)
@@ -110,6 +110,7 @@ FILES = [
 ]
 
 
+@pytest.mark.share(4)
 @pytest.mark.parametrize("command", ["explain", "run"])
 @pytest.mark.parametrize(("content", "part"), FILES, ids=lambda case: repr(case)[:50])
 def test_what_is_wrong_in_a_file_is_named_with_its_place(

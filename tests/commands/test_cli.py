@@ -571,6 +571,7 @@ def test_the_config_of_a_run_is_no_primary_config(
     assert not (tmp_path / "outputs").exists()
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize(
     ("override", "message"),
     [

@@ -245,7 +245,7 @@ def test_latex_says_what_it_should(overrides: tuple[str, ...], expected: list[st
     assert text.count("{") == text.count("}")
 
 
-@pytest.mark.share(3)
+@pytest.mark.share(4)
 @pytest.mark.parametrize("overrides", WIDE, ids=lambda case: " ".join(case)[:60])
 def test_lines_are_short_enough_to_read(overrides: tuple[str, ...]) -> None:
     for line in explained(*overrides).splitlines():

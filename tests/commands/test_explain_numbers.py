@@ -247,6 +247,7 @@ def test_the_printed_formulas_give_what_is_computed(overrides: tuple[str, ...]) 
         np.testing.assert_allclose(x @ followed[0]["W"][0].T, moved, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.share(4)
 @pytest.mark.parametrize("overrides", list(cases()), ids=" ".join)
 def test_latex_says_as_much(overrides: tuple[str, ...]) -> None:
     """As many equations, with the same tags, in the same order."""

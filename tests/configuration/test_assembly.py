@@ -128,6 +128,7 @@ def at(value: Any, path: str) -> Any:
     return functools.reduce(step, path.split("."), value)
 
 
+@pytest.mark.share(4)
 @pytest.mark.parametrize(("overrides", "path", "expected"), KEYS, ids=lambda case: str(case)[:60])
 def test_every_documented_key(overrides: tuple[str, ...], path: str, expected: Any) -> None:
     assert at(bpframe.compose(overrides), path) == expected
@@ -215,7 +216,7 @@ def members() -> list[tuple[str, str]]:
     return [(group, name) for group in GROUPS for name in registry.names(group)]
 
 
-@pytest.mark.share(3)
+@pytest.mark.share(4)
 @pytest.mark.parametrize(("group", "name"), members())
 def test_defaults_are_those_of_the_class(group: str, name: str) -> None:
     cls = load_registry().get(group, name, group)
@@ -479,7 +480,7 @@ BAD: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
 ]
 
 
-@pytest.mark.share(3)
+@pytest.mark.share(4)
 @pytest.mark.parametrize(("overrides", "parts"), BAD, ids=lambda case: " ".join(case)[:70])
 def test_bad_input_is_one_clear_line(overrides: tuple[str, ...], parts: tuple[str, ...]) -> None:
     message = refused(*overrides)

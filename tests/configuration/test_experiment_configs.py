@@ -43,6 +43,7 @@ def composed(name: str, mode: RunMode) -> DictConfig:
     return composition.compose_config([f"+experiment={name}"], mode=mode)
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize("name", NAMES)
 def test_a_study_is_a_sweep_of_experiments_that_fit_together(name: str) -> None:
     registry = schemas.store(host.load_registry())

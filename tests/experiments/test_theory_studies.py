@@ -122,12 +122,14 @@ def named(value):
     return value if isinstance(value, str) else ""
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize(("name", "source", "error", "bound"), rules.STATEMENTS, ids=named)
 def test_learning_rules_keep_what_is_known_of_them(name, source, error, bound):
     del name, source
     assert error(3) <= bound
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize(("name", "error", "power"), rules.PULLS, ids=named)
 def test_a_weak_pull_is_near_the_gradient(name, error, power):
     del name

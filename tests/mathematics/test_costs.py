@@ -170,6 +170,7 @@ def targets(rng, kind, n):
     return y if kind == "soft" else np.where(rng.uniform(size=n) < 0.5, 0.0, y)
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize("kind", ["one-hot", "soft", "any sum"])
 @pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16"])
 @pytest.mark.parametrize("name", PAIR_NAMES, ids="-".join)

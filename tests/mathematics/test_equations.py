@@ -130,6 +130,7 @@ def test_mini_batch_is_the_mean_of_its_examples(dtype, tolerance):
     assert {leaf.dtype for leaf in jax.tree.leaves(whole)} == {jnp.dtype(dtype)}
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-5), ("bfloat16", 3e-2)])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_lower_precision_stays_near_float64(activation, dtype, tolerance):
@@ -152,6 +153,7 @@ def test_no_gradient_of_a_single_example_is_formed():
     assert not [shape for shape in shapes if len(shape) > 2]
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize("layer", [2, 3, 4])
 @pytest.mark.parametrize("neuron", [0, 1, 2])
 @pytest.mark.parametrize("other", ["softplus", "relu", "linear"])

@@ -309,6 +309,7 @@ def measured(rule: str, metrics: str) -> Any:
     return bpframe.run(bpframe.compose([*whole, *chosen])).history.last()
 
 
+@pytest.mark.share(5)
 @pytest.mark.parametrize("rule", ALL)
 def test_every_rule_has_angles_and_backpropagation_none(rule: str) -> None:
     last = measured(rule, "alignment,gradient_alignment")

@@ -270,6 +270,7 @@ def test_unmarked_hook(hook: str) -> None:
     assert "@bpframe.hookimpl" in message
 
 
+@pytest.mark.share(4)
 @pytest.mark.parametrize("hook", HOOKS)
 @pytest.mark.parametrize("returned", [[Sine], 3, "sine", Sine, None])
 def test_wrong_return_type(hook: str, returned: Any) -> None:
@@ -306,6 +307,7 @@ def test_plugin_that_is_given_twice() -> None:
     assert "faulty" in refused(once, once)
 
 
+@pytest.mark.share(4)
 @pytest.mark.parametrize("hook", [hook for hook in HOOKS if hook != "bpframe_output_pairs"])
 @pytest.mark.parametrize(
     "value", [3, None, "Sine", object, int, bpframe.Network], ids=lambda value: repr(value)

@@ -124,6 +124,7 @@ def seen() -> tuple[Any, ...]:
     )
 
 
+@pytest.mark.share(3)
 @pytest.mark.usefixtures("home")
 @pytest.mark.parametrize("place", ["import", "hook"])
 @pytest.mark.parametrize(("name", "code"), ALL, ids=[code.split("; ")[1] for _, code in ALL])

@@ -280,6 +280,7 @@ def test_the_one_before_stands_in_for_a_damaged_one(tmp_path: Path) -> None:
     assert found.epoch == 2
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize("text", ["", "{", '{"status": "comp', "[]", "{}", "nonsense"])
 def test_a_damaged_summary_is_named(text: str, tmp_path: Path) -> None:
     loop.run(composed(), tmp_path / "run", checkpointing=EACH)

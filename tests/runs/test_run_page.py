@@ -416,6 +416,7 @@ def test_nothing_of_a_text_becomes_markup(tmp_path: Path, at: int) -> None:
     assert len(text) < LIMIT
 
 
+@pytest.mark.share(4)
 @pytest.mark.parametrize("at", range(len(HOSTILE)))
 def test_no_text_commands_the_terminal(tmp_path: Path, at: int) -> None:
     out = printed(read(hostile(tmp_path / "run", [encodable(HOSTILE[at])])), width=80)

@@ -154,6 +154,9 @@ def write(
     (folder / ".hydra").mkdir(parents=True)
     (folder / ".hydra" / "config.yaml").write_text(yaml.safe_dump(config))
     (folder / ".hydra" / "overrides.yaml").write_text(yaml.safe_dump(list(overrides)))
+    sources = [{"provider": "main", "path": "/bpframe/conf"}]
+    began = {"runtime": {"config_sources": sources}, "job": {"config_name": "config"}}
+    (folder / ".hydra" / "hydra.yaml").write_text(yaml.safe_dump({"hydra": began}))
     lines = [record(epoch) for epoch in range(1, 6)] if records is None else records
     metrics = "".join(json.dumps(line) + "\n" for line in lines).encode()
     generator = np.random.default_rng(0)

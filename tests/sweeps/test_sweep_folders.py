@@ -29,6 +29,7 @@ def around(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize("subdir", OUTSIDE)
 def test_a_folder_outside_the_sweep_is_refused(main: Main, around: Path, subdir: str) -> None:
     before = contents(around)

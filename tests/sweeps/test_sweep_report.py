@@ -274,6 +274,7 @@ def test_without_another_setting_the_deviation_is_over_the_seeds():
     np.testing.assert_allclose(np.array(deviations, dtype=float), np.std([0, 0.2, 0.4], ddof=1))
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize("case", ODD)
 def test_the_picture_is_a_png(case: str):
     png = picture(f"{case} $", ODD[case], OBJECTIVE, "minimise")
@@ -512,6 +513,7 @@ def test_the_picture_names_each_value() -> None:
     assert len(colours) == 4
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize("case", [*ODD, "long names", "hostile"])
 def test_nothing_is_cut_off_at_the_edge_of_the_picture(case: str) -> None:
     runs, title = ODD.get(case, []), "t"

@@ -69,6 +69,7 @@ def test_portions_change_no_bit(
     assert [line["epoch"] for line in told(tmp_path / "portions")] == [6, 12, 13]
 
 
+@pytest.mark.share(4)
 @pytest.mark.parametrize("every", [1, 10, 1_000_000])
 @pytest.mark.parametrize("lanes", [1, 8, 1000])
 @pytest.mark.parametrize("data", ["digits", "mnist"])
