@@ -291,7 +291,10 @@ def test_report_takes_single_runs_and_folders_of_them(
     assert (zoo / "report.html").exists()
     ended = main("report", "run", "more", "--out", "page")
     assert (ended.status, ended.err) == (0, "")
-    assert "optimiser.eta" in Path("page/report.html").read_text(encoding="utf-8")
+    page = Path("page/report.html").read_text(encoding="utf-8")
+    assert "optimiser.eta" in page
+    assert 'title="folder of the run">more/other</a>' in page  # and not by a number
+    assert 'title="page of the run">run</a>' in page
     (tmp_path / "none").mkdir()
     ended = main("report", "none")
     assert ended.status == 1

@@ -13,6 +13,7 @@ from typing import Any
 from bpframe.errors import OutputWarning, described, printable
 from bpframe.files import write_whole
 from bpframe.runs.layout import METRICS
+from bpframe.sweeps import ledger
 from bpframe.sweeps.objective import Objective
 from bpframe.sweeps.report import page
 from bpframe.sweeps.report.runs import ReportRun
@@ -62,10 +63,12 @@ def _name(sweep: Path) -> str:
 
 def _runs(prefix: str, sweep: Path, rows: Sequence[Row], folder: Path) -> Iterator[ReportRun]:
     """The runs of a sweep with their learning curves, for a report in `folder`."""
+    are_jobs = ledger.holds(sweep)
     for row in rows:
+        own = str(row.num) if are_jobs else printable(row.folder)
         place = Path(os.path.relpath(sweep / row.folder, folder)).as_posix()
         yield ReportRun(
-            f"{prefix}{row.num}",
+            _name(sweep) if row.folder == "." else prefix + own,
             dataclasses.replace(row, folder=place),
             *_curves(sweep / row.folder),
             has_page=(sweep / row.folder / PAGE).is_file(),
