@@ -68,7 +68,7 @@ def test_the_best_run_and_tables(swept: bpframe.Sweep) -> None:
     ended = [run.summary for run in swept.runs]
     accuracies = [summary.best_validation_accuracy or 0 for summary in ended]
     costs = [summary.best_validation_cost or 0 for summary in ended]
-    best = np.lexsort((costs, -np.array(accuracies)))[0]
+    best = np.lexsort((np.array(costs), -np.array(accuracies)))[0]
     assert swept.best.folder == swept.runs[best].folder
     table = swept.to_frame()
     assert list(table.index) == [0, 1, 2, 3]

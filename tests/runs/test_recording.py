@@ -15,7 +15,7 @@ from test_checkpoints import killed
 
 import bpframe
 from bpframe.errors import BpframeError, ConfigError, OutputError
-from bpframe.runs import bookkeeping, checkpoint, loop
+from bpframe.runs import bookkeeping, checkpoint, layout, loop
 from bpframe.runs.array_files import FOLDER
 from bpframe.runs.arrays import Recording
 
@@ -265,7 +265,7 @@ def test_a_run_that_is_killed_at_any_write_has_each_step_once(
         fails_as_told(start, home, COMMAND, (run, fault, point))
         if not (run / "metrics.jsonl").exists():
             return
-        summary = loop.read_summary(run)
+        summary = layout.read_summary(run)
         if summary is None or summary["status"] != "completed":
             assert finish(start, home, "resume", "run") == (0, "")
         assert_same(bpframe.load(run).recording, expected)

@@ -15,7 +15,7 @@ from test_sweep_lanes import sweep
 
 import bpframe
 from bpframe.errors import DivergenceError
-from bpframe.runs import checkpoint, loop
+from bpframe.runs import checkpoint, layout, loop
 from bpframe.training import portions, programs
 from bpframe.training.orders import epoch_orders
 from bpframe.training.portions import ORDER_BYTES, longest_portion
@@ -112,7 +112,7 @@ def test_a_signal_keeps_what_was_trained(tmp_path: Path, monkeypatch: pytest.Mon
     saved = checkpoint.latest(tmp_path / "cut")
     assert saved is not None
     assert (saved.epoch, saved.records) == (6, ())
-    found = loop.read_summary(tmp_path / "cut")
+    found = layout.read_summary(tmp_path / "cut")
     assert found is not None
     assert (found["status"], found["epochs"]) == ("interrupted", 6)
     monkeypatch.setattr(programs, "epoch_orders", epoch_orders)
