@@ -19,7 +19,6 @@ TEXTS = [
 ]
 NOT_FOLLOWED = {
     "cluster": "needs a cluster",
-    "deltas": "its block shows what can be called, on values that it does not make",
     "plugins": "test_plugin_docs checks and runs each of its plugins",
     "sweeps": "test_sweep_docs follows it, and looks at what is printed",
 }
