@@ -22,7 +22,7 @@ from bpframe.errors import (
 )
 from bpframe.files import check_no_link
 from bpframe.plugin_host.registry import Registry
-from bpframe.runs import console, examples, loop
+from bpframe.runs import console, curves, examples, loop
 from bpframe.runs.checkpoint import Checkpointing
 from bpframe.runs.folder import RunFolder
 from bpframe.runs.layout import PAGE
@@ -94,6 +94,8 @@ def show(
     screen = Screen()
     path = str(output_dir.path if isinstance(output_dir, RunFolder) else output_dir)
     compilation.use_cache()
+    if plots:
+        curves.import_early()
     for hint in advice.hints(experiment, data):
         screen.print(hint, highlight=False, soft_wrap=True)
     try:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 from collections.abc import Sequence
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,11 @@ _MOST_CURVES = 8
 _MOST_NUMBERS = 10
 """Rows and columns of a matrix up to which its numbers are written into it."""
 _MOST_POINTS = 3000
+
+
+def import_early() -> None:
+    """Import what draws, beside what compiles: XLA leaves one of two cores to it."""
+    Thread(target=importlib.import_module, args=("bpframe.runs.figure",), daemon=True).start()
 
 
 def trained(experiment: Experiment) -> str:
@@ -54,7 +61,8 @@ def curves(history: History, title: str = "", best_epoch: int | None = None) -> 
     Args:
         history: the records.
         title: what was trained.
-        best_epoch: the epoch that is marked; unset, the first with the highest validation accuracy.
+        best_epoch: the epoch that is marked; unset, that with the highest validation accuracy, of
+            equal ones with the least validation cost.
 
     """
     # Imported here: matplotlib takes longer to import than a small network to train.
@@ -65,7 +73,8 @@ def curves(history: History, title: str = "", best_epoch: int | None = None) -> 
     panels = drawn[:_MOST_PANELS]
     has_accuracy = not np.isnan(history.validation_accuracy).any()
     if best_epoch is None and has_accuracy and len(history.epoch):
-        best_epoch = int(history.epoch[int(np.argmax(history.validation_accuracy))])
+        best = np.lexsort((history.validation_cost, -history.validation_accuracy))[0]
+        best_epoch = int(history.epoch[best])
     across = min(max(len(panels), 1), 3 if len(panels) > 4 else 2)
     down = max(1, -(-len(panels) // across))
     size = (4.5 * across, 3.4 * down + (0.4 if title else 0.2))
