@@ -26,7 +26,7 @@ DAY = int(os.environ.setdefault("BPFRAME_TEST_DAY", str(date.today().toordinal()
 _CACHE = "BPFRAME_TEST_COMPILATION_CACHE"
 _SHORT = "jax_disable_most_optimizations"
 _SHORTER = {"xla_cpu_use_fusion_emitters": False, "xla_cpu_parallel_codegen_split_count": 1}
-"""Of XLA's two ways to emit fused loops, the one that compiles in half of the time; in one piece."""
+"""Of two ways to emit fused loops that which compiles in half of the time; all in one piece."""
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
