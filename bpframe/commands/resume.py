@@ -15,7 +15,7 @@ from bpframe.commands import arguments, run, subcommands
 from bpframe.configuration import composition, saved_runs, trackers, trust
 from bpframe.errors import ConfigError
 from bpframe.plugin_host.events import PluginEvents
-from bpframe.runs import checkpoint, folder, loop
+from bpframe.runs import checkpoint, folder, loop, resumption
 from bpframe.runs.folder import last_epoch
 from bpframe.runs.layout import read_summary
 from bpframe.sweeps import ledger
@@ -89,7 +89,7 @@ def _go_on(found: Resumed) -> None:
     if not hosts.is_first():
         loop.resume(experiment, found.folder, data=data, accept_changes=found.accepts_changes)
         return
-    read_summary(found.folder)  # a damaged one is told of first
+    resumption.check_incomplete(read_summary(found.folder), experiment, found.folder)
     epochs = last_epoch(found.folder)
     if checkpoint.latest(found.folder) is None and epochs < experiment.training.epochs:
         print(f"{found.folder}: has no checkpoint; its {epochs} epochs are trained again")
@@ -109,6 +109,7 @@ def parsed(arguments: list[str]) -> Resumed:
     args = parser().parse_intermixed_args(arguments)
     found = Resumed(args.folder.absolute(), tuple(args.overrides), args.accept_changes, args.trust)
     if not found.is_sweep:
+        _check_no_job(found)
         saved_runs.check_run(found.folder, f" nor a sweep ({ledger.LEDGER})")
         saved_runs.check_changes(found.overrides)
     for text in found.overrides:
@@ -118,6 +119,16 @@ def parsed(arguments: list[str]) -> Resumed:
                 "hydra.launcher can be set when it is resumed"
             )
     return found
+
+
+def _check_no_job(found: Resumed) -> None:
+    """Raise a ConfigError for a job that is to be longer than the sweep that it is of says."""
+    sweep = next((each for each in found.folder.parents if ledger.holds(each)), None)
+    if sweep is not None and found.overrides:
+        raise ConfigError(
+            f"{found.folder}: is a job of the sweep {sweep}, whose tables would no longer hold; "
+            f"bpframe rerun {found.folder} {' '.join(found.overrides)} is a run of its own"
+        )
 
 
 def parser() -> ArgumentParser:
@@ -141,6 +152,7 @@ def parser() -> ArgumentParser:
     made.add_argument(
         "overrides",
         nargs="*",
+        default=[],
         metavar="KEY=VALUE",
         help="of a run training.epochs, checkpoint.*, plots, record_limit, show, trackers; of a "
         "sweep settings of the sweeper or the launcher, such as hydra.sweeper.n_trials=100",

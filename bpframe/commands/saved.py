@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import sys
 from argparse import ArgumentParser
 from pathlib import Path
@@ -36,9 +37,15 @@ def predict(words: list[str]) -> None:
     args = predict_parser().parse_intermixed_args(words)
     if args.output is not None and args.output.absolute() == args.input.absolute():
         raise ConfigError("--output: is the input; choose another file")
+    if args.output is not None and os.path.lexists(args.output):
+        raise OutputError(f"--output: {args.output} is there already; choose another file")
     run = load(args.folder, trusted=args.trust)
     x = _inputs(run, args.input, args.delimiter, args.array)
-    text = _answers(run, x, best=args.best)
+    whole = None
+    if isinstance(x, Table) and run.settings["data"].get("drop_missing"):  # as it was trained
+        whole = ~x.gaps(run.feature_names)
+        x = x.without_gaps(run.feature_names)
+    text = _answers(run, x, best=args.best, whole=whole)
     if args.output is None:
         sys.stdout.write(text)
         return
@@ -47,7 +54,8 @@ def predict(words: list[str]) -> None:
         write_whole(args.output, text.encode())
     except OSError as error:
         raise OutputError(f"{args.output}: cannot be written: {error.strerror}") from error
-    Screen().print(f"{len(x)} answers in {args.output}", highlight=False, soft_wrap=True)
+    answers = len(x) if whole is None else np.count_nonzero(whole)
+    Screen().print(f"{answers} answers in {args.output}", highlight=False, soft_wrap=True)
 
 
 def predict_parser() -> ArgumentParser:
@@ -95,7 +103,10 @@ def evaluate(words: list[str]) -> None:
         raise ConfigError(f"{args.overrides[0]}: does not go with --input; leave one of them out")
     else:
         x, y = _labelled(run, args.input, args.delimiter)
-        found = {args.input.name: (len(y), run.evaluate(x, y, best=args.best))}
+        try:
+            found = {args.input.name: (len(y), run.evaluate(x, y, best=args.best))}
+        except DataError as error:
+            raise DataError(f"{args.input}: {error}") from error
     is_regression = any(each.rmse is not None for _, each in found.values())
     table = Shown(title=f"{args.folder}", title_justify="left")
     for name in ("", "examples", "cost", "rmse" if is_regression else "accuracy"):
@@ -109,7 +120,11 @@ def evaluate(words: list[str]) -> None:
     if args.confusion:
         counts = run.confusion(x, y, best=args.best)
         names = tuple(map(printable, map(str, run.task.names)))
-        console.show_counts(screen, "answers across, targets down", names, counts.tolist())
+        of = "the test set" if args.input is None else args.input.name
+        console.show_counts(screen, f"{of}: answers across, targets down", names, counts.tolist())
+    if any(text.startswith("data.path=") for text in args.overrides):
+        hint = "the file was split as a data set is; --input FILE takes all of its examples"
+        screen.print(hint, highlight=False, soft_wrap=True)
 
 
 def evaluate_parser() -> ArgumentParser:
@@ -117,7 +132,11 @@ def evaluate_parser() -> ArgumentParser:
     made = subcommands.parser("evaluate", "how good a run is, over its data or over others")
     made.add_argument("folder", metavar="RUN", type=Path)
     made.add_argument(
-        "overrides", nargs="*", metavar="data.KEY=VALUE", help="another data set, with its splits"
+        "overrides",
+        nargs="*",
+        default=[],
+        metavar="data.KEY=VALUE",
+        help="another data set, with its splits",
     )
     made.add_argument(
         "--input",
@@ -166,7 +185,7 @@ def rerun_parser() -> ArgumentParser:
     """What reads the words after `bpframe rerun`."""
     made = subcommands.parser("rerun", "run the configuration of a run once more, in a new folder")
     made.add_argument("folder", metavar="RUN", type=Path)
-    made.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="what changes")
+    made.add_argument("overrides", nargs="*", default=[], metavar="KEY=VALUE", help="what changes")
     _add_trust(made)
     return made
 
@@ -231,8 +250,11 @@ def _array(path: Path, names: tuple[str | None, ...]) -> np.ndarray:
         raise DataError(f"{path}: is no NumPy file of numbers: {error}") from error
 
 
-def _answers(run: Run, x: Any, *, best: bool) -> str:
-    """A line for each example: the answer, and the outputs where they say more."""
+def _answers(run: Run, x: Any, *, best: bool, whole: np.ndarray | None) -> str:
+    """A line for each example: the answer, and the outputs where they say more.
+
+    Examples are the rows of a file that are `whole`; the lines of the others are empty.
+    """
     outputs, answers = run.outputs(x, best=best), run.predict(x, best=best)
     task, n_out = run.task, outputs.shape[1]
     names = [str(name) for name in task.names or range(n_out)]
@@ -245,7 +267,9 @@ def _answers(run: Run, x: Any, *, best: bool) -> str:
     else:
         writer.writerow(names)
         rows = ([_short(value) for value in np.atleast_1d(row)] for row in answers)
-    writer.writerows(rows)
+    width = n_out + task.has_classes
+    for is_whole in np.ones(len(answers), bool) if whole is None else whole:
+        writer.writerow(next(rows) if is_whole else [""] * width)
     return buffer.getvalue()
 
 

@@ -129,6 +129,8 @@ def _single(args: Namespace, registry: Registry) -> None:
 
 
 def _hydra(args: Namespace, registry: Registry) -> None:
+    if args.config_name is None:
+        args.overrides = [*args.overrides, *composition.suited(args.overrides)]
     if args.cfg or args.info:  # errors in bpframe's words, while its groups are known
         with (
             composition.initialised(args.config_path, args.config_dir),

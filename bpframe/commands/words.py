@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import os
 import re
 import shlex
 from collections.abc import Callable, Sequence
@@ -19,6 +20,7 @@ _CLOSING = {"[": "]", "{": "}", "(": ")"}
 _KEY = re.compile(r"[+]{0,2}[A-Za-z_][\w./@]*")
 _PAIR = re.compile(r"\w+:[^/{}\[\]]+")
 _ALIKE = 0.7
+_DATA = (".csv", ".csv.gz", ".npz", ".parquet")
 _TRAINING = ("train", "run", "fit")
 """What other programs call what bpframe does without a subcommand."""
 
@@ -154,6 +156,12 @@ def _without_equals(
         path = PurePath(word)
         folder, name = shlex.quote(str(path.parent)), shlex.quote(path.stem)
         return f"{text}; of a config in a file write -cd {folder} -cn {name}"
+    if word.endswith(_DATA):
+        kind = "csv" if ".csv" in word else word.rpartition(".")[2]
+        return f"{text}; of data in a file write data={kind} data.path={shlex.quote(word)}"
+    if os.path.isdir(word):
+        run = shlex.quote(word)
+        return f"{text}; of a run write bpframe show {run}, or bpframe rerun {run}"
     close = difflib.get_close_matches(word, subcommands, n=1)
     if place == 0 and close:
         return f"{text}, and is no subcommand; did you mean {close[0]}?"

@@ -98,7 +98,7 @@ def compose_config(
     with composing(overrides, name=name or CONFIG_NAME):
         return hydra.compose_config(
             config_name=name or CONFIG_NAME,
-            overrides=[*overrides, *(_suited(overrides) if name is None else ())],
+            overrides=[*overrides, *(suited(overrides) if name is None else ())],
             run_mode=mode,
             from_shell=False,
         )
@@ -115,7 +115,7 @@ def check_single(overrides: Sequence[str]) -> None:
                 )
 
 
-def _suited(overrides: Sequence[str]) -> tuple[str, ...]:
+def suited(overrides: Sequence[str]) -> tuple[str, ...]:
     """What a regression needs that says nothing of its cost and of its output layer.
 
     Those of classes, which bpframe has otherwise, have no meaning there; and a linear output above

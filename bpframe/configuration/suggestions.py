@@ -143,7 +143,10 @@ def _text(error: UnknownNameError, registry: Registry) -> str | None:
         )
     known = rest.partition("known: ")[2]
     meant = SYNONYMS.get(last.lower(), "")
-    if parent and meant in known.split(", "):
+    if owners := _owners(error.path, registry):
+        others = ", ".join(owners[:-1]) + " and " * (len(owners) > 1) + owners[-1]
+        return f"{head}: is a setting of {others}; choose one of them, such as {parent}={owners[0]}"
+    if parent and meant and meant in known.split(", "):
         found = [meant]  # it stands beside it, as in optimiser.lr
     elif "did you mean" in rest:
         found = _exact(last, registry) or _exact(meant, registry)
@@ -153,6 +156,13 @@ def _text(error: UnknownNameError, registry: Registry) -> str | None:
         return None
     listed = f" known: {known}" if parent and known else ""
     return f"{head}: unknown {error.name!r}; did you mean {_either(found)}?{listed}"
+
+
+def _owners(path: str, registry: Registry) -> list[str]:
+    """The components of a group that have a setting, which the chosen one lacks."""
+    group, _, field = path.partition(".")
+    offers = registry.offers.get(group, {}) if group in schemas.GROUPS else {}
+    return [name for name, offer in offers.items() if field in _of(offer.component)]
 
 
 def _of_a_component(error: UnknownNameError, rest: str) -> str | None:

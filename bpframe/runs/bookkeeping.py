@@ -43,6 +43,9 @@ from bpframe.training.turn import Evaluated, Trained
 ALONE_BYTES, TOGETHER_BYTES = 2**24, 2**20
 """How much of what recorders keep waits to be written: of a single run, and of one of many."""
 
+BY_RULE = "by stopping rule"
+"""How the reason of a run begins that its own rule has ended."""
+
 OnEpoch = Callable[[EpochRecord], None]
 """Called with the record of each evaluated epoch."""
 
@@ -194,7 +197,7 @@ class Bookkeeper:
             self._on_epoch(record)
         self._events.epoch_finished(self.info, record)
         experiment = self.info.experiment
-        reason = f"by stopping rule {experiment.stopping}" if stop else None
+        reason = f"{BY_RULE} {experiment.stopping}" if stop else None
         reason = reason or self._events.should_stop(self.info, record)
         return reason if record.epoch < experiment.training.epochs else None
 

@@ -26,7 +26,7 @@ from bpframe.runs.records import EpochRecord
 from bpframe.training.experiment import RECORD_LIMIT, Experiment
 
 _PREFIX, _END, _META = "checkpoint-", ".npz", "meta"
-ACCEPT = "restore that, or go on all the same with --accept-changes"
+ACCEPT = "restore that, or go on all the same with --accept-changes, in Python accept_changes=True"
 _DIGITS = len(checksum(b""))
 
 

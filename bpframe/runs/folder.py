@@ -95,7 +95,8 @@ class RunFolder:
 
         """
         self = cls.__new__(cls)
-        self.path, self._one_of_many, self._lock = path, False, _locked(path)
+        self.path, self._one_of_many = path, False
+        self._lock = _locked(path, "wait for its end")
         self._arrays = []
         self.checksum, self._metrics, self.has_begun = None, checksum(_lines(records)), True
         with writing(path):
@@ -198,9 +199,9 @@ class RunFolder:
         write_whole(self.path / name, content, durable=not self._one_of_many)
 
 
-def _locked(path: Path) -> FileLock:
+def _locked(path: Path, remedy: str = _ANOTHER) -> FileLock:
     with writing(path):
-        return locked(path, f"is in use: its run is still going on; {_ANOTHER}")
+        return locked(path, f"is in use: its run is still going on; {remedy}")
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from typing import Any
 from bpframe.data import Data
 from bpframe.errors import ConfigError, OutputError
 from bpframe.runs import checkpoint, provenance
+from bpframe.runs.bookkeeping import BY_RULE
 from bpframe.runs.checkpoint import Checkpoint
 from bpframe.runs.data_info import data_checksum
 from bpframe.runs.folder import last_epoch
@@ -30,8 +31,7 @@ def start(
     """
     found = checkpoint.latest(folder)
     ended = read_summary(folder)
-    if ended:
-        _check_incomplete(ended, experiment, folder)
+    check_incomplete(ended, experiment, folder)
     if found is None:
         _check_again(ended or {}, experiment, data, folder, accept_changes=accept_changes)
         return None
@@ -46,9 +46,14 @@ def start(
     return dataclasses.replace(found, origin=now, changed=changed)
 
 
-def _check_incomplete(ended: Mapping[str, Any], experiment: Experiment, folder: Path) -> None:
-    """Raise an OutputError if a run that ended so has nothing left to train."""
-    stopped = ended["stopped"]
+def check_incomplete(ended: Mapping[str, Any] | None, experiment: Experiment, folder: Path) -> None:
+    """Raise an OutputError if a run that ended so has nothing left to train.
+
+    What a stopping rule has ended is complete; what a plugin has, such as by a file, may go on.
+    """
+    if not ended:
+        return
+    stopped = ended["stopped"] if (ended["stopped"] or "").startswith(BY_RULE) else None
     if ended["status"] == "completed" and (
         stopped or ended["epochs"] >= experiment.training.epochs
     ):

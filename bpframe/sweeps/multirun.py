@@ -63,6 +63,11 @@ def multirun(
 
     """
     config_path = Path(command.config_path) if command.config_path else None
+    for text in command.overrides:
+        if text.startswith("hydra.run.dir="):
+            raise ConfigError(
+                f"{text}: is of single runs; the folder of a sweep is hydra.sweep.dir"
+            )
     with (
         composition.initialised(config_path, command.config_dir),
         suggestions.explaining(registry),

@@ -65,8 +65,10 @@ class SweepProgress:
         if not jobs:
             self.say("nothing is missing: all jobs are done already")
         else:
-            kinds = f"{groups} group{'s' * (groups != 1)}"
-            self.say(f"{jobs} job{'s' * (jobs != 1)} in {kinds}, one compiled program each")
+            kinds = "one group, one compiled program"
+            if groups != 1:
+                kinds = f"{groups} groups, one compiled program each"
+            self.say(f"{jobs} job{'s' * (jobs != 1)} in {kinds}")
         if not jobs or not self._is_live:
             yield
             return

@@ -62,7 +62,10 @@ def read_csv(
     except OSError as error:
         raise _unreadable(source, error) from error
     except UnicodeDecodeError as error:
-        raise DataError(f"{source}: is not UTF-8 ({error.reason}); save it as UTF-8") from error
+        raise DataError(
+            f"{source}: is not UTF-8 ({error.reason}); save it as UTF-8, or write data=npz or "
+            "data=parquet if it is such a file"
+        ) from error
     except (ValueError, csv.Error) as error:  # pandas' parser errors are ValueErrors
         raise DataError(f"{source}: is no table: {' '.join(str(error).split())}") from error
     return Table.of(frame, source)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from bpframe.data import Feature
-from bpframe.errors import AdviceWarning, ConfigError, DataError, unknown
+from bpframe.errors import AdviceWarning, ConfigError, DataError, did_you_mean, unknown
 from bpframe.tables import targets
 from bpframe.tasks import Task
 
@@ -84,12 +84,16 @@ class Table:
 
     def without_gaps(self, names: Iterable[str]) -> Table:
         """The rows in which none of these columns is empty; a warning tells how many are not."""
-        gaps = [_gaps(self._get(name, "data")) for name in names]
-        left_out = np.any(gaps, axis=0) if gaps else np.zeros(len(self), bool)
+        left_out = self.gaps(names)
         if n := np.count_nonzero(left_out):
             text = f"{self.source}: {n} of {len(self)} rows have an empty cell, and are left out"
             warnings.warn(text, AdviceWarning, stacklevel=2)
-        return self.rows(~left_out) if gaps else self
+        return self.rows(~left_out) if n else self
+
+    def gaps(self, names: Iterable[str]) -> np.ndarray:
+        """In which rows (n,) one of these columns is empty."""
+        gaps = [_gaps(self._get(name, "data")) for name in names]
+        return np.any(gaps, axis=0) if gaps else np.zeros(len(self), bool)
 
     def features(self, names: Sequence[str], one_hot: Sequence[str]) -> tuple[Feature, ...]:
         """What the columns `names` give as inputs: numbers as they are, `one_hot` one by value.
@@ -100,6 +104,11 @@ class Table:
 
         """
         for name in one_hot:
+            if name in self.columns and name not in names:
+                raise ConfigError(
+                    f"data.one_hot: {name!r} is not among data.features, {', '.join(names)}; add "
+                    "it there"
+                )
             if name not in names:
                 raise unknown("data.one_hot", name, names)
         found: list[Feature] = []
@@ -108,6 +117,12 @@ class Table:
             column = self._get(name, "data.features")
             if name in one_hot:
                 filled = column[~_gaps(column)]
+                if filled.dtype.kind == "f" and (filled != np.round(filled)).any():
+                    raise ConfigError(
+                        f"data.one_hot: {name!r} holds numbers such as "
+                        f"{filled[filled != np.round(filled)][0]:g}, which are no classes; leave "
+                        "it out"
+                    )
                 found += [(name, value) for value in sorted(set(map(_shown, filled)))]
             elif column.dtype.kind == "O":
                 texts.append(name)
@@ -154,11 +169,10 @@ class Table:
         """(n,) numbers or text; see the attribute `columns`.
 
         Raises:
-            ConfigError: it is not there.
-            DataError: a cell is empty.
+            DataError: it is not there, or a cell is empty.
 
         """
-        return self._filled(name, "data.target")
+        return self._filled(name, "data")
 
     def _texts(self, name: str, known: set[str]) -> np.ndarray:
         column = np.array([_shown(value) for value in self._filled(name, "data")])
@@ -200,6 +214,11 @@ class Table:
 
     def _get(self, name: str, path: str) -> np.ndarray:
         if name not in self.columns:
+            if path == "data":  # that the run was trained on, or that was found before
+                raise DataError(
+                    f"{self.source}: has no column {name!r}"
+                    f"{did_you_mean(name, self.columns) or ';'} it has {', '.join(self.columns)}"
+                )
             raise unknown(f"{self.source}: {path}", name, self.columns)
         return self.columns[name]
 

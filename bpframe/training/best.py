@@ -90,7 +90,8 @@ def better(
 
     """
     if by.column not in columns:
-        raise unknown("sweep.objective", by.column, columns)
+        known = (f"best_{ACCURACY}", f"best_{COST}", "test_accuracy", "test_cost", *columns)
+        raise unknown("sweep.objective", by.column, known)
     value = columns[by.column].astype(best.score.dtype)
     score = value if by.maximise else -value
     reached = Best(params, score, columns[COST].astype(best.cost.dtype))

@@ -158,6 +158,8 @@ def _how_to_read(network: NetworkOverTime) -> str:
         said.append(
             "Lines are weights, or, where the input is an image, the picture before a neuron."
         )
+    if network.layers[-1].activations and len(network.layers[-1].neurons) > 1:
+        said.append("The bold output is the largest: what is answered.")
     said.append("Numbers have three digits, those far below the largest of their layer fewer.")
     said.append("Space plays and pauses, the arrows step.")
     return " ".join(said)

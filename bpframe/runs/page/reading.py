@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -33,7 +33,7 @@ class Written:
     Attributes:
         folder: where it is.
         config: the composed configuration; empty if it cannot be read.
-        command: the command it began with, word by word; empty if it did not begin with one.
+        command: the command that gives it, word by word; empty if it did not begin with one.
         summary: how the run ended; empty if it has not, or cannot be read.
         records: the lines of metrics.jsonl, in which only finite numbers, lists of them and None
             are left.
@@ -166,8 +166,14 @@ def _command(folder: Path) -> list[str]:
         "bpframe",
         *(word for path in folders for word in ("-cd", str(path))),
         *(("-cn", str(name)) if name not in (None, "config") else ()),
-        *(str(text) for text in (found if isinstance(found, list) else ())),
+        *_last_of_each(found if isinstance(found, list) else ()),
     ]
+
+
+def _last_of_each(overrides: Iterable[Any]) -> list[str]:
+    """Overrides without those whose key a later one sets again, as a run that goes on does."""
+    last = {text.partition("=")[0]: text for text in map(str, overrides)}
+    return list(last.values())
 
 
 def _records(path: Path, missing: list[str], expected: Any) -> list[Mapping[str, Any]]:

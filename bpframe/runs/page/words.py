@@ -72,10 +72,10 @@ def ended(written: Written) -> str:
 
 
 def again(written: Written) -> Mapping[str, str]:
-    """Commands: what runs it once more, and what was given when it first ran."""
+    """Commands: what runs it once more, and all that was given when it ran."""
     found = {"run it again": f"bpframe rerun {shlex.quote(str(written.folder))}"}
     if written.command:
-        found["the command it began with"] = shlex.join(written.command)
+        found["as a command"] = shlex.join(written.command)
     return found
 
 

@@ -206,6 +206,7 @@ class Npz(_OwnFile):
     def fresh(self) -> Data:
         """The arrays, as examples."""
         try:
+            self._check_kind()
             with np.load(self.path, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
         except OSError as error:
@@ -228,6 +229,17 @@ class Npz(_OwnFile):
             self.task,
             self._shares(),
         )
+
+    def _check_kind(self) -> None:
+        """Refuse another kind of file, which NumPy would tell of in its own words."""
+        with open(self.path, "rb") as file:
+            head = file.read(6)
+        if head == b"\x93NUMPY":
+            raise DataError(f"{self.path}: is one array (.npy); give an .npz with x and y")
+        if head[:2] != b"PK":
+            raise DataError(
+                f"{self.path}: is no NumPy file of arrays (.npz); of a table write data=csv"
+            )
 
     def _sets(self, arrays: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
         """The names of the inputs and the targets of each split that the file holds."""
