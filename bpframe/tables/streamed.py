@@ -119,10 +119,7 @@ class StreamedExamples(Examples):
 
     def take(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Inputs and targets of some examples, by their numbers (k,) in ascending order."""
-        places = rows.astype(np.int64, copy=False)
-        if len(self.left_out):  # of each example: how many rows before it belong to other sets
-            before = self.left_out - np.arange(len(self.left_out))
-            places = places + np.searchsorted(before, places, side="right")
+        places = self._places(rows)
         x = inputs(self.rows_x.take(places))
         if self.standardised_by is not None:
             mean, deviation = self.standardised_by
@@ -137,11 +134,28 @@ class StreamedExamples(Examples):
             standardised_by=self.standardised_by,
         )
 
-    def portions(self, length: int | None = None) -> Iterator[Examples]:
-        """All examples in order, so many at a time."""
-        length = length or max(1, PORTION_BYTES // self.rows_x.row_bytes)
+    def portions(self) -> Iterator[Examples]:
+        """All examples in order, some at a time."""
+        length = max(1, PORTION_BYTES // self.rows_x.row_bytes)
         for start in range(0, self.n, length):
             yield self.examples(start, start + length)
+
+    def targets_in_portions(self) -> Iterator[np.ndarray]:
+        """The targets of all examples in order, some at a time."""
+        length = max(1, PORTION_BYTES // (8 * self.n_out))
+        for start in range(0, self.n, length):
+            rows = np.arange(start, min(start + length, self.n))
+            yield self.targets.of(self.rows_y.take(self._places(rows)))
+
+    def _places(self, rows: np.ndarray) -> np.ndarray:
+        """Which rows of the files some examples are, by their numbers in ascending order."""
+        places = rows.astype(np.int64, copy=False)
+        if not len(self.left_out):
+            return places
+        # Of an example, how many rows before it belong to other sets.
+        before = self.left_out - np.arange(len(self.left_out))
+        begins = np.searchsorted(places, before)
+        return places + np.cumsum(np.bincount(begins, minlength=len(places))[: len(places)])
 
     def _with(self, **changes: Any) -> StreamedExamples:
         return StreamedExamples(**{name: getattr(self, name) for name in _FIELDS} | changes)
@@ -173,6 +187,22 @@ def _asked_for_all(n: int) -> DataError:
         f"data: {n:,} training examples stay in their files, and this asks for all of them at "
         "once; choose data that are read into the memory, such as data=npz"
     )
+
+
+def in_portions(examples: Examples) -> Iterator[Examples]:
+    """All examples as they are where they are in memory, else some at a time."""
+    if isinstance(examples, StreamedExamples):
+        yield from examples.portions()
+    else:
+        yield examples
+
+
+def targets_of(examples: Examples) -> Iterator[np.ndarray]:
+    """All targets, likewise."""
+    if isinstance(examples, StreamedExamples):
+        yield from examples.targets_in_portions()
+    else:
+        yield examples.y
 
 
 def replaced(examples: Examples, task: Task) -> Examples:

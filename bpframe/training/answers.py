@@ -12,7 +12,7 @@ from jax import Array
 from bpframe import equations
 from bpframe.contracts import LayerParams
 from bpframe.data import Examples
-from bpframe.tables.streamed import StreamedExamples
+from bpframe.tables.streamed import StreamedExamples, in_portions
 from bpframe.tasks import Regression, Task
 from bpframe.training import devices, evaluation, initial_state
 from bpframe.training.devices import DeviceExamples, floats
@@ -55,9 +55,8 @@ def rmse(
     """The root of the mean squared error of a regression, in the units of its targets."""
     if not isinstance(task, Regression):
         return None
-    parts = examples.portions() if isinstance(examples, StreamedExamples) else [examples]
     means = []
-    for part in parts:
+    for part in in_portions(examples):
         said = outputs_and_answers(experiment, params, part)[1]
         error = np.asarray(said, float) - task.decoded(np.asarray(part.y, float))
         means.append(len(part) / len(examples) * np.mean(error**2))

