@@ -137,7 +137,7 @@ def data_checksum(data: Data) -> str:
 
 def _content(examples: Examples) -> tuple[np.ndarray, ...]:
     if isinstance(examples, StreamedExamples):
-        return np.frombuffer(examples.checksum.encode(), np.uint8), np.asarray(len(examples))
+        return np.frombuffer(examples.files.checksum.encode(), np.uint8), np.asarray(len(examples))
     return examples.x, examples.y
 
 

@@ -36,8 +36,8 @@ from bpframe.training.experiment import Experiment
 from bpframe.training.loading import check, fitting, load
 from bpframe.training.precision import precision
 from bpframe.training.programs import Programs
-from bpframe.training.streamed_programs import StreamedPrograms, programs_for
 from bpframe.training.step import State, answering
+from bpframe.training.streamed_programs import StreamedPrograms, programs_for
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,7 +63,7 @@ class Rows:
     @property
     def row_bytes(self) -> int:
         """What a row takes."""
-        return int(np.prod(self.shape[1:], dtype=np.int64)) * self.dtype.itemsize
+        return math.prod(self.shape[1:]) * self.dtype.itemsize
 
     def portions(self, length: int) -> Iterator[np.ndarray]:
         """All rows in their order, at most `length` at a time."""
@@ -117,7 +118,7 @@ def memory_map(path: str | Path, member: str | None = None) -> np.ndarray:
 
 def _bytes(array: np.ndarray) -> np.ndarray:
     """The same memory as (n, bytes of a row)."""
-    return array.reshape(len(array), -1).view(np.uint8)
+    return array.reshape(len(array), math.prod(array.shape[1:])).view(np.uint8)
 
 
 def _to_member(file: BinaryIO, path: str, member: str) -> None:

@@ -12,7 +12,7 @@ from bpframe.data import Data, Examples
 from bpframe.errors import ConfigError, DataError, plainly
 from bpframe.tables import targets
 from bpframe.tables.rows import PORTION_BYTES, Rows
-from bpframe.tables.streamed import StreamedExamples, Targets, inputs
+from bpframe.tables.streamed import Files, StreamedExamples, Targets, inputs
 from bpframe.tasks import Task
 
 MOST_CLASSES = 10_000
@@ -42,7 +42,8 @@ def data_of_rows(
     `targets.of`; targets (n, n_out) need a task.
 
     Args:
-        x: inputs (n, n_in), (n, rows, columns) or (n, rows, columns, channels); bytes become 0 to 1.
+        x: inputs (n, n_in), or images (n, rows, columns) or (n, rows, columns, channels); bytes
+            become 0 to 1.
         y: classes or numbers (n,), or numbers (n, n_out).
         task: what they are, one of `targets.TASKS`; None: as their values tell.
         held_out: how many rows are drawn for a set that is not in `more`.
@@ -57,16 +58,16 @@ def data_of_rows(
     for name, (inputs_of, targets_of) in {"training": (x, y), **more}.items():
         _check_fit(name, inputs_of, targets_of, x, y)
     rows = _drawn(len(x), held_out, more)
-    _check_held(x, {**{n: len(r) for n, r in rows.items()}, **{n: len(p[0]) for n, p in more.items()}})
+    sizes = {name: len(chosen) for name, chosen in rows.items()}
+    _check_held(x, sizes | {name: len(pair[0]) for name, pair in more.items()})
     found = _targets(y, task)
     checksum, counts = _read_once(x, y, found)
     for pair in more.values():
         _read_once(*pair, found)
     left_out = np.sort(np.concatenate([np.zeros(0, np.int64), *rows.values()]))
     scale = 1 / 255 if x.dtype == np.uint8 else 1.0
-    train = StreamedExamples(
-        *(x, y, found, left_out), n=len(x) - len(left_out), checksum=checksum, scale=scale
-    )
+    files = Files(x, y, found, left_out, checksum)
+    train = StreamedExamples(files, len(x) - len(left_out), scale=scale)
 
     def held(name: str) -> Examples:
         (xs, ys), chosen = more.get(name, (x, y)), rows.get(name)
@@ -77,13 +78,19 @@ def data_of_rows(
 
     data = Data(train, held("validation"), held("test"))
     if found.classes is not None:
-        drawn = [np.bincount(getattr(data, n).y, minlength=found.n_out) for n in rows]
-        if (lost := counts - sum(drawn, np.zeros_like(counts)) == 0).any():
-            raise DataError(
-                f"data: all examples of class {found.classes[lost.argmax()]!r} are in the validation "
-                "or the test set; set another data.split_seed, or fewer rows for them"
-            )
+        _check_classes(found.classes, counts, [getattr(data, name).y for name in rows])
     return data
+
+
+def _check_classes(classes: np.ndarray, counts: np.ndarray, drawn: list[np.ndarray]) -> None:
+    """Refuse a class of which nothing is left for training, of so many examples of each."""
+    left = counts - sum((np.bincount(y, minlength=len(classes)) for y in drawn), 0)
+    if (left == 0).any():
+        lost = classes[int(np.argmin(left))].item()
+        raise DataError(
+            f"data: all examples of class {lost!r} are in the validation or the test set; set "
+            "another data.split_seed, or fewer rows for them"
+        )
 
 
 def _check_fit(name: str, x: Rows, y: Rows, train_x: Rows, train_y: Rows) -> None:
@@ -158,9 +165,10 @@ def _targets(y: Rows, task: str | None) -> Targets:
 
 def _distinct(y: Rows) -> np.ndarray:
     """The different values (k,), in order; of more than MOST_CLASSES so many."""
-    found = np.zeros(0, y.dtype)
+    found, start = np.zeros(0, y.dtype), 0
     for part in y.portions(_length(y)):
-        found = np.union1d(found, part)
+        _check_finite(y, part, start)
+        found, start = np.union1d(found, part), start + len(part)
         if len(found) > MOST_CLASSES:
             break
     return found
@@ -185,9 +193,7 @@ def _read_once(x: Rows, y: Rows, found: Targets) -> tuple[str, np.ndarray]:
 def _check_finite(rows: Rows, part: np.ndarray, start: int) -> None:
     if part.dtype.kind == "f" and not np.isfinite(part).all():
         bad = int(np.argmax(~np.isfinite(part.reshape(len(part), -1)).all(axis=1)))
-        raise DataError(
-            f"{rows.place(start + bad)} holds values that are not finite; leave it out"
-        )
+        raise DataError(f"{rows.place(start + bad)} holds values that are not finite; leave it out")
 
 
 def _check_targets(rows: Rows, part: np.ndarray, found: Targets, start: int) -> None:
@@ -195,8 +201,8 @@ def _check_targets(rows: Rows, part: np.ndarray, found: Targets, start: int) -> 
         if not (known := np.isin(part, found.classes)).all():
             bad = int(np.argmax(~known))
             raise DataError(
-                f"{rows.place(start + bad)} is of class {part[bad]!r}, which no training file has; "
-                "leave it out"
+                f"{rows.place(start + bad)} is of class {part[bad].item()!r}, which no training "
+                "file has; leave it out"
             )
     elif len(rows.shape) == 2:
         task: Task = type(found.task)().fitted(part.astype(np.float64))

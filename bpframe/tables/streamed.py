@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -37,6 +38,36 @@ class Targets(NamedTuple):
         return np.searchsorted(self.classes, y)
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Files:
+    """What files hold, looked at once.
+
+    Attributes:
+        x: the inputs as the files have them: (n, n_in), or images.
+        y: the targets as the files have them.
+        targets: what becomes of those.
+        left_out: (k,) the numbers of the rows that belong to other sets, in ascending order.
+        checksum: by which other files are noticed.
+
+    """
+
+    x: Rows
+    y: Rows
+    targets: Targets
+    left_out: np.ndarray
+    checksum: str
+
+    def places(self, numbers: np.ndarray) -> np.ndarray:
+        """Which rows some examples are, by their numbers (k,) in ascending order."""
+        places = numbers.astype(np.int64, copy=False)
+        if not len(self.left_out):
+            return places
+        # Of an example, how many rows before it belong to other sets.
+        before = self.left_out - np.arange(len(self.left_out))
+        begins = np.searchsorted(places, before)
+        return places + np.cumsum(np.bincount(begins, minlength=len(places))[: len(places)])
+
+
 class StreamedExamples(Examples):
     """The rows of files but for some, read a portion at a time and never held.
 
@@ -44,49 +75,41 @@ class StreamedExamples(Examples):
     refused, unless it knows to ask for portions.
 
     Attributes:
-        rows_x: the inputs as the files have them: (n, n_in), or images.
-        rows_y: the targets as the files have them.
-        targets: what becomes of those.
-        left_out: (k,) the numbers of the rows that belong to other sets, in ascending order.
-        n: how many examples these are: the first of the rows that are left.
-        checksum: that of the files, by which other data are noticed.
+        files: where they are.
+        n: how many: the first of the rows that are left.
 
     """
 
+    files: Files
+    n: int
+
     def __init__(
         self,
-        rows_x: Rows,
-        rows_y: Rows,
-        targets: Targets,
-        left_out: np.ndarray,
-        *,
+        files: Files,
         n: int,
-        checksum: str,
-        mean: np.ndarray | None = None,
+        *,
         scale: float | np.ndarray = 1.0,
+        mean: np.ndarray | None = None,
         standardised_by: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> None:
-        fields = {
-            **{"rows_x": rows_x, "rows_y": rows_y, "targets": targets, "left_out": left_out},
-            **{"n": n, "checksum": checksum, "features": ()},
-            **{"mean": mean, "scale": scale, "standardised_by": standardised_by},
-            **{"n_out": targets.n_out, "task": targets.task},
-        }
-        for name, value in fields.items():  # as dataclasses that are frozen do
-            object.__setattr__(self, name, value)
+        settled = functools.partial(object.__setattr__, self)  # as dataclasses that are frozen do
+        settled("files", files)
+        settled("n", n)
+        settled("n_out", files.targets.n_out)
+        settled("task", files.targets.task)
+        settled("features", ())
+        settled("scale", scale)
+        settled("mean", mean)
+        settled("standardised_by", standardised_by)
 
-    rows_x: Rows
-    rows_y: Rows
-    targets: Targets
-    left_out: np.ndarray
-    n: int
-    checksum: str
+    def __eq__(self, other: object) -> bool:
+        return self is other
 
-    __eq__ = object.__eq__
-    __hash__ = object.__hash__
+    def __hash__(self) -> int:
+        return id(self)
 
     def __repr__(self) -> str:
-        return f"StreamedExamples({self.n} of {self.rows_x}, n_out={self.n_out})"
+        return f"StreamedExamples({self.n} of {self.files.x}, n_out={self.n_out})"
 
     def __len__(self) -> int:
         return self.n
@@ -104,27 +127,33 @@ class StreamedExamples(Examples):
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape of an input; images of grey values have one channel."""
-        shape = self.rows_x.shape[1:]
+        shape = self.files.x.shape[1:]
         return (*shape, 1) if len(shape) == 2 else shape
 
     def first(self, k: int) -> StreamedExamples:
         """The first k examples, in the order of the files."""
-        return self._with(n=min(k, self.n))
+        return StreamedExamples(
+            *(self.files, min(k, self.n)),
+            scale=self.scale,
+            mean=self.mean,
+            standardised_by=self.standardised_by,
+        )
 
     def standardised(self, mean: np.ndarray, deviation: np.ndarray) -> StreamedExamples:
         """(x - mean) / deviation: of bytes on the device, of other inputs as they are read."""
-        if self.rows_x.dtype == np.uint8:
-            return self._with(mean=mean, scale=1 / deviation)
-        return self._with(standardised_by=(mean, deviation))
+        if self.files.x.dtype == np.uint8:
+            return StreamedExamples(self.files, self.n, mean=mean, scale=1 / deviation)
+        figures = mean, deviation
+        return StreamedExamples(self.files, self.n, standardised_by=figures)
 
-    def take(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def take(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Inputs and targets of some examples, by their numbers (k,) in ascending order."""
-        places = self._places(rows)
-        x = inputs(self.rows_x.take(places))
+        places = self.files.places(numbers)
+        x = inputs(self.files.x.take(places))
         if self.standardised_by is not None:
             mean, deviation = self.standardised_by
             x = ((x - mean) / deviation).astype(x.dtype, copy=False)
-        return x, self.targets.of(self.rows_y.take(places))
+        return x, self.files.targets.of(self.files.y.take(places))
 
     def examples(self, start: int, end: int) -> Examples:
         """Those from `start` up to before `end`, in memory."""
@@ -136,7 +165,7 @@ class StreamedExamples(Examples):
 
     def portions(self) -> Iterator[Examples]:
         """All examples in order, some at a time."""
-        length = max(1, PORTION_BYTES // self.rows_x.row_bytes)
+        length = max(1, PORTION_BYTES // self.files.x.row_bytes)
         for start in range(0, self.n, length):
             yield self.examples(start, start + length)
 
@@ -144,27 +173,8 @@ class StreamedExamples(Examples):
         """The targets of all examples in order, some at a time."""
         length = max(1, PORTION_BYTES // (8 * self.n_out))
         for start in range(0, self.n, length):
-            rows = np.arange(start, min(start + length, self.n))
-            yield self.targets.of(self.rows_y.take(self._places(rows)))
-
-    def _places(self, rows: np.ndarray) -> np.ndarray:
-        """Which rows of the files some examples are, by their numbers in ascending order."""
-        places = rows.astype(np.int64, copy=False)
-        if not len(self.left_out):
-            return places
-        # Of an example, how many rows before it belong to other sets.
-        before = self.left_out - np.arange(len(self.left_out))
-        begins = np.searchsorted(places, before)
-        return places + np.cumsum(np.bincount(begins, minlength=len(places))[: len(places)])
-
-    def _with(self, **changes: Any) -> StreamedExamples:
-        return StreamedExamples(**{name: getattr(self, name) for name in _FIELDS} | changes)
-
-
-_FIELDS = (
-    *("rows_x", "rows_y", "targets", "left_out", "n", "checksum"),
-    *("mean", "scale", "standardised_by"),
-)
+            numbers = np.arange(start, min(start + length, self.n))
+            yield self.files.targets.of(self.files.y.take(self.files.places(numbers)))
 
 
 def inputs(x: np.ndarray) -> np.ndarray:

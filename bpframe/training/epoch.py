@@ -152,7 +152,8 @@ def go_through(
     carry: Any = (tuple(walk[:3]), walk.totals)
     for rows in cut:
         carry, _ = jax.lax.scan(block, carry, rows)
-    return Walk(*carry[0], carry[1])
+    (state, measured, watched), totals = carry
+    return Walk(state, measured, watched, totals)
 
 
 def end(experiment: Experiment, walk: Walk, n: int) -> Epoch:

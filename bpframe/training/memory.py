@@ -153,7 +153,8 @@ def check_whole(train: Examples) -> None:
     """
     if not isinstance(train, StreamedExamples):
         return
-    needed, limit = len(train) * (train.rows_x.row_bytes + train.rows_y.row_bytes), machine_bytes()
+    row_bytes = train.files.x.row_bytes + train.files.y.row_bytes
+    needed, limit = len(train) * row_bytes, machine_bytes()
     if needed > limit:
         raise DataError(
             f"data: {len(train):,} training examples take {shown(needed)}, and a sweep has them in "

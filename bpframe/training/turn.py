@@ -100,9 +100,7 @@ def turn(
         watch = Watch(sets, rows, n_train) if rows else None
         found = train_epochs(experiment, state, sets["train"], orders, count, watch)
     else:
-        nothing = metric_folds.no_totals(
-            sets["train"].task, wide_dtype(experiment.training.dtype)
-        )
+        nothing = metric_folds.no_totals(sets["train"].task, wide_dtype(experiment.training.dtype))
         found = Epoch(state, nothing, jnp.ones((), bool), {})
     return after(experiment, state.step, found, sets, n_train, trains=orders.shape[0] > 0)
 

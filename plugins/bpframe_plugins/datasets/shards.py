@@ -56,7 +56,7 @@ class Shards(Dataset):
     split_seed: int = hyperparameter(default=0, ge=0)
     validation_path: str | None = None
     test_path: str | None = None
-    shuffle_block: int | None = hyperparameter(default=None, ge=1)  # pyright: ignore[reportIncompatibleVariableOverride]
+    shuffle_block: int | None = hyperparameter(default=None, ge=1)  # pyright: ignore[reportIncompatibleMethodOverride]
 
     examples = ({"path": _EXAMPLE, "validation_rows": 12, "test_rows": 12},)
 
@@ -94,8 +94,8 @@ class Shards(Dataset):
         files = _files(path)
         if unread := next((f for f in files if f.suffix == ".parquet"), None):
             raise DataError(
-                f"{unread}: rows of Parquet cannot be left in their file; write them with {_WRITE}, "
-                "or read the file into the memory with data=parquet"
+                f"{unread}: rows of Parquet cannot be left in their file; write them with "
+                f"{_WRITE}, or read the file into the memory with data=parquet"
             )
         both = [file for file in files if file.suffix == ".npz"]
         inputs = [f for f in files if f.suffix == ".npy" and f.name.startswith(self.x)]
