@@ -195,7 +195,8 @@ def in_memory(data: Data) -> Data:
 def _asked_for_all(n: int) -> DataError:
     return DataError(
         f"data: {n:,} training examples stay in their files, and this asks for all of them at "
-        "once; choose data that are read into the memory, such as data=npz"
+        "once; ask for the validation or the test set, or choose data that are read into the "
+        "memory, such as data=npz"
     )
 
 
