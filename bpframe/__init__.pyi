@@ -85,6 +85,10 @@ from .tables.examples import data_of_arrays as data_of_arrays
 from .tables.examples import data_of_table as data_of_table
 from .tables.files import read_csv as read_csv
 from .tables.files import read_parquet as read_parquet
+from .tables.rows import Rows as Rows
+from .tables.rows import memory_map as memory_map
+from .tables.shards import HeldOut as HeldOut
+from .tables.shards import data_of_rows as data_of_rows
 from .tables.splits import Shares as Shares
 from .tables.table import Table as Table
 from .tasks import Classification as Classification

@@ -444,6 +444,15 @@ class Dataset(Component, ABC):
         """
 
     @property
+    def shuffle_block(self) -> int | None:
+        """How many training examples that follow each other are read together, in every epoch.
+
+        None: an epoch sees the examples in an order of which all are equally likely. Else see
+        `orders.by_blocks`, for files too slow to be read row by row.
+        """
+        return None
+
+    @property
     def expansion(self) -> int:
         """How many examples `expanded` makes of each."""
         return 1

@@ -192,7 +192,7 @@ class Run(Trained):
         """Other data, made like those that were trained on."""
         found = self._composed([saved_runs.from_here(o, "data") for o in overrides], self._info)
         with self._entered(if_there=True):
-            other = loading.read(found.experiment.data)
+            other = loading.read_whole(found.experiment.data)
         return Data(*(self._info.adapted(examples, self.task) for examples in other))
 
     def curves(self) -> Any:

@@ -38,6 +38,7 @@ from bpframe.training.devices import DeviceExamples
 from bpframe.training.metric_folds import Totals
 from bpframe.training.orders import epoch_orders
 from bpframe.training.step import State
+from bpframe.training.streaming import Stream
 from bpframe.training.turn import Evaluated, Trained
 
 ALONE_BYTES, TOGETHER_BYTES = 2**24, 2**20
@@ -113,7 +114,8 @@ class Bookkeeper:
         outcome: Evaluated | Trained,
         seconds: float,
         *,
-        sets: Mapping[str, DeviceExamples],
+        train: DeviceExamples | Stream,
+        sizes: Mapping[str, int],
         before: Callable[[], State],
     ) -> Ending | None:
         """Note what a turn of these epochs gave; how the run ends, if it does so here.
@@ -124,7 +126,8 @@ class Bookkeeper:
             epochs: what was trained; none for epoch 0, the evaluation before training.
             outcome: what came of it, on the host.
             seconds: how long it took.
-            sets: the examples of every split.
+            train: the training examples.
+            sizes: how many examples each split has.
             before: gives the state before the turn, in which a value that is not finite is sought.
 
         """
@@ -132,12 +135,11 @@ class Bookkeeper:
         if self._arrays.bytes > (TOGETHER_BYTES if self._buffered else ALONE_BYTES):
             self.write_arrays()
         if not outcome.finite:
-            return self._diverged(epochs, sets["train"], before())
+            return self._diverged(epochs, train, before())
         epoch = self._epoch = epochs[-1] if epochs else 0
         self._seconds += seconds
         if isinstance(outcome, Trained):
             return None
-        sizes = {split: examples.x.shape[0] for split, examples in sets.items()}
         record = epoch_record(epoch, outcome, sizes=sizes, seconds=self._seconds)
         self._seconds = 0.0
         stopped = self._add(record, stop=bool(outcome.stop))
@@ -179,7 +181,7 @@ class Bookkeeper:
         if self.folder and (part := self._arrays.taken()):
             self.folder.add_arrays(part)
 
-    def _diverged(self, epochs: range, train: DeviceExamples, before: State) -> Ending:
+    def _diverged(self, epochs: range, train: DeviceExamples | Stream, before: State) -> Ending:
         experiment = self.info.experiment
         orders = epoch_orders(experiment, epochs, self.info.n_train)
         numbered = dict(zip(epochs, orders, strict=True))

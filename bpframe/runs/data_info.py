@@ -13,6 +13,7 @@ from bpframe.contracts import Shape
 from bpframe.data import Data, Examples, Feature
 from bpframe.errors import DataError
 from bpframe.runs.checksums import of_arrays
+from bpframe.tables.streamed import StreamedExamples
 from bpframe.tasks import Classification, MultiLabel, Regression, Task
 
 _TASKS = {task.__name__: task for task in (Classification, MultiLabel, Regression)}
@@ -122,13 +123,22 @@ class DataInfo:
 
 
 def data_checksum(data: Data) -> str:
-    """The checksum of the examples of all splits, with how they are scaled."""
+    """The checksum of the examples of all splits, with how they are scaled.
+
+    Of files that are streamed it is their own, with how many examples are used of them.
+    """
     return of_arrays(
         np.asarray(part)
         for examples in data
-        for part in (examples.x, examples.y, examples.scale, examples.mean)
+        for part in (*_content(examples), examples.scale, examples.mean)
         if part is not None
     )
+
+
+def _content(examples: Examples) -> tuple[np.ndarray, ...]:
+    if isinstance(examples, StreamedExamples):
+        return np.frombuffer(examples.files.checksum.encode(), np.uint8), np.asarray(len(examples))
+    return examples.x, examples.y
 
 
 def _renamed(examples: Examples, task: Task) -> np.ndarray:

@@ -37,6 +37,7 @@ from bpframe.training.loading import check, fitting, load
 from bpframe.training.precision import precision
 from bpframe.training.programs import Programs
 from bpframe.training.step import State, answering
+from bpframe.training.streamed_programs import StreamedPrograms, programs_for
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -140,7 +141,7 @@ def _trained(
 ) -> RunResult:
     with precision(experiment.training.dtype), parallel.on_devices(experiment.training):
         try:
-            programs = Programs(experiment, data)
+            programs = programs_for(experiment, data)
             state = start.state_like(programs.initial) if start else programs.initial
         except BaseException:
             if folder:
@@ -184,7 +185,7 @@ class _Run:
 
     def __init__(
         self,
-        programs: Programs,
+        programs: Programs | StreamedPrograms,
         bookkeeper: Bookkeeper,
         checkpoints: Checkpoints | None,
         state: State,
@@ -275,8 +276,10 @@ class _Run:
             self.state = state
             self.epoch = epochs[-1] if epochs else self.epoch
         seconds = time.perf_counter() - started
-        sets = self.programs.sets
-        return self.bookkeeper.take(epochs, outcome, seconds, sets=sets, before=lambda: before)
+        train, sizes = self.programs.train, self.programs.sizes
+        return self.bookkeeper.take(
+            epochs, outcome, seconds, train=train, sizes=sizes, before=lambda: before
+        )
 
     def _checkpoint(self) -> None:
         """Write a checkpoint; training goes on where that fails."""
@@ -310,12 +313,12 @@ class _Run:
         experiment, state = self.programs.experiment, self.state
         params = ending.params or jax.device_get(answering(experiment, state).params)
         best = jax.device_get(self.state.best.params)
-        sets, test = self.programs.sets, None
+        test = None
         if ending.status == "completed":
             test = jax.device_get(self.programs.test(state))
         return self.bookkeeper.finish(
             ending._replace(params=params, best_params=best, test=test),
-            n_test=sets["test"].x.shape[0],
+            n_test=self.programs.sizes["test"],
             compile_s=self.programs.seconds,
-            device=parallel.named(sets["train"].x),
+            device=parallel.named(self.programs.sets["test"].x),
         )

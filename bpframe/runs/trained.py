@@ -16,6 +16,7 @@ from bpframe.errors import DataError, plainly
 from bpframe.learning import BatchGradient
 from bpframe.runs import inputs
 from bpframe.runs.data_info import DataInfo
+from bpframe.tables.streamed import targets_of
 from bpframe.tasks import Task
 from bpframe.training import answers
 from bpframe.training.experiment import Experiment
@@ -117,7 +118,8 @@ class Trained(ABC):
         return self._evaluated(self._asked(x, y), best)
 
     def _evaluated(self, examples: Examples, best: bool) -> Evaluation:
-        self.experiment.cost.cost_function.check_targets(examples.y, "y")
+        for targets in targets_of(examples):
+            self.experiment.cost.cost_function.check_targets(targets, "y")
         params = self._chosen(best)
         found = answers.totals(self._ready, params, examples, self._info.n_train)
         accuracy = None if found.correct is None else int(found.correct) / len(examples)

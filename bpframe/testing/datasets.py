@@ -15,6 +15,7 @@ import numpy as np
 
 from bpframe.data import Data, Examples
 from bpframe.errors import DataError, ExamplesError
+from bpframe.tables.streamed import in_memory
 from bpframe.testing.expect import expect
 from bpframe.testing.outcome import Check, CheckFailedError, CheckSkippedError
 from bpframe.testing.purity import watched
@@ -36,7 +37,7 @@ def load(subject: Subject) -> Data:
 @functools.lru_cache(maxsize=1)
 def _loaded(dataset: Any) -> Data:
     try:
-        return dataset.load()
+        return in_memory(dataset.load())
     except ExamplesError as error:
         raise CheckFailedError(str(error), method="load") from error
     except DataError as error:
@@ -111,7 +112,7 @@ def is_deterministic(subject: Subject) -> None:
     try:
         random.seed(12345)
         np.random.seed(12345)
-        again = subject.component(**_required(subject)).load()
+        again = in_memory(subject.component(**_required(subject)).load())
     finally:
         random.setstate(states[0])
         np.random.set_state(states[1])
@@ -133,7 +134,8 @@ except ImportError:
     found = importlib.util.module_from_spec(spec)
     sys.modules[module] = found
     spec.loader.exec_module(found)
-data = getattr(found, name)(**ast.literal_eval(fields)).load()
+from bpframe.tables.streamed import in_memory
+data = in_memory(getattr(found, name)(**ast.literal_eval(fields)).load())
 for split in (data.train, data.validation, data.test):
     print(zlib.crc32(split.x.tobytes()), zlib.crc32(split.y.tobytes()))
 """

@@ -130,7 +130,7 @@ def _traced(experiment: Experiment, exact: initial_state.Exact) -> tuple[Any, An
         order = jnp.arange(N, dtype=jnp.int32)
         rows = probes.rows(experiment, range(1, 2), N, 1)
         sets: dict[str, Any] = dict.fromkeys(SPLITS, examples)
-        watch = Watch(sets, jax.tree.map(jnp.asarray, rows)) if rows else None
+        watch = Watch(sets, jax.tree.map(jnp.asarray, rows), N) if rows else None
         kept = probes.nothing_kept(experiment, state, watch, 1) if watch else ()
         only = watch and watch.of_epoch(0)
         epoch = train_epoch(experiment, state, examples, order, only, kept)

@@ -8,6 +8,7 @@ import numpy as np
 
 from bpframe.data import Data, Feature
 from bpframe.network import PerNeuronActivation
+from bpframe.tables.streamed import StreamedExamples
 from bpframe.tasks import Regression
 from bpframe.training import probes
 from bpframe.training.experiment import Experiment
@@ -20,6 +21,7 @@ def hints(experiment: Experiment, data: Data) -> Iterator[str]:
     if hint := _standardised(data):
         yield hint
     yield from odd(experiment, data)
+    data = _looked_at(data)
     if hint := better_cost(experiment):
         yield hint
     if hint := _better_output(experiment, data):
@@ -48,6 +50,10 @@ def _standardised(data: Data) -> str | None:
 def odd(experiment: Experiment, data: Data) -> Iterator[str]:
     """What may not be meant: examples in several splits, constant columns, lone classes, units."""
     name = type(experiment.data).__name__
+    if isinstance(data.train, StreamedExamples):  # all of which nobody looks at for this
+        if hint := units(_looked_at(data)):
+            yield hint
+        return
     if data.train.x is data.test.x or np.array_equal(data.train.x, data.test.x):
         yield (
             f"the training, validation and test set of {name} are the same examples, so their "
@@ -75,6 +81,13 @@ def odd(experiment: Experiment, data: Data) -> Iterator[str]:
             f"images are {x.shape[1]} x {x.shape[2]} with {x.shape[3]} channels; channels stand "
             "last, so if they stand first here, give x.transpose(0, 2, 3, 1)"
         )
+
+
+def _looked_at(data: Data) -> Data:
+    """The data with the first training examples, where not all are in memory."""
+    if not isinstance(data.train, StreamedExamples):
+        return data
+    return data._replace(train=data.train.examples(0, 10_000))
 
 
 def _shown(feature: Feature) -> str:

@@ -12,6 +12,7 @@ from jax import Array
 from bpframe import equations
 from bpframe.contracts import LayerParams
 from bpframe.data import Examples
+from bpframe.tables.streamed import StreamedExamples, in_portions
 from bpframe.tasks import Regression, Task
 from bpframe.training import devices, evaluation, initial_state
 from bpframe.training.devices import DeviceExamples, floats
@@ -36,6 +37,11 @@ def totals(
     experiment: Experiment, params: tuple[LayerParams, ...], examples: Examples, n_train: int
 ) -> Totals:
     """The mean cost, penalty included, and the right answers, as after an epoch."""
+    if isinstance(examples, StreamedExamples):
+        parts = [(p, totals(experiment, params, p, n_train)) for p in examples.portions()]
+        cost = sum(len(part) * found.cost for part, found in parts) / len(examples)
+        correct = [found.correct for _, found in parts if found.correct is not None]
+        return Totals(np.asarray(cost), np.asarray(sum(correct)) if correct else None)  # pyright: ignore
     with _ready(experiment):
         wide = _answering(experiment, params)
         on_device = devices.to_device(examples, experiment.training.dtype)
@@ -49,9 +55,12 @@ def rmse(
     """The root of the mean squared error of a regression, in the units of its targets."""
     if not isinstance(task, Regression):
         return None
-    said = outputs_and_answers(experiment, params, examples)[1]
-    error = np.asarray(said, float) - task.decoded(np.asarray(examples.y, float))
-    return float(np.sqrt(np.mean(error**2)))
+    means = []
+    for part in in_portions(examples):
+        said = outputs_and_answers(experiment, params, part)[1]
+        error = np.asarray(said, float) - task.decoded(np.asarray(part.y, float))
+        means.append(len(part) / len(examples) * np.mean(error**2))
+    return float(np.sqrt(sum(means)))
 
 
 def _ready(experiment: Experiment) -> Any:

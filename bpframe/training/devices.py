@@ -15,6 +15,7 @@ from jax.sharding import Sharding
 
 from bpframe.data import Examples
 from bpframe.errors import ConfigError
+from bpframe.tables.streamed import StreamedExamples
 from bpframe.tasks import Task, implied
 from bpframe.training.experiment import Experiment
 from bpframe.training.precision import wide_dtype
@@ -87,6 +88,8 @@ def to_device(
 def shapes(examples: Examples, dtype: str, sharding: Sharding | None = None) -> DeviceExamples:
     """The shapes and dtypes that `to_device` will give, as a DeviceExamples of them."""
     wide = wide_dtype(dtype)
+    if isinstance(examples, StreamedExamples):
+        return of_length(shapes(examples.examples(0, 1), dtype, sharding), len(examples))
 
     def info(shape: tuple[int, ...], dtype: Any) -> Any:
         return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
@@ -101,6 +104,16 @@ def shapes(examples: Examples, dtype: str, sharding: Sharding | None = None) -> 
         None if examples.mean is None else info(_flat(examples.mean, examples.shape).shape, wide),
         jax.tree.map(lambda number: info(np.shape(number), wide), _task(examples)),
     )
+
+
+def of_length(others: DeviceExamples, n: int) -> DeviceExamples:
+    """The shapes of n examples, by those of others."""
+
+    def changed(info: Any) -> Any:
+        shape = (n, *info.shape[1:])
+        return jax.ShapeDtypeStruct(shape, info.dtype, sharding=info.sharding)
+
+    return others._replace(x=changed(others.x), y=changed(others.y))
 
 
 def _flat(values: float | np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -7,7 +7,7 @@ it is run once more, step by step, from the parameters before it.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import jax
@@ -30,6 +30,7 @@ from bpframe.training.step import (
     of_training,
     train_step,
 )
+from bpframe.training.streaming import Stream
 
 
 class Divergence(NamedTuple):
@@ -74,28 +75,44 @@ class Divergence(NamedTuple):
 
 
 def locate(
-    experiment: Experiment, state: State, examples: DeviceExamples, orders: Mapping[int, np.ndarray]
+    experiment: Experiment,
+    state: State,
+    train: DeviceExamples | Stream,
+    orders: Mapping[int, np.ndarray],
 ) -> Divergence:
     """Run some epochs again from `state`, and stop before the first step that is not finite.
 
     `orders` are those of the epochs, by their number.
     """
     for epoch, order in orders.items():
-        steps, state, bad = _epoch_again(experiment, state, examples, order)
-        if np.any(bad):
-            found = _described(experiment, epoch, steps, state, bad)
-            m = experiment.training.rows(examples.x.shape[0])
-            rows = order[(steps - 1) * m : steps * m]
-            return _settling_told(experiment, state, examples, rows, found)
+        done = 0
+        for examples, rows, n in _portions(train, order):
+            m = experiment.training.rows(n)
+            steps, state, bad = _steps_again(experiment, state, examples, rows, n)
+            if np.any(bad):
+                found = _described(experiment, epoch, done + steps, state, bad)
+                batch = rows[(steps - 1) * m : steps * m]
+                return _settling_told(experiment, state, examples, batch, found)
+            done += steps
     last = max(orders, default=0)
     return Divergence(last, None, len(experiment.network.sizes), "the cost", state.params)
 
 
-def _epoch_again(
-    experiment: Experiment, state: State, examples: DeviceExamples, order: np.ndarray
+def _portions(
+    train: DeviceExamples | Stream, order: np.ndarray
+) -> Iterator[tuple[DeviceExamples, np.ndarray, int]]:
+    """The examples on the device, which rows of them an epoch takes, and n; all, or in portions."""
+    if isinstance(train, Stream):
+        for portion in train.portions(order):
+            yield portion.examples, np.asarray(portion.rows), train.n
+    else:
+        yield train, order, train.x.shape[0]
+
+
+def _steps_again(
+    experiment: Experiment, state: State, examples: DeviceExamples, order: np.ndarray, n: int
 ) -> tuple[int, State, np.ndarray]:
     """How many steps were made, the state before the bad one if there is one, and its flags."""
-    n = examples.x.shape[0]
     m = experiment.training.rows(n)
     done = len(order) // m * m
     whole, rest = order[:done].reshape(-1, m), order[done:]

@@ -2,13 +2,15 @@
 
 A step gathers its mini-batch on the device, where images stay bytes until they are scaled. The
 order of an epoch comes from the host, which shuffles far faster than the device does. The mean
-gradient comes from `equations`; what happens around it is here.
+gradient comes from `equations`; what happens around it is here. An epoch begins, goes through
+mini-batches and ends: all of them in one program, or a portion at a time where the examples are
+larger than the memory (`streaming`).
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -53,6 +55,23 @@ class Epoch(NamedTuple):
     kept: Kept = ()
 
 
+class Walk(NamedTuple):
+    """What goes from step to step of an epoch.
+
+    Attributes:
+        state: the state after the last step.
+        measured: the totals of the metrics over the steps.
+        watched: how many steps were made, and what the recorders have kept; None without any.
+        totals: cost and count of right answers so far.
+
+    """
+
+    state: State
+    measured: Any
+    watched: tuple[Array, Kept] | None
+    totals: Totals
+
+
 def train_epoch(
     experiment: Experiment,
     state: State,
@@ -70,10 +89,43 @@ def train_epoch(
     """
     n = examples.x.shape[0]
     m = experiment.training.rows(n)
-    row_bytes = examples.x.dtype.itemsize * examples.x.shape[1]
-    totals = no_totals(examples.task, wide_dtype(experiment.training.dtype))
+    walk = begin(experiment, state, take(examples, order[:m]), watch, kept)
+    cut = blocks(order, m, longest_block(examples.x.dtype.itemsize * examples.x.shape[1], m))
+    return end(experiment, go_through(experiment, walk, examples, cut, n, watch), n)
+
+
+def longest_block(row_bytes: int, m: int) -> int:
+    """The most mini-batches of m examples that are gathered at once."""
+    return BLOCK_BYTES // (m * row_bytes)
+
+
+def begin(
+    experiment: Experiment,
+    state: State,
+    batch: DeviceExamples,
+    watch: Watch | None = None,
+    kept: Kept = (),
+) -> Walk:
+    """Before the first step of an epoch, whose mini-batches are shaped like `batch`."""
+    totals = no_totals(batch.task, wide_dtype(experiment.training.dtype))
+    measured = nothing_measured(experiment, Portion(STEPS), state, batch)
+    watched = None
+    if watch:
+        start = jnp.zeros((), jnp.int32)
+        watched = start, probes.keep(experiment, state, watch, start, kept)
+    return Walk(state, measured, watched, totals)
+
+
+def go_through(
+    experiment: Experiment,
+    walk: Walk,
+    examples: DeviceExamples,
+    cut: Sequence[Array],
+    n: int,
+    watch: Watch | None = None,
+) -> Walk:
+    """The steps of mini-batches, as `orders.blocks` cuts them, out of n training examples."""
     steps = Portion(STEPS)
-    measured = nothing_measured(experiment, steps, state, take(examples, order[:m]))
 
     def step(
         m: int, carry: tuple[State, Any, Any], batch: Gathered
@@ -93,25 +145,27 @@ def train_epoch(
 
     def block(carry: tuple[Any, Totals], rows: Array) -> tuple[tuple[Any, Totals], None]:
         inner, totals = carry
-        steps = functools.partial(step, rows.shape[-1])
-        inner, parts = jax.lax.scan(steps, inner, of_training(experiment, examples, rows))
+        one = functools.partial(step, rows.shape[-1])
+        inner, parts = jax.lax.scan(one, inner, of_training(experiment, examples, rows))
         return (inner, jax.tree.map(jnp.add, totals, summed(parts))), None
 
-    watched = None
-    if watch:
-        start = jnp.zeros((), jnp.int32)
-        watched = start, probes.keep(experiment, state, watch, start, kept)
-    carry: Any = ((state, measured, watched), totals)
-    for rows in blocks(order, m, BLOCK_BYTES // (m * row_bytes)):
+    carry: Any = (tuple(walk[:3]), walk.totals)
+    for rows in cut:
         carry, _ = jax.lax.scan(block, carry, rows)
     (state, measured, watched), totals = carry
+    return Walk(state, measured, watched, totals)
+
+
+def end(experiment: Experiment, walk: Walk, n: int) -> Epoch:
+    """What an epoch of n training examples gives, after its last step."""
+    state, measured, watched, totals = walk
     penalty = experiment.regulariser.cost(state.params)
     finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(p)) for p in jax.tree.leaves(state.params)]))
     return Epoch(
         state,
         Totals((totals.cost + penalty) / n, totals.correct),
         finite,
-        metric_folds.columns(experiment, steps, measured, state.params),
+        metric_folds.columns(experiment, Portion(STEPS), measured, state.params),
         watched[1] if watched else (),
     )
 

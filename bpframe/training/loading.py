@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,8 +9,9 @@ from bpframe.contracts import Dataset
 from bpframe.data import Data, Examples, FittedData
 from bpframe.errors import ConfigError, DataError, ExamplesError, described
 from bpframe.metrics import STEPS
+from bpframe.tables.streamed import StreamedExamples, in_memory, replaced, targets_of
 from bpframe.tasks import Task
-from bpframe.training import hosts, initial_state, memory, parallel, probes
+from bpframe.training import hosts, initial_state, memory, parallel, probes, streaming
 from bpframe.training.experiment import Experiment
 from bpframe.training.standardisation import standardised
 
@@ -47,6 +47,19 @@ def read(dataset: Dataset) -> Data:
         return dataset.load()
 
 
+def read_whole(dataset: Dataset) -> Data:
+    """The same with all examples in memory, also where a run would stream them.
+
+    Raises:
+        DataError: the memory is too small for them.
+
+    """
+    data = read(dataset)
+    memory.check_whole(data.train)
+    with _told_of(dataset):
+        return in_memory(data)
+
+
 @contextmanager
 def _told_of(dataset: Dataset) -> Iterator[None]:
     """Have what ends the process, or finds no room in it, end as one line."""
@@ -76,7 +89,7 @@ def fitting(dataset: Dataset, data: Data) -> FittedData:
     if isinstance(data, FittedData):
         return data
     task = _task(data)
-    data = Data(*(dataclasses.replace(examples, task=task) for examples in data))
+    data = Data(*(replaced(examples, task) for examples in data))
     k = dataset.train_size
     train = data.train if k is None else data.train.first(k)
     memory.check_expansion(train, dataset.expansion)
@@ -121,12 +134,15 @@ def _task(data: Data) -> Task:
     """The task of the training set, fitted to its targets."""
     if (declared := data.train.task) is None:
         return data.task
+    is_streamed = isinstance(data.train, StreamedExamples)  # and looked at when it was read
     for split, examples in data._asdict().items():
+        if is_streamed and split == "train":
+            continue
         try:
             declared.fitted(examples.y)
         except ExamplesError as error:
             raise ExamplesError(f"data: the {split} set: {error}") from error
-    return declared.fitted(data.train.y)
+    return declared if is_streamed else declared.fitted(data.train.y)
 
 
 def check(experiment: Experiment, data: Data) -> None:
@@ -137,9 +153,12 @@ def check(experiment: Experiment, data: Data) -> None:
         raise ConfigError(
             f"training.batch_size: {m} is out of range; allowed: 1 to {n}, the training set"
         )
+    if isinstance(data.train, StreamedExamples):
+        streaming.check(experiment)
     for split, examples in data._asdict().items():
         try:
-            experiment.cost.cost_function.check_targets(examples.y, f"the {split} set")
+            for y in targets_of(examples):
+                experiment.cost.cost_function.check_targets(y, f"the {split} set")
         except ExamplesError as error:
             if data.task.has_accuracy or getattr(experiment.data, "task", "") is not None:
                 raise

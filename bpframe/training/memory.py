@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 
 from bpframe.data import Data, Examples
 from bpframe.errors import ConfigError, DataError
-from bpframe.training import devices, initial_state, parallel
+from bpframe.tables.streamed import StreamedExamples
+from bpframe.training import devices, initial_state, parallel, streaming
 from bpframe.training.devices import Device
 from bpframe.training.evaluation import EVALUATION_CHUNK
 from bpframe.training.experiment import Experiment
@@ -98,6 +100,8 @@ def check(experiment: Experiment, sizes: Sequence[int]) -> None:
 def check_examples(experiment: Experiment, data: Data) -> None:
     """Refuse examples that cannot fit the device, on which all splits lie while it trains.
 
+    Of examples that are streamed there are two portions at a time.
+
     Raises:
         ConfigError: they take more than it has.
 
@@ -105,7 +109,10 @@ def check_examples(experiment: Experiment, data: Data) -> None:
     device = devices.of_platform(experiment.training.device)[0]
     limit, dtype = device_bytes(device), experiment.training.dtype
     with precision(dtype):
-        leaves = jax.tree.leaves([devices.shapes(examples, dtype) for examples in data])
+        parts: list[Any] = [devices.shapes(examples, dtype) for examples in data]
+    if isinstance(data.train, StreamedExamples):
+        parts[0] = 2 * [streaming.portion_shapes(experiment, parts[0])]
+    leaves = jax.tree.leaves(parts)
     needed = _copies(experiment, device) * sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
     if limit is not None and needed > limit:
         whose = "this machine has" if device.platform == "cpu" else f"{device} has"
@@ -127,11 +134,32 @@ def check_expansion(train: Examples, times: int) -> None:
         DataError: it does not.
 
     """
+    if times == 1:
+        return
     needed, limit = times * (train.x.nbytes + train.y.nbytes), machine_bytes()
-    if times > 1 and needed > limit:
+    if needed > limit:
         raise DataError(
             f"data: {len(train):,} training examples, {times} times as many when expanded, take "
             f"{shown(needed)}; this machine has {shown(limit)}; set a smaller data.train_size"
+        )
+
+
+def check_whole(train: Examples) -> None:
+    """Refuse examples that a run can stream where they have to be in memory, and do not fit.
+
+    Raises:
+        DataError: they do not.
+
+    """
+    if not isinstance(train, StreamedExamples):
+        return
+    row_bytes = train.files.x.row_bytes + train.files.y.row_bytes
+    needed, limit = len(train) * row_bytes, machine_bytes()
+    if needed > limit:
+        raise DataError(
+            f"data: {len(train):,} training examples take {shown(needed)}, and a sweep has them in "
+            f"memory; this machine has {shown(limit)}; train single runs, or set a smaller "
+            "data.train_size"
         )
 
 

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 from jax import Array
 
 from bpframe.training.experiment import POISSON, Experiment
+
+T = TypeVar("T", Array, np.ndarray)
+
+WINDOW = 16
+"""So many blocks of rows are mixed where the order is drawn by blocks."""
 
 NOBODY = -1
 """Where a mini-batch is filled up."""
@@ -23,7 +30,24 @@ def epoch_order(experiment: Experiment, epoch: int, n: int) -> np.ndarray:
     if not experiment.training.shuffle:
         return np.arange(n, dtype=np.int32)
     seed = 0 if experiment.training.shared_order else experiment.seed
-    return np.random.default_rng([seed, epoch]).permutation(n).astype(np.int32)
+    draws, block = np.random.default_rng([seed, epoch]), experiment.data.shuffle_block
+    if block is not None:
+        return by_blocks(draws, n, block)
+    return draws.permutation(n).astype(np.int32)
+
+
+def by_blocks(draws: np.random.Generator, n: int, block: int) -> np.ndarray:
+    """An order (n,) of blocks of rows that follow each other, mixed within windows of blocks.
+
+    The blocks come in random order, and the rows of each `WINDOW` of them in random order: not all
+    orders can be drawn, and a mini-batch has rows of `WINDOW` blocks at most, or of two windows'.
+    """
+    starts = draws.permutation(-(-n // block)) * block
+    order = (starts[:, None] + np.arange(block)).reshape(-1)
+    order = order[order < n].astype(np.int32)
+    for start in range(0, n, WINDOW * block):
+        draws.shuffle(order[start : start + WINDOW * block])
+    return order
 
 
 def epoch_orders(experiment: Experiment, epochs: range, n: int) -> np.ndarray:
@@ -56,7 +80,7 @@ def padded(orders: np.ndarray, epochs: int) -> np.ndarray:
     return np.concatenate([orders, unused], axis=-2)
 
 
-def blocks(order: Array, m: int, longest: int) -> list[Array]:
+def blocks(order: T, m: int, longest: int) -> list[T]:
     """The rows of an epoch, cut into arrays (blocks, mini-batches of a block, m).
 
     The first holds nearly all of them, in blocks of at most `longest` mini-batches and more than

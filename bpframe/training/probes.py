@@ -40,11 +40,13 @@ class Watch(NamedTuple):
         sets: the examples of every split.
         rows: for each probe, (epochs, 1 + steps) or those of one epoch: the row in which something
             is kept before its first step and after each; NEVER for nothing.
+        n: the training examples.
 
     """
 
     sets: Mapping[str, DeviceExamples]
     rows: tuple[Array, ...]
+    n: int
 
     def of_epoch(self, index: Array | int) -> Watch:
         """The same for one of the epochs."""
@@ -126,8 +128,7 @@ def seen(
 
 def nothing_kept(experiment: Experiment, state: State, watch: Watch, length: int) -> Kept:
     """Empty rows, as many as `length` epochs need."""
-    n = watch.sets["train"].x.shape[0]
-    most = most_rows(experiment, n, length)
+    most = most_rows(experiment, watch.n, length)
     return tuple(
         {
             name: jnp.zeros((count, *info.shape), info.dtype)

@@ -33,12 +33,14 @@ class Programs:
 
     def __init__(self, experiment: Experiment, data: Data) -> None:
         self.n_train = len(data.train)
+        self.sizes = {split: len(examples) for split, examples in data._asdict().items()}
         self.experiment = experiment.fitted(self.n_train)
         dtype = experiment.training.dtype
         self.sets = {
             split: devices.to_device(examples, dtype, parallel.everywhere())
             for split, examples in data._asdict().items()
         }
+        self.train = self.sets["train"]
         self._n = np.asarray(self.n_train, wide_dtype(dtype))
         self.most = longest_portion(self.experiment, self.n_train)
         started = time.perf_counter()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 
 from bpframe.data import Data, Examples
+from bpframe.tables.streamed import StreamedExamples
 
 _ROWS = 4096
 """How many examples are floats at a time."""
@@ -24,30 +26,38 @@ def standardised(data: Data) -> Data:
     Bytes stay bytes, and the figures stand in `Examples.mean` and `scale`; other inputs are
     computed here in float64, for on the device they would lose the digits that they have in common.
     """
-    mean, deviation = _figures(data.train.x)
+    mean, deviation = _figures(data.train)
     return Data(*(_standardised(examples, mean, deviation) for examples in data))
 
 
-def _figures(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _figures(examples: Examples) -> tuple[np.ndarray, np.ndarray]:
     """The mean and the deviation over all axes but the last, in units of x; 1 of what is constant.
 
     Computed of the distances from the first example, which are exactly 0 of what is constant.
     """
-    origin = x[0].reshape(-1, x.shape[-1])[0].astype(np.float64)
-    portions = range(0, len(x), _ROWS)
+    portions, width = range(0, len(examples), _ROWS), examples.shape[-1]
+    origin = _rows(examples, 0, 1)[0].astype(np.float64)
 
     def rows(start: int) -> np.ndarray:
-        portion = x[start : start + _ROWS].reshape(-1, x.shape[-1])
-        return portion.astype(np.float64) - origin
+        return _rows(examples, start, start + _ROWS).astype(np.float64) - origin
 
-    n = x.size // x.shape[-1]
-    mean = sum((rows(start).sum(axis=0) for start in portions), np.zeros(x.shape[-1])) / n
+    n = len(examples) * (math.prod(examples.shape) // width)
+    mean = sum((rows(start).sum(axis=0) for start in portions), np.zeros(width)) / n
     squares = (((rows(start) - mean) ** 2).sum(axis=0) for start in portions)
-    deviation = np.sqrt(sum(squares, np.zeros(x.shape[-1])) / n)
+    deviation = np.sqrt(sum(squares, np.zeros(width)) / n)
     return origin + mean, np.where(deviation == 0, 1.0, deviation)
 
 
+def _rows(examples: Examples, start: int, end: int) -> np.ndarray:
+    """The inputs of some examples, with all axes but the last as one."""
+    if isinstance(examples, StreamedExamples):
+        examples, start, end = examples.examples(start, end), 0, end - start
+    return examples.x[start:end].reshape(-1, examples.x.shape[-1])
+
+
 def _standardised(examples: Examples, mean: np.ndarray, deviation: np.ndarray) -> Examples:
+    if isinstance(examples, StreamedExamples):
+        return examples.standardised(mean, deviation)
     if examples.x.dtype == np.uint8:
         return dataclasses.replace(examples, mean=mean, scale=1 / deviation)
     x = (examples.x - mean) / deviation

@@ -63,8 +63,13 @@ def train(
     rows: tuple[Array, ...] = (),
 ) -> tuple[State, Trained]:
     """The first epochs of a turn that is too long for one go: train alone; see `turn`."""
-    watch = Watch(sets, rows) if rows else None
+    watch = Watch(sets, rows, sets["train"].x.shape[0]) if rows else None
     found = train_epochs(experiment, state, sets["train"], orders, count, watch)
+    return trained(experiment, found)
+
+
+def trained(experiment: Experiment, found: Epoch) -> tuple[State, Trained]:
+    """The state after epochs that are not evaluated, and what they gave."""
     state = parallel.of_state(experiment, found.state)
     return state, parallel.on_all(Trained(found.finite, found.kept))
 
@@ -90,16 +95,29 @@ def turn(
         rows: when recorders keep something, as `probes.rows` has it.
 
     """
-    trains = orders.shape[0] > 0
-    n_train, n_validation = sets["train"].x.shape[0], sets["validation"].x.shape[0]
-    n = jnp.asarray(n_train, wide_dtype(experiment.training.dtype))
-    if trains:
-        watch = Watch(sets, rows) if rows else None
+    n_train = sets["train"].x.shape[0]
+    if orders.shape[0]:
+        watch = Watch(sets, rows, n_train) if rows else None
         found = train_epochs(experiment, state, sets["train"], orders, count, watch)
     else:
-        nothing = metric_folds.no_totals(sets["train"].task, n.dtype)
+        nothing = metric_folds.no_totals(sets["train"].task, wide_dtype(experiment.training.dtype))
         found = Epoch(state, nothing, jnp.ones((), bool), {})
-    first, state, train = state.step, found.state, found.totals
+    return after(experiment, state.step, found, sets, n_train, trains=orders.shape[0] > 0)
+
+
+def after(
+    experiment: Experiment,
+    first: Array,
+    found: Epoch,
+    sets: Mapping[str, DeviceExamples],
+    n_train: int,
+    *,
+    trains: bool = True,
+) -> tuple[State, Evaluated]:
+    """Evaluate, measure and steer, when the epochs after `first` steps have given `found`."""
+    n = jnp.asarray(n_train, wide_dtype(experiment.training.dtype))
+    n_validation = sets["validation"].x.shape[0]
+    state, train = found.state, found.totals
     training = experiment.training
     if training.evaluate_train or training.sampling == POISSON or not trains:
         train = evaluate(experiment, answering(experiment, state), sets["train"], n)
@@ -117,7 +135,7 @@ def turn(
         if train.correct is not None and validation.correct is not None:
             reached["train_accuracy"] = train.correct.astype(n.dtype) / n
             reached["validation_accuracy"] = validation.correct.astype(n.dtype) / n_validation
-        by = experiment.best.applied(has_accuracy=sets["train"].task.has_accuracy)
+        by = experiment.best.applied(has_accuracy=sets["validation"].task.has_accuracy)
         best = better(by, state.best, answering(experiment, state).params, reached)
         state = state._replace(best=best)
     finite = found.finite & jnp.isfinite(train.cost) & jnp.isfinite(validation.cost)

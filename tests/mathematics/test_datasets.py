@@ -493,7 +493,7 @@ def test_xor() -> None:
 
 
 def test_the_data_sets_by_name() -> None:
-    own = ["csv", "npz", "parquet"]
+    own = ["csv", "npz", "parquet", "shards"]
     assert list(bpframe_datasets()) == ["digits", "mnist", "fashion_mnist", "xor", "inline", *own]
 
 

@@ -19,7 +19,8 @@ import pytest
 import bpframe
 from bpframe.errors import DivergenceError
 from bpframe.runs.checkpoint import Checkpointing
-from bpframe.training import loading, parallel
+from bpframe.tables.streamed import in_memory
+from bpframe.training import loading, parallel, streaming
 from bpframe.training.precision import precision
 from bpframe.training.programs import Programs
 
@@ -175,3 +176,24 @@ def test_divergence_is_found_where_it_is_on_one_device() -> None:
             bpframe.run(composed("network.activation=relu", "optimiser.eta=1e200", devices=devices))
         told.append(str(raised.value))
     assert told[0] == told[1]
+
+
+@pytest.mark.optimised
+@pytest.mark.parametrize("shard", ["null", "params"])
+def test_examples_that_are_streamed_give_the_same_bits(
+    shard: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streaming, "PORTION_BYTES", 1)
+    draw = np.random.default_rng(0)
+    x = draw.normal(size=(20_023, 16))
+    np.savez(tmp_path / "all.npz", x=x, y=np.digitize(x[:, 0], [-0.5, 0.5]))
+    words = ("data=shards", f"data.path={tmp_path / 'all.npz'}", "data.test_rows=100")
+    words = (*words, "data.validation_rows=100", f"training.shard={shard}", "training.epochs=1")
+    experiment = bpframe.compose(
+        [*words, "network.hidden=[256,256]", "training.devices=4", "training.batch_size=50"]
+    )
+    data = in_memory(experiment.data.load())
+    with precision("float32"), parallel.on_devices(experiment.training):
+        shapes = streaming.devices.shapes(data.train, "float32")
+    assert len(streaming.cuts(experiment, shapes)) > 1
+    assert same_bits(bpframe.run(experiment), bpframe.run(experiment, data=data))

@@ -61,7 +61,7 @@ class DataCache:
         """The data of an experiment on the host."""
         dataset, whole = experiment.data, _whole(experiment.data)
         if whole not in self._loaded:
-            self._loaded[whole] = loading.read(whole)
+            self._loaded[whole] = loading.read_whole(whole)
         if self._fitting is None or self._fitting[0] != dataset:
             self._fitting = dataset, loading.fitting(dataset, self._loaded[whole])
         return self._fitting[1]

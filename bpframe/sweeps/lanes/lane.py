@@ -128,7 +128,8 @@ class Lane:
                     epochs,
                     outcome,
                     seconds,
-                    sets=sets,
+                    train=sets["train"],
+                    sizes=data.sizes,
                     before=before,
                 )
             except OSError as error:

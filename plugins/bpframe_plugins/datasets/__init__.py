@@ -6,6 +6,7 @@ from bpframe import Dataset, hookimpl
 from bpframe_plugins.datasets.digits import Digits
 from bpframe_plugins.datasets.inline import Inline
 from bpframe_plugins.datasets.mnist import FashionMnist, Mnist
+from bpframe_plugins.datasets.shards import Shards
 from bpframe_plugins.datasets.tables import Csv, Npz, Parquet
 from bpframe_plugins.datasets.xor import Xor
 
@@ -24,4 +25,5 @@ def bpframe_datasets() -> dict[str, type[Dataset]]:
         "csv": Csv,
         "npz": Npz,
         "parquet": Parquet,
+        "shards": Shards,
     }
