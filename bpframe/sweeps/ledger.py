@@ -146,9 +146,8 @@ def _check_unused(folder: Path) -> None:
         path.name not in remains and not is_partial(path) for path in folder.iterdir()
     ):
         again = f", or finish it with bpframe resume {folder}" if holds(folder) else ""
-        raise OutputError(
-            f"{folder}: is not empty; choose another hydra.sweep.dir, in Python sweep_dir{again}"
-        )
+        other = "choose another hydra.sweep.dir, in Python sweep_dir"
+        raise OutputError(f"{folder}: is not empty; {other}{again}")
 
 
 def holds(folder: Path) -> bool:

@@ -65,9 +65,7 @@ def multirun(
     config_path = Path(command.config_path) if command.config_path else None
     for text in command.overrides:
         if text.startswith("hydra.run.dir="):
-            raise ConfigError(
-                f"{text}: is of single runs; the folder of a sweep is hydra.sweep.dir"
-            )
+            raise ConfigError(f"{text}: is of single runs; of a sweep set hydra.sweep.dir")
     with (
         composition.initialised(config_path, command.config_dir),
         suggestions.explaining(registry),

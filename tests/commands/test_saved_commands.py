@@ -19,6 +19,7 @@ from test_cli import Main
 import bpframe
 from bpframe.configuration import composition, schemas
 from bpframe.plugin_host.host import load_registry
+from bpframe.runs.checksums import sealed
 
 main = test_cli.main
 TABLE = frame()
@@ -77,6 +78,7 @@ def test_predict_writes_a_line_for_each_example(zoo: Path, main: Main, tmp_path:
         assert (ended.status, ended.err) == (0, "")
         assert "20 answers in said.csv" in ended.out
         assert answers(Path("said.csv").read_text()) == found
+        Path("said.csv").unlink()
     best = answers(main("predict", "run", "--input", "new.csv", "--best").out)
     np.testing.assert_allclose(
         [float(row["ape"]) for row in best],
@@ -110,7 +112,7 @@ def test_predict_of_a_regression_has_the_names_and_units_of_its_targets(
         (["predict", "run", "--input", "none.csv"], "none.csv: cannot be read: No such file"),
         (["predict", "run", "--input", "new.xls"], "neither .csv, .parquet, .npy nor .npz"),
         (["predict", "run", "--input", "new.csv", "--output", "new.csv"], "is the input"),
-        (["predict", "run", "--input", "few.csv"], "unknown 'weight'"),
+        (["predict", "run", "--input", "few.csv"], "has no column 'weight'; it has size, site"),
         (["predict", "run", "--input", "far.csv"], "holds 'south' in row 1"),
         (["predict", "run", "--input", "gap.csv"], "column 'size' is empty in row 1"),
         (["predict", "run", "--input", "bad.npy"], "is no NumPy file"),
@@ -318,7 +320,7 @@ def test_evaluate_takes_all_examples_of_a_file(zoo: Path, main: Main) -> None:
     NEW.drop(columns="kind").to_csv("bare.csv", index=False)
     ended = main("evaluate", "run", "--input", "bare.csv")
     assert ended.status == 1
-    assert "unknown 'kind'" in ended.err
+    assert "bare.csv: has no column 'kind'; it has size, weight" in ended.err
 
 
 @pytest.mark.slow
@@ -395,3 +397,58 @@ def test_a_regression_is_told_in_its_units(main: Main, tmp_path: Path) -> None:
     assert "delta_norm.steps.layer_2 " in ended.out
     refused = main("evaluate", "run", "--confusion")
     assert refused.err == "bpframe: --confusion: the answers of Regression are no classes\n"
+
+
+@pytest.mark.slow
+def test_rows_with_gaps_have_empty_answers_and_no_file_is_overwritten(
+    main: Main, tmp_path: Path
+) -> None:
+    """Where training left such rows out; lines stay those of the file. Slow: compiles."""
+    trained(main, tmp_path, *ZOO, "data.drop_missing=true")
+    gappy = NEW.copy()
+    gappy.loc[[1, 4], "size"] = np.nan
+    gappy.to_csv(tmp_path / "gappy.csv", index=False)
+    ended = main("predict", "run", "--input", "gappy.csv")
+    assert ended.status == 0
+    assert "gappy.csv: 2 of 20 rows have an empty cell, and are left out" in ended.err
+    whole = answers(main("predict", "run", "--input", "new.csv").out)
+    for at, (line, other) in enumerate(zip(answers(ended.out), whole, strict=True)):
+        assert line == (dict.fromkeys(other, "") if at in (1, 4) else other)
+    before = (tmp_path / "run" / "metrics.jsonl").read_bytes()
+    ended = main("predict", "run", "--input", "new.csv", "--output", "run/metrics.jsonl")
+    assert (ended.status, "is there already; choose another file" in ended.err) == (1, True)
+    assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == before
+    NEW.drop(columns="size").to_csv(tmp_path / "narrow.csv", index=False)
+    ended = main("predict", "run", "--input", "narrow.csv")
+    assert "narrow.csv: has no column 'size'" in ended.err
+
+
+@pytest.mark.slow
+def test_a_run_that_a_file_has_stopped_goes_on_and_a_job_of_a_sweep_is_not_prolonged(
+    main: Main, tmp_path: Path
+) -> None:
+    """Slow: compiles programs."""
+    main("network.hidden=[3]", "training.epochs=1", "hydra.run.dir=run")
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    del summary["crc32"]
+    stopped = sealed({**summary, "stopped": "by plugin bpframe:stop_file, because ..."})
+    (tmp_path / "run" / "summary.json").write_text(json.dumps(stopped))
+    assert main("resume", "run", "training.epochs=2").status == 0
+    ended = main("resume", "run")
+    assert (ended.status, ended.out) == (1, "")
+    assert "is complete after epoch 2" in ended.err
+    main("-m", "network.hidden=[3]", "training.epochs=1", "seed=0,1", "hydra.sweep.dir=sweep")
+    ended = main("resume", "sweep/1", "training.epochs=2")
+    assert ended.status == 1
+    assert "is a job of the sweep" in ended.err
+    assert "1 training.epochs=2 is a run of its own" in ended.err
+    ended = main("-m", "seed=0,1", "hydra.run.dir=x")
+    assert "hydra.run.dir=x: is of single runs; of a sweep set hydra.sweep.dir" in ended.err
+
+
+def test_the_config_that_is_shown_is_that_of_a_regression(main: Main, tmp_path: Path) -> None:
+    TABLE.to_csv(tmp_path / "own.csv", index=False)
+    ended = main(*PRICES, "data.path=own.csv", "--cfg", "job")
+    assert (ended.status, ended.err) == (0, "")
+    assert "output_activation: linear" in ended.out
+    assert "cost:\n  name: quadratic" in ended.out

@@ -69,7 +69,7 @@ def test_the_command_of_a_run_has_its_own_configs(tmp_path: Path) -> None:
     (run / ".hydra" / "overrides.yaml").write_text("- seed=3\n")
     (run / ".hydra" / "hydra.yaml").write_text(yaml.safe_dump({"hydra": told}))
     found = again(reading.read(run))
-    assert found["the command it began with"] == "bpframe -cd '/my cfg' -cn mine seed=3"
+    assert found["as a command"] == "bpframe -cd '/my cfg' -cn mine seed=3"
     told["job"]["config_name"] = "saved"  # of rerun, whose config stands in no file
     (run / ".hydra" / "hydra.yaml").write_text(yaml.safe_dump({"hydra": told}))
     assert list(again(reading.read(run))) == ["run it again"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -95,3 +96,17 @@ def test_one_split_named_as_if_it_were_all_is_refused(tmp_path: Path) -> None:
 def test_other_arrays_are_no_matter(tmp_path: Path) -> None:
     data = Npz(path=written(tmp_path, x=array(40, 0), y=LABELS, ids=np.arange(40))).load()
     assert sum(map(len, data)) == 40
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("one.npy", "is one array (.npy); give an .npz with x and y"),
+        ("table.csv", "is no NumPy file of arrays (.npz); of a table write data=csv"),
+    ],
+)
+def test_another_kind_of_file_is_told_by_what_it_is(tmp_path: Path, name: str, said: str) -> None:
+    np.save(tmp_path / "one.npy", np.zeros((3, 2)))
+    (tmp_path / "table.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(DataError, match=re.escape(said)):
+        Npz(path=str(tmp_path / name)).load()

@@ -248,7 +248,7 @@ print(json.dumps([result.summary.data.n_train, result.history.train_accuracy[0]]
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not limit what is mapped")
 def test_ten_million_rows_take_a_bounded_memory(tmp_path: Path) -> None:
-    """960 MB of inputs, in 400 MB. Slow: writes, reads and trains on all of them."""
+    """960 MB of inputs, in 512 MB. Slow: writes, reads and trains on all of them."""
     n, width, files = 10_000_000, 24, 4
     for number in range(files):
         x = DRAW.standard_normal((n // files, width), dtype=np.float32)
@@ -257,7 +257,7 @@ def test_ten_million_rows_take_a_bounded_memory(tmp_path: Path) -> None:
 
     def run(how: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-c", BOUNDED, str(tmp_path), str(400 * 2**20), how],
+            [sys.executable, "-c", BOUNDED, str(tmp_path), str(512 * 2**20), how],
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "JAX_PLATFORMS": "cpu"},
             capture_output=True,
             text=True,

@@ -156,7 +156,7 @@ def test_other_files_are_the_other_splits() -> None:
         (Columns(("kind",), ("sise",)), "did you mean 'size'?"),
         (Columns(("kind",)), "column 'place' holds text, 'home' in row 1; set data.one_hot"),
         (Columns(("kind",), ("kind", "size")), "'kind' is the target"),
-        (Columns(("kind",), ("size",), ("place",)), "data.one_hot: unknown 'place'"),
+        (Columns(("kind",), ("size",), ("plaice",)), "data.one_hot: unknown 'plaice'"),
         (Columns(("kind",), ("size",), split="place"), "no row has 'train'"),
         (Columns(("size", "place"), ("price",)), "holds text"),
     ],
@@ -223,3 +223,13 @@ def test_all_columns_of_text_are_named_at_once() -> None:
     table = Table({**texts, "kind": np.array(["x", "y"] * 3, object)}, "own.csv")
     with pytest.raises(DataError, match=r"'a' holds .*; texts stand too in 'b', 'c'"):
         data_of_table(table, Columns(("kind",)), SHARES)
+
+
+def test_one_hot_is_of_classes_among_the_features() -> None:
+    columns = Columns(("kind",), ("size",), ("kind",))
+    with pytest.raises(ConfigError, match=r"'kind' is not among data\.features, size; add"):
+        data_of_table(TABLE, columns, SHARES)
+    size = TABLE.columns["size"] + 0.25
+    table = Table({**TABLE.columns, "size": size})
+    with pytest.raises(ConfigError, match=r"'size' holds numbers such as .*, which are no"):
+        data_of_table(table, Columns(("kind",), ("size",), ("size",)), SHARES)
