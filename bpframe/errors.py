@@ -135,12 +135,17 @@ def plainly(function: Callable[P, R]) -> Callable[P, R]:
     return called
 
 
+MOST_NAMES = 60
+"""Names that a message lists; of more the first ones."""
+
+
 def unknown(path: str, name: object, known: Iterable[str]) -> UnknownNameError:
     """The error for a name that is not in `known`, with the nearest match as a suggestion."""
     names, given = sorted(known), str(name)
     text = f"{path}: unknown {given!r}"
     if names:
-        text += f"{did_you_mean(given, names) or ';'} known: {', '.join(names)}"
+        some = names if len(names) <= MOST_NAMES else [*names[: MOST_NAMES - 10], "..."]
+        text += f"{did_you_mean(given, names) or ';'} known: {', '.join(some)}"
     else:
         text += "; this choice has nothing to set"
     return UnknownNameError(text, path=path, name=given)

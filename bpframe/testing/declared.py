@@ -28,7 +28,33 @@ def declared(cases: Iterable[Case]) -> list[str]:
 
 
 def advised(cases: Iterable[Case]) -> list[str]:
-    """A line for each data set whose inputs are of a size that is hard to train with."""
+    """A line for each thing that is allowed, and may not be meant.
+
+    Inputs of a size that is hard to train with, and what looks like a setting and is none.
+    """
+    cases = list(cases)
+    components = {(case.kind, case.name): case.component for case in cases if case.component}
+    return _hard_inputs(cases) + [
+        f"{kind} {name}: {field} = {value!r} has no annotation, so it is no setting; write "
+        f"{field}: {type(value).__name__} = {value!r}"
+        for (kind, name), component in components.items()
+        for field, value in _not_settings(component)
+    ]
+
+
+def _not_settings(component: type[Any]) -> Iterable[tuple[str, Any]]:
+    """Numbers and texts of a class that have no annotation, in it or in what it is derived from."""
+    _, *bases = component.__mro__
+    annotated = {
+        name for each in component.__mro__ for name in vars(each).get("__annotations__", {})
+    }
+    for name, value in vars(component).items():
+        is_plain = isinstance(value, bool | int | float | str) and not name.startswith("_")
+        if is_plain and name not in annotated and not any(hasattr(b, name) for b in bases):
+            yield name, value
+
+
+def _hard_inputs(cases: Iterable[Case]) -> list[str]:
     subjects = {case.name: case.subject for case in cases if case.kind == "data"}
     lines = []
     for name, subject in subjects.items():

@@ -40,7 +40,7 @@ class Linear(ElementwiseActivation):
     prime_formula = Formula("1", "1")
 
     def __call__(self, z: Array) -> Array:
-        """Z."""
+        """z."""
         return z
 
     def prime(self, z: Array) -> Array:

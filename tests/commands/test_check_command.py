@@ -124,3 +124,20 @@ def test_bad_input_is_one_line(main: Main, tmp_path: Path, word: str, message: s
     assert ended.out == ""
     assert message in ended.err
     assert len(ended.err.splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_what_looks_like_a_setting_and_is_none_is_told(main: Main, tmp_path: Path) -> None:
+    """Slow: checks a plugin."""
+    (tmp_path / "scaled.py").write_text(
+        "from bpframe import ElementwiseActivation, hookimpl\n"
+        "class Scaled(ElementwiseActivation):\n"
+        '    """sigma(z) = s z. Source: none."""\n'
+        "    s = 2.0\n"
+        "    def __call__(self, z):\n        return self.s * z\n"
+        "    def prime(self, z):\n        return self.s + 0 * z\n"
+        "@hookimpl\ndef bpframe_activations():\n    return {'scaled_by': Scaled}\n"
+    )
+    ended = main("check", "scaled.py")
+    said = "advice: activation scaled_by: s = 2.0 has no annotation, so it is no setting; write"
+    assert said in ended.out

@@ -161,7 +161,7 @@ def _example(one: Mapping[str, Any], shape: Sequence[Any], names: Sequence[str])
     said = f"{_said(names, right)}, answered {_said(names, answer)}"
     kind = ' class="wrong"' if right != answer and isinstance(right, int) else ""
     numbers = ", ".join(
-        f"{name} {short(one[key])}"
+        f"{name}&nbsp;{short(one[key])}"
         for name, key in (("cost", "cost"), ("|g|", "norm"))
         if number(one.get(key))
     )
@@ -236,7 +236,10 @@ def values(written: Written) -> str:
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    cells = "".join(f'<th scope="col">{escaped(text)}</th>' for text in head)
+    first, *others = (escaped(text) for text in head)
+    cells = f'<th scope="col">{first}</th>' + "".join(
+        f'<th scope="col" class="number">{text}</th>' for text in others
+    )
     body = "".join(
         f'<tr><th scope="row">{escaped(row[0], 120)}</th>'
         + "".join(f'<td class="number">{escaped(text, 60)}</td>' for text in row[1:])
