@@ -119,6 +119,9 @@ def show(
     ready = experiment.fitted(len(data.train))
     rmse = answers.rmse(ready, result.params, data.test, data.task)
     console.show_result(screen, result, path, rmse)
+    accuracy, cost = result.history.validation_accuracy[-1], result.history.validation_cost[-1]
+    if not accuracy > 0.5 and (hint := advice.worse_than_constant(experiment, data, cost)):
+        screen.print(hint, highlight=False, soft_wrap=True)
     return result
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from bpframe.data import Data, Feature
@@ -12,6 +14,7 @@ from bpframe.tables.streamed import StreamedExamples
 from bpframe.tasks import Regression
 from bpframe.training import probes
 from bpframe.training.experiment import Experiment
+from bpframe.training.precision import precision
 
 
 def hints(experiment: Experiment, data: Data) -> Iterator[str]:
@@ -118,6 +121,24 @@ def better_cost(experiment: Experiment) -> str | None:
     return (
         f"{type(output).__name__} gives outputs that sum to one, and {type(cost).__name__} judges "
         "each of them by itself; cost=log_likelihood suits them better, with delta^L = a^L - y"
+    )
+
+
+def worse_than_constant(experiment: Experiment, data: Data, cost: float) -> str | None:
+    """A line for a cost over the validation set that one answer to everything would halve.
+
+    That answer is the mean target.
+    """
+    y = np.asarray(data.validation.y[:1000])
+    y = (np.eye(data.validation.n_out)[y] if y.ndim == 1 else y).astype(np.float32)
+    of = experiment.cost.cost_function
+    with precision("float32"):
+        constant = float(jnp.mean(jax.vmap(lambda target: of(jnp.asarray(y.mean(0)), target))(y)))
+    if not np.isfinite(constant) or cost < 2 * constant:
+        return None
+    return (
+        f"a validation cost of {cost:.3g} is worse than the {constant:.3g} of one answer to "
+        "everything, the mean target; a smaller optimiser.eta may learn"
     )
 
 

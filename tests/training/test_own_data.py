@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import test_cli
 from own_tables import PRICES, ZOO, frame
+from test_cli import Main
 
 import bpframe
 from bpframe import Data, Examples
@@ -17,6 +19,7 @@ from bpframe.runs.data_info import DataInfo
 from bpframe.tasks import Classification, MultiLabel, Regression
 from bpframe.training import advice, loading
 
+main = test_cli.main
 DRAW = np.random.default_rng(0)
 
 
@@ -163,3 +166,13 @@ def test_regression_is_undone_in_units() -> None:
     constant = Regression.standardising(np.full((5, 1), 3.0))
     np.testing.assert_array_equal(constant.encoded(np.full((5, 1), 3.0)), np.zeros((5, 1)))
     assert Regression().encoded(y) is y
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("overrides", [["optimiser.eta=1e30"], ["optimiser.eta=500"]])
+def test_a_run_that_is_worse_than_one_answer_is_told_of(main: Main, overrides: list[str]) -> None:
+    """The cross-entropy of the shares of ten classes is 3.23. Slow: compiles."""
+    ended = main(*overrides, "training.epochs=2")
+    assert (ended.status, ended.err) == (0, "")
+    assert "is worse than the 3.23 of one answer to everything, the mean target" in ended.out
+    assert "worse than" not in main("training.epochs=2").out
