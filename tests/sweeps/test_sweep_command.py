@@ -571,7 +571,7 @@ def test_progress_is_live_on_a_terminal(tmp_path: Path) -> None:
         output = test_cli.read_all(ours, running)
     os.close(ours)
     assert running.returncode == 0, output
-    assert "3 jobs in 1 group, one compiled program each" in output
+    assert "3 jobs in one group, one compiled program" in output
     assert "jobs 0/3" in output
     assert re.search(r"jobs 0/3  epoch \d+", output)
     assert test_cli.ANSI + "2K" in output  # a line is drawn again
