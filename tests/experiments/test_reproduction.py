@@ -371,7 +371,7 @@ def test_studies_end_to_end(root: Path, monkeypatch, capfd) -> None:
     out, err = capfd.readouterr()
     assert "etta" in err
     assert "fake_typo: failed: " in out
-    assert "2 jobs in 1 group" in out
+    assert "2 jobs in one group" in out
     jobs = (root.parent / "a b=c" / "fake_real").glob("[0-9]")
     assert sorted(path.name for path in jobs) == ["0", "1"]
     quick = root / "quick"

@@ -106,7 +106,7 @@ def test_the_status_tells_of_failures_and_a_table_names_them(ended: Ended) -> No
     ]
     out = ended.done.stdout
     assert "2 of 8 jobs are like others and are run once" in out
-    assert "6 jobs in 1 group" in out
+    assert "6 jobs in one group" in out
     table = out[out.index("jobs that did not complete") :]
     assert "training diverged in" in " ".join(table.split())
     best = max(
@@ -291,7 +291,7 @@ def test_resume_makes_what_is_missing_from_wherever_it_is_called(
     done = process(tmp_path, "resume", "home/of/sweep", "--trust", PYTHONPATH=str(home))
     assert done.returncode == 1
     assert "2 of 6 jobs did not complete (2 diverged)" in done.stderr
-    assert "2 jobs in 1 group" in done.stdout
+    assert "2 jobs in one group" in done.stdout
     assert {path: time for path, time in times(folder).items() if path in before} == before
     assert {num: bits(folder / str(num)) for num in RUN} == expected
     assert names(folder) == names(ended.folder)
