@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import io
 from collections.abc import Sequence
+from contextlib import suppress
 from threading import Thread
 from typing import Any
 
@@ -28,7 +29,12 @@ _MOST_POINTS = 3000
 
 def import_early() -> None:
     """Import what draws, beside what compiles: XLA leaves one of two cores to it."""
-    Thread(target=importlib.import_module, args=("bpframe.runs.figure",), daemon=True).start()
+
+    def imported() -> None:
+        with suppress(Exception):  # which is told where the picture is drawn
+            importlib.import_module("bpframe.runs.figure")
+
+    Thread(target=imported, daemon=True).start()
 
 
 def trained(experiment: Experiment) -> str:

@@ -57,6 +57,11 @@ def check_incomplete(ended: Mapping[str, Any] | None, experiment: Experiment, fo
     if ended["status"] == "completed" and (
         stopped or ended["epochs"] >= experiment.training.epochs
     ):
+        if experiment.training.epochs < ended["epochs"] and not stopped:
+            raise ConfigError(
+                f"training.epochs: {experiment.training.epochs} is out of range; {folder} is "
+                f"complete after epoch {ended['epochs']}"
+            )
         how = f", stopped {stopped}" if stopped else ""
         longer = "" if stopped else "; set training.epochs to more to prolong it"
         raise OutputError(f"{folder}: is complete after epoch {ended['epochs']}{how}{longer}")

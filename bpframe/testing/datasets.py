@@ -34,10 +34,15 @@ def load(subject: Subject) -> Data:
     return _loaded(subject.default)
 
 
+def _whole(data: Any) -> Any:
+    """What a data set gives, with all examples in memory; what is no data stays as it is."""
+    return in_memory(data) if isinstance(data, Data) else data
+
+
 @functools.lru_cache(maxsize=1)
 def _loaded(dataset: Any) -> Data:
     try:
-        return in_memory(dataset.load())
+        return _whole(dataset.load())
     except ExamplesError as error:
         raise CheckFailedError(str(error), method="load") from error
     except DataError as error:
@@ -112,7 +117,7 @@ def is_deterministic(subject: Subject) -> None:
     try:
         random.seed(12345)
         np.random.seed(12345)
-        again = in_memory(subject.component(**_required(subject)).load())
+        again = _whole(subject.component(**_required(subject)).load())
     finally:
         random.setstate(states[0])
         np.random.set_state(states[1])

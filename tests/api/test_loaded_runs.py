@@ -252,7 +252,7 @@ ROWS = np.zeros((2, 5))
         ([[1.0], [1.0, 2.0]], None, "x: has rows of different lengths"),
         (ROWS * np.nan, None, "x: holds values that are not finite"),
         (None, ["ape"], "x and y belong together"),
-        (frame(2)[["size", "site"]], None, "unknown 'weight'"),
+        (frame(2)[["size", "site"]], None, "has no column 'weight'; it has size, site"),
         (ROWS, ["ape"], "y: has 1 targets for 2 examples"),
         (ROWS, ["ape", "dog"], "y: 'dog' is no class of this run"),
         (ROWS, [0, 1], "y: 0 is no class of this run; its classes: ape, bee, cow"),

@@ -368,6 +368,7 @@ TYPED = [
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")  # other tests have used JAX
 @pytest.mark.parametrize("shell", scripts.SHELLS)
 def test_a_real_shell_completes(shell: str, tmp_path: Path) -> None:
     """Slow: an interactive shell, which runs the command at every tab."""

@@ -107,12 +107,12 @@ def test_data_given_in_python_are_not_those_of_the_config(
     x, y = np.array([[0.0, 0], [0, 1], [1, 0], [1, 1]]), np.array([[0.0], [0], [0], [1]])
     own = bpframe.Data(*[bpframe.Examples(x, y, 1)] * 3)
     bpframe.run(experiment, tmp_path / "run", data=own)
-    config = tmp_path / "run" / ".hydra" / "config.yaml"
-    ended = main("resume", str(tmp_path / "run"))
+    run = tmp_path / "run"
+    ended = main("resume", str(run))
     assert ended.status == 1
     assert ended.err == (
-        f"bpframe: {config}: the data of this run were given to bpframe.run in Python, and no file "
-        "has them; begin it again there\n"
+        f"bpframe: {run}: its data were given in Python, and no file has them; go on there, with "
+        "bpframe.resume(folder, data=...) or bpframe.load(folder)\n"
     )
 
 

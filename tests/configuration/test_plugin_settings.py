@@ -58,7 +58,8 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> Jobs:
         "bpframe.commands.run.show", lambda run, cfg, one, *_, plots: noted.append(one)
     )
     monkeypatch.setattr(
-        "bpframe.commands.run.job", lambda cfg, registry: noted.append(assemble(cfg, registry))
+        "bpframe.commands.run.job",
+        lambda cfg, registry, events: noted.append(assemble(cfg, registry)),
     )
     return noted
 

@@ -20,6 +20,7 @@ TEXTS = [
 NOT_FOLLOWED = {
     "cluster": "needs a cluster",
     "plugins": "test_plugin_docs checks and runs each of its plugins",
+    "trackers": "needs libraries of extras; test_tracker_libraries runs each tracker",
     "sweeps": "test_sweep_docs follows it, and looks at what is printed",
 }
 FOLLOWED = [page for page in PAGES if page.stem not in NOT_FOLLOWED and examples(page)]

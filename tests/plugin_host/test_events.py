@@ -97,7 +97,9 @@ def test_order_and_arguments(tmp_path: Path) -> None:
     result = bpframe.run(experiment, tmp_path, plugins=[recorder])
     assert recorder.hooks == WHOLE
     for hook, arguments in recorder.calls:
-        assert arguments["run"] == RunInfo(experiment, tmp_path, 4), hook
+        told = arguments["run"]
+        assert told.data.n_train == 4
+        assert dataclasses.replace(told, data=None) == RunInfo(experiment, tmp_path, 4), hook
     for hook in ("bpframe_epoch_finished", "bpframe_should_stop"):
         records = [arguments["record"] for name, arguments in recorder.calls if name == hook]
         assert [record.epoch for record in records] == [1, 2, 3]

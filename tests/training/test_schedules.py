@@ -355,7 +355,8 @@ def test_schedules_are_swept(main: Main, tmp_path: Path, monkeypatch: pytest.Mon
     """Slow: runs whole commands."""
     jobs: list[Experiment] = []
     monkeypatch.setattr(
-        "bpframe.commands.run.job", lambda cfg, registry: jobs.append(assemble(cfg, registry))
+        "bpframe.commands.run.job",
+        lambda cfg, registry, events: jobs.append(assemble(cfg, registry)),
     )
     ended = main(
         *("-m", "schedule=step,halve", "schedule.decay=0.25,0.5", "hydra.sweep.dir=sweep"),
