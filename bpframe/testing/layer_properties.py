@@ -62,7 +62,7 @@ def holds_for_all_sizes(subject: Subject) -> None:
                         method=name,
                     )
                 except CheckFailedError:
-                    if not _is_at_a_corner(place):
+                    if _is_finite(expected[which]) and not _is_at_a_corner(place):
                         raise
 
     inputs = st.tuples(
@@ -73,6 +73,14 @@ def holds_for_all_sizes(subject: Subject) -> None:
     )
     few = subject.effort._replace(examples=max(3, subject.effort.examples // 4))
     search_instances(dataclasses.replace(subject, effort=few), inputs, holds)
+
+
+def _is_finite(tree: Any) -> bool:
+    """Whether autodiff has an answer: of a maximum that XLA rounds in two ways it may have none.
+
+    It divides by how many entries equal the maximum, and is infinite where none does.
+    """
+    return all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(tree))
 
 
 def _is_at_a_corner(place: Place) -> bool:
