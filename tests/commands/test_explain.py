@@ -226,6 +226,7 @@ def explained(*overrides: str, latex: bool = False, plugins: Any = ()) -> str:
     return explain(bpframe.compose(overrides, plugins=plugins), latex=latex)
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize(("overrides", "expected"), TEXT, ids=lambda case: " ".join(case)[:50])
 def test_text_says_what_it_should(overrides: tuple[str, ...], expected: list[str]) -> None:
     lines = [line.strip() for line in explained(*overrides).splitlines()]
@@ -245,7 +246,7 @@ def test_latex_says_what_it_should(overrides: tuple[str, ...], expected: list[st
     assert text.count("{") == text.count("}")
 
 
-@pytest.mark.share(4)
+@pytest.mark.share(8)
 @pytest.mark.parametrize("overrides", WIDE, ids=lambda case: " ".join(case)[:60])
 def test_lines_are_short_enough_to_read(overrides: tuple[str, ...]) -> None:
     for line in explained(*overrides).splitlines():

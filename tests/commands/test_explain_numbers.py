@@ -192,7 +192,7 @@ def fields(experiment: bpframe.Experiment) -> Mapping[str, dict[str, Any]]:
     return found
 
 
-@pytest.mark.share(3)
+@pytest.mark.share(6)
 @pytest.mark.parametrize("overrides", list(cases()), ids=" ".join)
 def test_the_printed_formulas_give_what_is_computed(overrides: tuple[str, ...]) -> None:
     experiment = composed(overrides)

@@ -216,7 +216,7 @@ def members() -> list[tuple[str, str]]:
     return [(group, name) for group in GROUPS for name in registry.names(group)]
 
 
-@pytest.mark.share(4)
+@pytest.mark.share(6)
 @pytest.mark.parametrize(("group", "name"), members())
 def test_defaults_are_those_of_the_class(group: str, name: str) -> None:
     cls = load_registry().get(group, name, group)
@@ -480,7 +480,7 @@ BAD: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
 ]
 
 
-@pytest.mark.share(4)
+@pytest.mark.share(6)
 @pytest.mark.parametrize(("overrides", "parts"), BAD, ids=lambda case: " ".join(case)[:70])
 def test_bad_input_is_one_clear_line(overrides: tuple[str, ...], parts: tuple[str, ...]) -> None:
     message = refused(*overrides)

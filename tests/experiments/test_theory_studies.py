@@ -122,7 +122,7 @@ def named(value):
     return value if isinstance(value, str) else ""
 
 
-@pytest.mark.share(3)
+@pytest.mark.share(6)
 @pytest.mark.parametrize(("name", "source", "error", "bound"), rules.STATEMENTS, ids=named)
 def test_learning_rules_keep_what_is_known_of_them(name, source, error, bound):
     del name, source

@@ -70,6 +70,7 @@ def test_prime_at_a_kink_is_a_one_sided_value(name):
         assert min(abs(at - side) for side in sides) < 1e-8
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
 @pytest.mark.parametrize("name", NAMES)
 def test_shape_and_dtype_are_kept_and_extremes_are_finite(name, dtype):

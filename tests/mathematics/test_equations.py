@@ -60,7 +60,7 @@ def case(activation: str, cost: str, depth: int):
     return network, names, params, *batch(7)
 
 
-@pytest.mark.share(3)
+@pytest.mark.share(6)
 @pytest.mark.parametrize("depth", range(1, 7))
 @pytest.mark.parametrize("cost", COSTS)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
@@ -130,7 +130,7 @@ def test_mini_batch_is_the_mean_of_its_examples(dtype, tolerance):
     assert {leaf.dtype for leaf in jax.tree.leaves(whole)} == {jnp.dtype(dtype)}
 
 
-@pytest.mark.share(3)
+@pytest.mark.share(6)
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-5), ("bfloat16", 3e-2)])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_lower_precision_stays_near_float64(activation, dtype, tolerance):
@@ -193,6 +193,7 @@ def test_several_modified_neurons_with_several_activations():
     assert len(modified.modified) == 3, "equal activations are evaluated once"
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize("depth", range(1, 9))
 def test_linear_neurons_are_one_affine_map(depth):
     rng = np.random.default_rng(depth)

@@ -20,6 +20,7 @@ def make(name):
     return REGISTRY.get("initialiser", name, "")()
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize("shape", [(64, 30), (30, 64), (50, 50)])
 @pytest.mark.parametrize("name", NAMES)
 def test_shapes_mean_and_variance(name, shape):

@@ -51,6 +51,7 @@ def z_of(layer: Layer, params: Any, a: np.ndarray) -> np.ndarray:
 # Each layer as one would write it with loops.
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize(
     ("size", "stride", "padding"),
     [
@@ -303,6 +304,7 @@ def test_lanes_draw_the_masks_of_single_runs(tmp_path: Path) -> None:
         assert_close(ours["layer_8.w"], theirs[6].w, 1e-5)
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize(
     ("layers", "text"),
     [

@@ -70,6 +70,7 @@ def assert_deltas(step: TrainingStep, arrives: Callable[[int, Any], Any]) -> Non
         assert_allclose(deltas[at], arrives(at, deltas) * primes(step)[at], 1e-12)
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize("distribution", ["normal", "uniform", "initialiser"])
 @pytest.mark.parametrize("name", FEEDBACK)
 def test_the_error_goes_back_by_the_feedback_weights(name: str, distribution: str) -> None:

@@ -236,8 +236,9 @@ def hopfield_energy(params: Any, x: Any, y: Any, s: Any, beta: float) -> Any:
     return total + beta * 0.5 * jnp.sum((s[-1] - y) ** 2)
 
 
+@pytest.mark.slow
 def test_the_energies_of_equilibrium_propagation_are_those_of_autodiff() -> None:
-    """Free, with the pull, and with the opposite one."""
+    """Free, with the pull, and with the opposite one. Slow: compiles."""
     rule = rule_of("equilibrium_propagation", steps=5, rate=0.3, beta=0.2)
     seen, y = forwarded(some_step(small()), 1)
     settling = rule.settling((), seen, y, KEY)

@@ -495,6 +495,7 @@ def check_nine(registry: Registry, folder: Path) -> None:
         assert cls() == cls()
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize("fault", BROKEN)
 def test_nine_plugins_work_beside_a_broken_one(tmp_path: Path, fault: str) -> None:
     broken = BROKEN[fault]

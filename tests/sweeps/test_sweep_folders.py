@@ -42,6 +42,7 @@ def test_a_folder_outside_the_sweep_is_refused(main: Main, around: Path, subdir:
     assert contents(around) == before
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize("subdir", TAKEN)
 def test_the_sweeps_own_files_are_no_folders(main: Main, around: Path, subdir: str) -> None:
     ended = main("-m", "seed=0", f"hydra.sweep.dir={around}/sweep", f"hydra.sweep.subdir={subdir}")
@@ -49,6 +50,7 @@ def test_the_sweeps_own_files_are_no_folders(main: Main, around: Path, subdir: s
     assert f"hydra.sweep.subdir: '{subdir}' is kept for the sweep's own files" in ended.err
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize("subdirs", ["a,a/b", "a/b,a", "a,a/b/c", "a,./a", "a,b/../a"])
 def test_jobs_do_not_share_a_folder_nor_lie_in_each_others(
     main: Main, around: Path, subdirs: str

@@ -532,6 +532,7 @@ def r2_score(a: np.ndarray, y: np.ndarray) -> float:
     return sum(scores) / len(scores)
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize("m", [1, 7, 100])
 @pytest.mark.parametrize(("dtype", "rtol"), [("float32", 1e-5), ("float64", 1e-12)])
 def test_metrics_of_regression(m: int, dtype: str, rtol: float) -> None:

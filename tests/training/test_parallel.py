@@ -40,7 +40,10 @@ def run_on_devices(tmp_path: Path, *options: str) -> None:
     assert " passed" in done.stdout
 
 
+@pytest.mark.slow
+@pytest.mark.share(1)
 def test_several_devices_do_what_one_does(tmp_path: Path) -> None:
+    """Slow: a process, which compiles for several devices."""
     run_on_devices(tmp_path, "-k", QUICK)
 
 

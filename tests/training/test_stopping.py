@@ -245,7 +245,7 @@ def test_small_eta_in_a_run(overrides: list[str], epochs: int) -> None:
         (["stopping=no_improvement", "stopping.patience=0"], "stopping.patience: 0 is out of ran"),
         (["stopping=no_improvement", "stopping.least=1"], "stopping.least: 1.0 is out of range"),
         (["stopping=small_eta", "stopping.factor=1"], "stopping.factor: 1.0 is out of range"),
-        (["stopping.patience=3"], "stopping.patience: unknown 'patience'"),
+        (["stopping.patience=3"], "stopping.patience: is a setting of no_improvement"),
     ],
 )
 def test_wrong_rules_are_one_line(overrides: list[str], text: str) -> None:

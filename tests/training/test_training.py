@@ -170,6 +170,7 @@ def test_without_shuffling_every_epoch_is_in_the_order_of_the_data() -> None:
         np.testing.assert_allclose(np.asarray(layer.b), b, rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.share(3)
 # The bound is on the sum of m products of normal numbers, in units of the accumulator's eps.
 @pytest.mark.parametrize(
     ("form", "dtype", "eps"),
