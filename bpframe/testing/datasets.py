@@ -49,11 +49,10 @@ def _loaded(dataset: Any) -> Data:
         raise CheckSkippedError(f"its files are not on this machine: {error}") from error
 
 
-def _required(subject: Subject) -> dict[str, Any]:
-    """The values of the fields that have no default, to make another instance of the same."""
-    fields = dataclasses.fields(subject.component)
-    required = [f.name for f in fields if f.default is dataclasses.MISSING]
-    return {name: getattr(subject.default, name) for name in required}
+def _own_fields(subject: Subject) -> dict[str, Any]:
+    """The values of the fields that are not those of the class, to make the same once more."""
+    values = {f: getattr(subject.default, f.name) for f in dataclasses.fields(subject.component)}
+    return {f.name: value for f, value in values.items() if value != f.default}
 
 
 def has_the_promised_sizes(subject: Subject) -> None:
@@ -117,7 +116,7 @@ def is_deterministic(subject: Subject) -> None:
     try:
         random.seed(12345)
         np.random.seed(12345)
-        again = _whole(subject.component(**_required(subject)).load())
+        again = _whole(subject.component(**_own_fields(subject)).load())
     finally:
         random.setstate(states[0])
         np.random.set_state(states[1])
@@ -154,7 +153,7 @@ def is_the_same_elsewhere(subject: Subject) -> None:
     if file is None or "." in component.__qualname__:
         return  # a class that no other process can import
     command = [sys.executable, "-c", _ELSEWHERE, component.__module__, file, component.__name__]
-    command.append(repr(_required(subject)))
+    command.append(repr(_own_fields(subject)))
     path = os.pathsep.join(sys.path)
     ended = subprocess.run(
         command,
@@ -311,7 +310,7 @@ def has_no_side_effects(subject: Subject) -> None:
     """Loading prints nothing, writes nothing and changes nothing."""
     load(subject)
     with watched(subject.component, subject.default):
-        subject.component(**_required(subject)).load()
+        subject.component(**_own_fields(subject)).load()
 
 
 def targets_fit_the_task(subject: Subject) -> None:
