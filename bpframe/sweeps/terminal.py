@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
+from rich.padding import Padding
+from rich.text import Text
 
 from bpframe.configuration.hydra_internals import value_text
 from bpframe.sweeps.objective import Objective
@@ -33,14 +34,11 @@ def show_end(
 
 
 def show_failures(console: Console, failures: Sequence[tuple[int, str, str, str | None]]) -> None:
-    """A table of (number, overrides, status, error)."""
-    table = Table(title="jobs that did not complete", title_justify="left")
-    table.add_column("job", justify="right")
-    for name in ("overrides", "status", "error"):
-        table.add_column(name, overflow="fold")
+    """A paragraph each of (number, overrides, status, error)."""
+    say(console, "jobs that did not complete:")
     for num, overrides, status, error in failures[:MOST_ROWS]:
-        table.add_row(str(num), overrides, status, error or "")
-    console.print(table, markup=False)
+        told = f"job {num} {status}: {overrides}" + f"; {error}" * bool(error)
+        console.print(Padding(Text(told), (0, 0, 0, 2)), highlight=False)
     if len(failures) > MOST_ROWS:
         say(console, f"and {len(failures) - MOST_ROWS} more")
 

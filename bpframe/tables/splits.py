@@ -71,8 +71,12 @@ def divided(y: np.ndarray, shares: Shares) -> tuple[np.ndarray, np.ndarray, np.n
     train, validation, test = (generator.permutation(np.concatenate(part)) for part in parts)
     for name, rows in (("validation", validation), ("test", test)):
         if not len(rows) and getattr(shares, name) is not None:
+            alone = sum(len(group) == 1 for group in groups)
+            why = (
+                f", since {alone} classes have one alone, which is trained on" if alone > 1 else ""
+            )
             raise DataError(
-                f"data: of {n} examples none is left for the {name} set; give more, or a larger "
-                f"data.{name}"
+                f"data: of {n} examples none is left for the {name} set{why}; give more, or a "
+                f"larger data.{name}"
             )
     return train, validation, test

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import textwrap
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich.console import Console
 from rich.markup import escape
@@ -46,16 +46,11 @@ class Verdict:
     def show(self, console: Console) -> None:
         """Print the table, then every failure and every skip."""
         console.print(self._table())
-        for outcome in self.with_status(FAILED):
-            console.print(
-                f"\n[red bold]failed[/red bold] {escape(_title(outcome))}", highlight=False
-            )
-            for line in outcome.detail.splitlines():
+        for detail, shown in _together(self.with_status(FAILED)):
+            console.print(f"\n[red bold]failed[/red bold] {escape(shown)}", highlight=False)
+            for line in detail.splitlines():
                 console.print(f"    {escape(line)}", highlight=False, soft_wrap=True)
-        skipped = self.with_status(SKIPPED)
-        for reason in dict.fromkeys(outcome.detail for outcome in skipped):
-            titles = [_title(outcome) for outcome in skipped if outcome.detail == reason]
-            shown = titles[0] if len(titles) == 1 else f"{titles[0]} and {len(titles) - 1} more"
+        for reason, shown in _together(self.with_status(SKIPPED)):
             console.print(f"\n[yellow]skipped[/yellow] {escape(shown)}", highlight=False)
             text = reason or "without a reason, which counts as a failure"
             for line in textwrap.wrap(text, max(40, console.width - 5)):
@@ -83,6 +78,13 @@ class Verdict:
             table.add_row(kind if kind != before else "", check, *cells, style=style)
             before = kind
         return table
+
+
+def _together(outcomes: Sequence[Outcome]) -> Iterator[tuple[str, str]]:
+    """What is said, once, with the title of the first check that says it and how many more do."""
+    for detail in dict.fromkeys(outcome.detail for outcome in outcomes):
+        titles = [_title(outcome) for outcome in outcomes if outcome.detail == detail]
+        yield detail, titles[0] if len(titles) == 1 else f"{titles[0]} and {len(titles) - 1} more"
 
 
 def _title(outcome: Outcome) -> str:

@@ -151,7 +151,8 @@ def check(experiment: Experiment, data: Data) -> None:
     parallel.count(experiment.training)
     if (m := experiment.training.m(n)) > n:
         raise ConfigError(
-            f"training.batch_size: {m} is out of range; allowed: 1 to {n}, the training set"
+            f"training.batch_size: {m} is out of range; allowed: 1 to {n}, the training set of "
+            f"{type(experiment.data).__name__}"
         )
     if isinstance(data.train, StreamedExamples):
         streaming.check(experiment)
