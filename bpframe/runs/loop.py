@@ -152,9 +152,10 @@ def _trained(
         epoch = start.epoch if start else 0
         path = folder.path if folder else None
         goes_on = folder is not None and folder.has_begun
+        data_info = DataInfo.of(data)
         info = RunInfo(
             *(experiment, path, programs.n_train, data.task),
-            data=DataInfo.of(data),
+            data=data_info,
             earlier=(start.records if start else ()) if goes_on else None,
         )
         bookkeeper = Bookkeeper(
@@ -171,7 +172,11 @@ def _trained(
         checkpoints = Checkpoints(folder.path, checkpointing, epoch) if folder else None
         plugins = provenance.plugin_code(experiment)  # now, as the versions
         origin = functools.cache(  # for the first checkpoint, since it takes a while
-            lambda: start.origin if start else provenance.origin(experiment, data, plugins)
+            lambda: (
+                start.origin
+                if start
+                else provenance.origin(experiment, data_info.checksum, plugins)
+            )
         )
         try:
             return _Run(programs, bookkeeper, checkpoints, state, epoch, origin).train()

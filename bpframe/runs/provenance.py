@@ -13,9 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from bpframe.component import Component
-from bpframe.data import Data
 from bpframe.runs.checksums import of_arrays
-from bpframe.runs.data_info import data_checksum
 from bpframe.training import hosts, initial_state, parallel
 from bpframe.training.experiment import Experiment
 
@@ -54,16 +52,17 @@ def plugin_code(experiment: Experiment) -> dict[str, str]:
     return {f"the code of {name}": _code(name) for name in names}
 
 
-def origin(experiment: Experiment, data: Data, plugins: Mapping[str, str]) -> dict[str, str]:
+def origin(experiment: Experiment, data: str | None, plugins: Mapping[str, str]) -> dict[str, str]:
     """What a run's numbers come from but for its configuration, by name; values to be compared.
 
-    Versions, the code of bpframe and that of `plugins`, the examples, the exact parameters
-    that training starts from, and how many devices share a mini-batch.
+    Versions, the code of bpframe and that of `plugins`, the examples by their checksum `data`, of
+    `data_info.data_checksum`, the exact parameters that training starts from, and how many devices
+    share a mini-batch.
     """
     found = {package: importlib.metadata.version(package) for package in _PACKAGES}
     found[DEVICES] = str(hosts.count() * parallel.count(experiment.training))
     found |= {"the code of bpframe": _code("bpframe"), **plugins}
-    found["the data"] = data_checksum(data)
+    found["the data"] = str(data)
     if exact := initial_state.exact(experiment):
         arrays = (np.asarray(array) for layer in exact for array in layer)
         found["the initial parameters"] = of_arrays(arrays)

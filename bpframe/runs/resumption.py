@@ -36,7 +36,8 @@ def start(
         _check_again(ended or {}, experiment, data, folder, accept_changes=accept_changes)
         return None
     _check_same(found, experiment, data, folder)
-    now = provenance.origin(experiment, data, provenance.plugin_code(experiment))
+    plugins = provenance.plugin_code(experiment)
+    now = provenance.origin(experiment, data_checksum(data), plugins)
     changed = checkpoint.check_origin(found, now, folder, accepted=accept_changes)
     if found.epoch > experiment.training.epochs:
         raise ConfigError(

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import jax
 
 from bpframe.errors import BpframeError
+from bpframe.runs.data_info import data_checksum
 from bpframe.runs.interruption import InterruptionError
 from bpframe.runs.listeners import EventsOf
 from bpframe.runs.provenance import origin, plugin_code, versions
@@ -61,7 +62,7 @@ class Group:
     def origin(self) -> dict[str, str]:
         """What the numbers of the group come from besides its configuration."""
         data, plugins = self._cache.data(self.experiment), plugin_code(self.experiment)
-        return origin(self.experiment, data, plugins)
+        return origin(self.experiment, data_checksum(data), plugins)
 
     def release(self) -> None:
         """The group is done, or is trained elsewhere: forget its programs and its data."""
