@@ -582,7 +582,7 @@ def test_paths_in_best_yaml_are_good_from_any_folder(tmp_path: Path) -> None:
     job = tmp_path / "sweep" / "0" / ".hydra"
     job.mkdir(parents=True)
     paths = {"path": "own.csv", "test_path": "/abs/t.csv", "validation_path": "${oc.env:V}"}
-    host.load_registry()
+    schemas.store(host.load_registry())
     with composition.initialised():
         config = OmegaConf.to_container(schemas_only(composition.compose_config([])))
     assert isinstance(config, dict)
