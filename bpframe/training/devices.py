@@ -71,6 +71,11 @@ def to_device(
     examples: Examples, dtype: str, device: Device | Sharding | None = None
 ) -> DeviceExamples:
     """Copy examples to the device: bytes stay bytes, the rest takes the dtype of the parameters."""
+    return jax.tree.map(lambda a: jnp.asarray(a, device=device), on_host(examples, dtype))
+
+
+def on_host(examples: Examples, dtype: str) -> DeviceExamples:
+    """What `to_device` copies, as arrays of NumPy."""
     arrays: Any = DeviceExamples(
         examples.x.reshape(len(examples), -1),  # pyright: ignore[reportArgumentType]
         examples.y,  # pyright: ignore[reportArgumentType]
@@ -79,7 +84,7 @@ def to_device(
         jax.tree.map(np.array, _task(examples)),
     )
     return jax.tree.map(
-        lambda array, info: jnp.asarray(array.astype(info.dtype, copy=False), device=device),
+        lambda array, info: array.astype(info.dtype, copy=False),
         arrays,
         shapes(examples, dtype),
     )

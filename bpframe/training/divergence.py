@@ -103,8 +103,9 @@ def _portions(
 ) -> Iterator[tuple[DeviceExamples, np.ndarray, int]]:
     """The examples on the device, which rows of them an epoch takes, and n; all, or in portions."""
     if isinstance(train, Stream):
-        for portion in train.portions(order):
-            yield portion.examples, np.asarray(portion.rows), train.n
+        for portion in train.whole_portions(order):
+            rows = [np.asarray(block).reshape(-1) for block in portion.rows]
+            yield portion.examples, np.concatenate(rows), train.n
     else:
         yield train, order, train.x.shape[0]
 

@@ -10,7 +10,7 @@ larger than the memory (`streaming`).
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -55,6 +55,21 @@ class Epoch(NamedTuple):
     kept: Kept = ()
 
 
+class Source(NamedTuple):
+    """Where mini-batches come from.
+
+    Attributes:
+        examples: those that they are taken from.
+        blocks: m and rows (blocks, b, m) of the mini-batches, as `orders.blocks` cuts them.
+        gather: mini-batches of m examples, by `examples`, rows and m.
+
+    """
+
+    examples: DeviceExamples
+    blocks: Sequence[tuple[int, Array]]
+    gather: Callable[[DeviceExamples, Array, int], Gathered]
+
+
 class Walk(NamedTuple):
     """What goes from step to step of an epoch.
 
@@ -91,7 +106,12 @@ def train_epoch(
     m = experiment.training.rows(n)
     walk = begin(experiment, state, take(examples, order[:m]), watch, kept)
     cut = blocks(order, m, longest_block(examples.x.dtype.itemsize * examples.x.shape[1], m))
-    return end(experiment, go_through(experiment, walk, examples, cut, n, watch), n)
+    source = Source(
+        examples,
+        [(rows.shape[-1], rows) for rows in cut],
+        lambda examples, rows, _: of_training(experiment, examples, rows),
+    )
+    return end(experiment, go_through(experiment, walk, source, n, watch), n)
 
 
 def longest_block(row_bytes: int, m: int) -> int:
@@ -119,13 +139,12 @@ def begin(
 def go_through(
     experiment: Experiment,
     walk: Walk,
-    examples: DeviceExamples,
-    cut: Sequence[Array],
+    source: Source,
     n: int,
     watch: Watch | None = None,
 ) -> Walk:
-    """The steps of mini-batches, as `orders.blocks` cuts them, out of n training examples."""
-    steps = Portion(STEPS)
+    """The steps of mini-batches out of n training examples."""
+    steps, examples = Portion(STEPS), source.examples
 
     def step(
         m: int, carry: tuple[State, Any, Any], batch: Gathered
@@ -143,15 +162,15 @@ def go_through(
             watched = done + 1, probes.keep(experiment, step.state, watch, done + 1, kept)
         return (step.state, measured, watched), step.totals
 
-    def block(carry: tuple[Any, Totals], rows: Array) -> tuple[tuple[Any, Totals], None]:
+    def block(m: int, carry: tuple[Any, Totals], rows: Array) -> tuple[tuple[Any, Totals], None]:
         inner, totals = carry
-        one = functools.partial(step, rows.shape[-1])
-        inner, parts = jax.lax.scan(one, inner, of_training(experiment, examples, rows))
+        batches = source.gather(examples, rows, m)
+        inner, parts = jax.lax.scan(functools.partial(step, m), inner, batches)
         return (inner, jax.tree.map(jnp.add, totals, summed(parts))), None
 
     carry: Any = (tuple(walk[:3]), walk.totals)
-    for rows in cut:
-        carry, _ = jax.lax.scan(block, carry, rows)
+    for m, rows in source.blocks:
+        carry, _ = jax.lax.scan(functools.partial(block, m), carry, rows)
     (state, measured, watched), totals = carry
     return Walk(state, measured, watched, totals)
 

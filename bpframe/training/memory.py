@@ -110,10 +110,13 @@ def check_examples(experiment: Experiment, data: Data) -> None:
     limit, dtype = device_bytes(device), experiment.training.dtype
     with precision(dtype):
         parts: list[Any] = [devices.shapes(examples, dtype) for examples in data]
-    if isinstance(data.train, StreamedExamples):
-        parts[0] = 2 * [streaming.portion_shapes(experiment, parts[0])]
-    leaves = jax.tree.leaves(parts)
-    needed = _copies(experiment, device) * sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
+    copies = [_copies(experiment, device)] * 3
+    if isinstance(data.train, StreamedExamples):  # of which devices have shares
+        copies[0], parts[0] = 2, streaming.portion_shapes(experiment, parts[0])
+    needed = sum(
+        number * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(part))
+        for number, part in zip(copies, parts, strict=True)
+    )
     if limit is not None and needed > limit:
         whose = "this machine has" if device.platform == "cpu" else f"{device} has"
         raise ConfigError(

@@ -8,7 +8,7 @@ draws, weighs or measures examples is written for a whole mini-batch, and stays 
 changes a program.
 
 Examples are on every device because each epoch has another order of them: split, they would have to
-change places in every step.
+change places in every step. Those that are streamed are brought to the device that takes them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import jax
@@ -130,6 +130,34 @@ def shares() -> int:
 def everywhere() -> NamedSharding | None:
     """Where examples lie, and a state that is not split; None on one device."""
     return NamedSharding(jax.sharding.get_mesh(), PartitionSpec()) if shares() > 1 else None
+
+
+def sharing() -> Callable[[int], NamedSharding] | None:
+    """How devices share arrays, by the axis along which they do; None on one device."""
+    if shares() == 1:
+        return None
+    mesh = jax.sharding.get_mesh()
+    return lambda axis: NamedSharding(mesh, PartitionSpec(*[None] * axis, AXIS))
+
+
+def own_shares() -> list[int]:
+    """Which shares are those of this host's devices."""
+    if shares() == 1:
+        return [0]
+    host = jax.process_index()
+    found = jax.sharding.get_mesh().devices.reshape(-1)
+    return [share for share, device in enumerate(found) if device.process_index == host]
+
+
+def taken(arrays: T, rows: Array) -> T:
+    """Rows (..., m) of arrays (n, ...), on each device from its share of both."""
+    last = PartitionSpec(*[None] * (rows.ndim - 1), AXIS)
+
+    def own(arrays: T, rows: Array) -> T:
+        return jax.tree.map(lambda a: a.at[rows].get(mode="promise_in_bounds"), arrays)
+
+    own_of_each = jax.shard_map(own, in_specs=(PartitionSpec(AXIS), last), out_specs=last)
+    return own_of_each(arrays, rows)
 
 
 def filled(rows: Array) -> Array:

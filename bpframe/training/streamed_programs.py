@@ -114,20 +114,14 @@ class StreamedPrograms:
         walk = parallel.shaped(experiment, begun)
         found: dict[str, Any] = {"begin": _begin.lower(experiment, state, *held, n=n)}
         cuts = self.train.cuts
-        given = *self._portion(cuts[-1]), *held
+        given = *self.train.portion_shapes(cuts[-1]), *held
         found["turn"] = _turn.lower(experiment, walk, state, *given, n=n, cut=cuts[-1])
         if experiment.training.next_evaluated(0) > 1:
             found["train"] = _train.lower(experiment, walk, state, *given, n=n, cut=cuts[-1])
         if len(cuts) > 1:
-            given = *self._portion(cuts[0]), *held
+            given = *self.train.portion_shapes(cuts[0]), *held
             found["go on"] = _go_on.lower(experiment, walk, *given, n=n, cut=cuts[0])
         return found
-
-    def _portion(self, cut: Cut) -> tuple[Any, Any]:
-        """The shapes of the examples and the rows of a portion."""
-        k = streaming.length(cut)
-        rows = jax.ShapeDtypeStruct((k,), np.int32, sharding=parallel.everywhere())
-        return devices.of_length(self.train.shapes, k), rows
 
 
 def _begun(
@@ -146,7 +140,7 @@ def _gone_on(
     experiment: Experiment,
     walk: Walk,
     examples: DeviceExamples,
-    places: Array,
+    places: tuple[Array, ...],
     sets: Held,
     rows: tuple[Array, ...],
     *,
@@ -155,8 +149,9 @@ def _gone_on(
 ) -> Walk:
     """After the steps of a portion, whose examples are taken from their `places`."""
     watch = Watch(sets, rows, n) if rows else None
-    batches = streaming.blocks_of(places, cut)
-    found = epoch.go_through(experiment, walk, examples, batches, n, watch)
+    blocks = [(shape[2], block) for shape, block in zip(cut, places, strict=True)]
+    source = epoch.Source(examples, blocks, streaming.own_batches)
+    found = epoch.go_through(experiment, walk, source, n, watch)
     return parallel.of_state(experiment, found)
 
 

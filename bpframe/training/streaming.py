@@ -2,19 +2,22 @@
 
 An epoch's mini-batches, and the blocks in which they are gathered, are those of examples in memory;
 a portion is some of these blocks with the examples that they take. One thread reads the next
-portion while the device trains on the present one, so two are held at most.
+portion while the device trains on the present one, so two are held at most. Of several devices
+each has its own share of every mini-batch, and a host reads no more than the shares of its devices.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.sharding import Sharding
 
 from bpframe.data import Examples
 from bpframe.errors import ConfigError
@@ -23,8 +26,9 @@ from bpframe.training import devices, parallel
 from bpframe.training.devices import DeviceExamples
 from bpframe.training.epoch import longest_block
 from bpframe.training.experiment import POISSON, Experiment
-from bpframe.training.orders import blocks
+from bpframe.training.orders import NOBODY, blocks
 from bpframe.training.precision import precision
+from bpframe.training.step import Gathered, gathered
 
 PORTION_BYTES = 2**25
 """What the inputs of a portion take; more where a block of mini-batches does."""
@@ -38,15 +42,21 @@ class Portion(NamedTuple):
     """Some mini-batches of an epoch.
 
     Attributes:
-        examples: those that they take, on the device, in the order of their numbers.
-        rows: (k,) where in `examples` each is, in the order of the epoch.
+        examples: those that they take, in the order of their numbers; of several devices each has
+            its own.
+        rows: where in them each example is, in blocks of mini-batches as `orders.blocks` cuts them;
+            of several devices each has its own, filled up with `NOBODY`.
         is_last: whether they are the last ones.
 
     """
 
     examples: DeviceExamples
-    rows: Array
+    rows: tuple[Array, ...]
     is_last: bool
+
+
+Read: TypeAlias = Callable[[list[np.ndarray]], tuple[DeviceExamples, tuple[Array, ...]]]
+"""Examples and rows of a portion, by the numbers of its examples in blocks."""
 
 
 class Stream:
@@ -61,33 +71,96 @@ class Stream:
         self._dtype = experiment.training.dtype
         platform = experiment.training.device
         chosen = None if platform == "auto" else devices.of_platform(platform)[0]
-        self._device = parallel.everywhere() or chosen  # a thread has no default of ours
-        self.shapes = devices.shapes(examples, self._dtype, parallel.everywhere())
-        self.cuts = cuts(experiment, self.shapes)
+        self._device = chosen  # a thread has no default of ours
+        self._everywhere, self._sharing = parallel.everywhere(), parallel.sharing()
+        self._shares, self._own = parallel.shares(), parallel.own_shares()
+        self._shapes = devices.shapes(examples, self._dtype, self._everywhere)
+        self.cuts = cuts(experiment, self._shapes)
+        one = examples.examples(0, 1)
+        self._settled = devices.to_device(one, self._dtype, self._everywhere or chosen)
 
     def portions(self, order: np.ndarray) -> Iterator[Portion]:
         """An epoch in its order (n,), a portion at a time; the next one is read meanwhile."""
-        ends = np.cumsum([length(shapes) for shapes in self.cuts])
-        parts = np.split(order, ends[:-1])
+        return self._ahead(order, self._read)
+
+    def whole_portions(self, order: np.ndarray) -> Iterator[Portion]:
+        """The same, with all examples of a portion and their rows on every device."""
+        return self._ahead(order, self._read_whole)
+
+    def portion_shapes(self, cut: Cut) -> tuple[DeviceExamples, tuple[Any, ...]]:
+        """The shapes of a portion's examples and rows."""
+        shared = [(*shape[:2], self._shares * -(-shape[2] // self._shares)) for shape in cut]
+        rows = tuple(
+            jax.ShapeDtypeStruct(shape, np.int32, sharding=self._sharing and self._sharing(2))
+            for shape in shared
+        )
+        found = devices.of_length(self._shapes, length(tuple(shared)))
+        if self._sharing is None:
+            return found, rows
+        x, y = (
+            jax.ShapeDtypeStruct(info.shape, info.dtype, sharding=self._sharing(0))
+            for info in found[:2]
+        )
+        return found._replace(x=x, y=y), rows
+
+    def _ahead(self, order: np.ndarray, read: Read) -> Iterator[Portion]:
+        """The portions of an order, each read while the one before it is in use."""
+        parts = iter(np.split(order, np.cumsum([length(cut) for cut in self.cuts])[:-1]))
+        cut = iter(self.cuts)
         with ThreadPoolExecutor(1, "bpframe-stream") as pool:
-            ahead = pool.submit(self._read, parts[0], is_last=len(parts) == 1)
-            for number in range(1, len(parts) + 1):
-                portion = ahead.result()
-                if number < len(parts):
-                    is_last = number == len(parts) - 1
-                    ahead = pool.submit(self._read, parts[number], is_last=is_last)
+            ahead = pool.submit(read, blocks_of(next(parts), next(cut)))
+            for left in reversed(range(len(self.cuts))):
+                portion = Portion(*ahead.result(), is_last=not left)
+                if left:
+                    ahead = pool.submit(read, blocks_of(next(parts), next(cut)))
                 yield portion
                 del portion  # before the one after the next is read
 
-    def _read(self, numbers: np.ndarray, *, is_last: bool) -> Portion:
-        """The examples of some numbers, which are read in the order of their files."""
-        ascending = _ascending(numbers)
-        rows = np.empty(len(numbers), np.int32)
-        rows[ascending] = np.arange(len(numbers), dtype=np.int32)
-        x, y = self._examples.take(numbers[ascending])
+    def _read(self, numbers: list[np.ndarray]) -> tuple[DeviceExamples, tuple[Array, ...]]:
+        shared = [shared_out(block, self._shares) for block in numbers]
+        own = [self._taken([block[:, :, share] for block in shared]) for share in self._own]
+        x, y, rows = zip(*own, strict=True)
+        side_by_side = [np.concatenate(of_block, axis=2) for of_block in zip(*rows, strict=True)]
+        return self._placed(_joined(x), _joined(y), side_by_side, self._sharing)
+
+    def _read_whole(self, numbers: list[np.ndarray]) -> tuple[DeviceExamples, tuple[Array, ...]]:
+        everywhere = self._everywhere
+        return self._placed(*self._taken(numbers), everywhere and (lambda _: everywhere))
+
+    def _taken(self, numbers: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+        """The examples of some numbers in blocks, read in the order of their files; their rows.
+
+        In the place of `NOBODY` some example is read, so that all devices have as many.
+        """
+        flat = np.concatenate([block.reshape(-1) for block in numbers])
+        nobody = flat == NOBODY
+        flat[nobody] = 0
+        ascending = _ascending(flat)
+        rows = np.empty(len(flat), np.int32)
+        rows[ascending] = np.arange(len(flat), dtype=np.int32)
+        rows[nobody] = NOBODY
+        x, y = self._examples.take(flat[ascending])
+        return x, y, blocks_of(rows, tuple(block.shape for block in numbers))
+
+    def _placed(
+        self,
+        x: np.ndarray,
+        y: np.ndarray,
+        rows: list[np.ndarray],
+        sharing: Callable[[int], Sharding] | None,
+    ) -> tuple[DeviceExamples, tuple[Array, ...]]:
+        """Examples and rows on the devices, by the axis along which they share an array."""
+
+        def place(array: Any, axis: int) -> Array:
+            if sharing is None:
+                return jnp.asarray(array, device=self._device)
+            # As each host has its part: nothing is sent, as this is done beside training.
+            return jax.make_array_from_process_local_data(sharing(axis), array)
+
         with precision(self._dtype):  # which belongs to a thread
-            examples = devices.to_device(self._unchecked(x, y), self._dtype, self._device)
-            return Portion(examples, jnp.asarray(rows, device=self._device), is_last)
+            found = devices.on_host(self._unchecked(x, y), self._dtype)
+            examples = self._settled._replace(x=place(found.x, 0), y=place(found.y, 0))
+            return examples, tuple(place(block, 2) for block in rows)
 
     def _unchecked(self, x: np.ndarray, y: np.ndarray) -> Examples:
         """Examples that were looked at when their files were opened, not looked at again."""
@@ -97,6 +170,29 @@ class Stream:
         for name, value in {"x": x, "y": y, "n_out": whole.n_out, **settled}.items():
             object.__setattr__(found, name, value)
         return found
+
+
+def own_batches(examples: DeviceExamples, rows: Array, m: int) -> Gathered:
+    """Mini-batches of m examples, of which each device gathers its share from its own examples."""
+    if parallel.shares() == 1:
+        return gathered(examples, rows)
+    x, y = parallel.taken((examples.x, examples.y), rows)
+    return Gathered(x, y, None if rows.shape[-1] == m else rows != NOBODY)
+
+
+def shared_out(rows: np.ndarray, shares: int) -> np.ndarray:
+    """Rows (blocks, b, m) of mini-batches as (blocks, b, shares, rows of a share).
+
+    They are filled up and split as `parallel` has it.
+    """
+    *leading, m = rows.shape
+    filled = np.pad(rows, [(0, 0), (0, 0), (0, -m % shares)], constant_values=NOBODY)
+    return filled.reshape(*leading, shares, -1)
+
+
+def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Arrays one after another; a single one is not copied."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _ascending(numbers: np.ndarray) -> np.ndarray:
@@ -127,8 +223,8 @@ def cuts(experiment: Experiment, shapes: DeviceExamples) -> list[Cut]:
     return [((each, b, m),)] * (number - 1) + [last]
 
 
-def blocks_of(rows: Array, shapes: Cut) -> list[Array]:
-    """The rows (k,) of a portion as the blocks of its mini-batches."""
+def blocks_of(rows: np.ndarray, shapes: Cut) -> list[np.ndarray]:
+    """Rows (k,) as blocks of mini-batches."""
     ends = np.cumsum([math.prod(shape) for shape in shapes]).tolist()
     places = zip((0, *ends), ends, shapes, strict=False)
     return [rows[start:end].reshape(shape) for start, end, shape in places]
@@ -157,7 +253,6 @@ def check(experiment: Experiment) -> None:
         (training.evaluate_start, "training.evaluate_start: true asks for all of them; set false"),
         (training.sampling == POISSON, "training.sampling: poisson asks for all; set shuffled"),
         (training.batch_size is None, "training.batch_size: null asks for all; set a number"),
-        (training.hosts != 1, f"training.hosts: {training.hosts} is not possible; set 1"),
     ):
         if wrong:
             raise ConfigError(f"{message}, since {why}; or choose data such as npz")

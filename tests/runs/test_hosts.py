@@ -37,16 +37,18 @@ def free_port() -> int:
 
 
 @contextmanager
-def begun(folder: Path, number: int, *words: str) -> Iterator[list[subprocess.Popen[str]]]:
-    """The same command on so many hosts; none is left when this ends."""
+def begun(
+    folder: Path, number: int, *words: str, program: list[str] | None = None
+) -> Iterator[list[subprocess.Popen[str]]]:
+    """The same command, of bpframe or a program, on so many hosts; none is left when this ends."""
     folder.mkdir(exist_ok=True)
     port = free_port()
     given: dict[str, Any] = {"cwd": folder, "text": True, "stderr": subprocess.PIPE}
     processes = [
         subprocess.Popen(
-            command(*words, f"training.hosts={number}"),
+            [*(program or command()), *words, f"training.hosts={number}"],
             env=variables(folder, BPFRAME_COORDINATOR=f"localhost:{port}", BPFRAME_HOST=str(host)),
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE if program else subprocess.DEVNULL,
             **given,
         )
         for host in range(number)
@@ -109,6 +111,48 @@ def test_hosts_agree_with_one_and_go_on_as_another_number(tmp_path: Path, number
     on_hosts(many, number, "resume", "r", "training.epochs=3")
     last = alone(many, "resume", "r", "training.epochs=4", "training.hosts=1")
     assert last["changed"] == f"training.devices was {number} and is 1"
+    for name, array in params(one).items():
+        np.testing.assert_allclose(params(many)[name], array, rtol=1e-9, atol=1e-12)
+
+
+COUNTED = """
+import sys, threading
+import bpframe
+from bpframe.tables.streamed import StreamedExamples
+from bpframe.training import streaming
+
+read, take = [0], StreamedExamples.take
+streaming.PORTION_BYTES = 1
+
+def counted(self, numbers):
+    if threading.current_thread().name.startswith("bpframe-stream"):
+        read[0] += len(numbers)
+    return take(self, numbers)
+
+StreamedExamples.take = counted
+bpframe.run(bpframe.compose(sys.argv[1:]), "r", plots=False)
+print(read[0])
+"""
+
+
+@pytest.mark.slow
+def test_each_host_reads_its_share_of_examples_in_files(tmp_path: Path) -> None:
+    """Slow: runs of several processes."""
+    n, m, epochs = 20_020, 50, 1
+    x = np.random.default_rng(0).normal(size=(n + 200, 16))
+    np.savez(tmp_path / "all.npz", x=x, y=np.digitize(x[:, 0], [-0.5, 0.5]))
+    words = ["data=shards", f"data.path={tmp_path / 'all.npz'}", "training.dtype=float64"]
+    words += ["data.validation_rows=100", "data.test_rows=100", f"training.epochs={epochs}"]
+    words += [f"training.batch_size={m}"]
+    one, many = tmp_path / "one", tmp_path / "many"
+    alone(one, *words, "hydra.run.dir=r")
+    with begun(many, 4, *words, program=[sys.executable, "-c", COUNTED]) as processes:
+        for process in processes:
+            read, told = process.communicate(timeout=240)
+            assert process.returncode == 0, told
+            # Of a mini-batch of 50 each of 4 hosts has 13 rows, two of which fill up the last, and
+            # of the last one of 20 each has 5.
+            assert int(read.split()[-1]) == (13 * (n // m) + 5) * epochs
     for name, array in params(one).items():
         np.testing.assert_allclose(params(many)[name], array, rtol=1e-9, atol=1e-12)
 

@@ -192,9 +192,9 @@ def test_two_portions_are_held_at_most(parts: Path, monkeypatch: pytest.MonkeyPa
     begun: list[int] = []
     read = streaming.Stream._read  # pyright: ignore[reportPrivateUsage]
 
-    def noted(self: Any, numbers: np.ndarray, *, is_last: bool) -> Any:
-        begun.append(len(numbers))
-        return read(self, numbers, is_last=is_last)
+    def noted(self: Any, numbers: list[np.ndarray]) -> Any:
+        begun.append(sum(block.size for block in numbers))
+        return read(self, numbers)
 
     monkeypatch.setattr(streaming.Stream, "_read", noted)
     experiment = composed(parts)
@@ -207,11 +207,22 @@ def test_two_portions_are_held_at_most(parts: Path, monkeypatch: pytest.MonkeyPa
         for number, portion in enumerate(stream.portions(order), start=1):
             time.sleep(0.05)
             assert len(begun) == min(number + 1, 3)
-            seen.append(np.asarray(portion.examples.x)[np.asarray(portion.rows)])
+            assert portion.is_last == (number == len(stream.cuts))
+            rows = np.concatenate([np.asarray(block).reshape(-1) for block in portion.rows])
+            seen.append(np.asarray(portion.examples.x)[rows])
     assert sum(begun) == stream.n
     np.testing.assert_array_equal(
         np.concatenate(seen), in_memory(experiment.data.load()).train.x[order]
     )
+
+
+@pytest.mark.parametrize(("m", "shares"), [(10, 1), (10, 4), (12, 4), (1, 3)])
+def test_shares_are_all_rows_once_and_as_many_for_each(m: int, shares: int) -> None:
+    rows = np.random.default_rng(0).permutation(6 * m).reshape(2, 3, m).astype(np.int32)
+    shared = streaming.shared_out(rows, shares)
+    assert shared.shape == (2, 3, shares, -(-m // shares))
+    for found, batch in zip(shared.reshape(6, -1), rows.reshape(6, m), strict=True):
+        np.testing.assert_array_equal(found[found != orders.NOBODY], batch)
 
 
 @pytest.mark.parametrize(("n", "block"), [(1000, 7), (1000, 1), (33, 16), (10, 100), (5000, 50)])
@@ -251,7 +262,6 @@ def test_figures_of_standardisation_are_those_of_all_in_memory(parts: Path) -> N
         ("training.evaluate_start=true", "training.evaluate_start: true asks for all of them"),
         ("training.sampling=poisson", "training.sampling: poisson asks for all"),
         ("training.batch_size=null", "training.batch_size: null asks for all; set a number"),
-        ("training.hosts=2", "training.hosts: 2 is not possible; set 1"),
         ("metrics=[{name: delta_norm, over: train}]", r"metrics\[0\].over: train asks for all"),
         ("record=[{name: activations, over: train}]", r"record\[0\].over: train is not possible"),
         ("data.train_size=30000", "data.train_size: 30000 is out of range; allowed: 1 to 20030"),
