@@ -11,6 +11,7 @@ import errno
 import os
 import secrets
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,7 +22,17 @@ _SPECIAL = "is no ordinary file; remove it"
 
 
 def write_whole(path: Path, content: bytes, *, durable: bool = True) -> None:
-    """Write a file whole or not at all, replacing what is there, be it a link.
+    """Write a file whole or not at all; see `write_whole_by`."""
+
+    def write(temporary: Path) -> None:
+        with temporary.open("xb") as file:
+            file.write(content)
+
+    write_whole_by(write, path, durable=durable)
+
+
+def write_whole_by(write: Callable[[Path], None], path: Path, *, durable: bool = True) -> None:
+    """Have a file written whole or not at all, replacing what is there, be it a link.
 
     The file that it is written as has a name that nobody knows before, so that two writers never
     share one. If `durable`, it is on the disk before it gets its name, so that not even a power
@@ -33,22 +44,25 @@ def write_whole(path: Path, content: bytes, *, durable: bool = True) -> None:
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}{_END}")
     try:
-        with temporary.open("xb") as file:
-            file.write(content)
-            if durable:
-                file.flush()
-                os.fsync(file.fileno())
+        write(temporary)
+        if durable:
+            _to_disk(temporary)
         temporary.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
     if durable:
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        _to_disk(path.parent)
+
+
+def _to_disk(path: Path) -> None:
+    """Have what was written to a file or a folder on the disk."""
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
 
 
 def shown(path: Path) -> str:

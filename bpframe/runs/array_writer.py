@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import save
+from safetensors import SafetensorError
+from safetensors.numpy import save_file
 
-from bpframe.files import check_no_link, remove_partials, write_whole
+from bpframe.files import check_no_link, remove_partials, write_whole_by
 from bpframe.runs.array_files import FOLDER, files, last_step, name_of
 from bpframe.runs.arrays import META, STEPS, InFile, InMemory, content_checksum
 from bpframe.runs.checksums import CHECKSUM
@@ -40,8 +41,10 @@ class ArrayWriter:
         for recorders, steps, arrays in zip(by_probe, times, kept, strict=False):
             if not len(steps):
                 continue
-            for name, array in arrays.items():  # a copy, for the rows that are not used take room
-                self._note(name, np.array(array[: len(steps)]))
+            for name, array in arrays.items():
+                used = np.asarray(array)[: len(steps)]
+                # A copy where rows that are not used would take room.
+                self._note(name, used if len(used) == len(array) else np.array(used))
             for named in recorders:
                 self._note(f"{named.name}/{STEPS}", np.asarray(steps, np.int64))
 
@@ -49,7 +52,10 @@ class ArrayWriter:
         """What is waiting, which then waits no more; None where nothing is."""
         if not self._waiting:
             return None
-        arrays = {name: np.concatenate(parts) for name, parts in self._waiting.items()}
+        arrays = {
+            name: parts[0] if len(parts) == 1 else np.concatenate(parts)
+            for name, parts in self._waiting.items()
+        }
         self._waiting, self.bytes = {}, 0
         return InMemory(self._meta(arrays), arrays)
 
@@ -92,7 +98,14 @@ def write(run: Path, part: InMemory, *, durable: bool) -> str:
     folder = run / FOLDER
     check_no_link(folder)
     folder.mkdir(exist_ok=True)
-    write_whole(run / name_of(last), save(arrays, told), durable=durable)
+
+    def save(path: Path) -> None:
+        try:
+            save_file(arrays, path, told)
+        except SafetensorError as error:  # which has the error of the disk as text
+            raise OSError(str(error)) from error
+
+    write_whole_by(save, run / name_of(last), durable=durable)
     return name_of(last)
 
 

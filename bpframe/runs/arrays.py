@@ -97,8 +97,8 @@ def content_checksum(arrays: Mapping[str, np.ndarray]) -> str:
     return found
 
 
-def _bytes(array: np.ndarray) -> bytes:
-    return np.ascontiguousarray(array).tobytes()
+def _bytes(array: np.ndarray) -> memoryview:
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

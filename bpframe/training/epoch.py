@@ -196,14 +196,18 @@ def train_epochs(
     orders: Array,
     count: Array,
     watch: Watch | None = None,
+    kept: Kept | None = None,
 ) -> Epoch:
     """`count` epochs, each in its row of `orders` (epochs, n); what it gives is that of the last.
 
     `orders` may have more rows than are used, so that one program serves the last few epochs too.
+    What recorders keep is written over `kept`, where that is given.
     """
+    if watch and kept is None:
+        kept = probes.nothing_kept(experiment, state, watch, orders.shape[0])
     # The best parameters do not change here, and are not carried from step to step.
     best, state = state.best, state._replace(best=None)  # pyright: ignore[reportArgumentType]
-    found = _train_epochs(experiment, state, examples, orders, count, watch)
+    found = _train_epochs(experiment, state, examples, orders, count, watch, kept or ())
     return found._replace(state=found.state._replace(best=best))
 
 
@@ -214,8 +218,8 @@ def _train_epochs(
     orders: Array,
     count: Array,
     watch: Watch | None,
+    kept: Kept,
 ) -> Epoch:
-    kept = probes.nothing_kept(experiment, state, watch, orders.shape[0]) if watch else ()
     if orders.shape[0] == 1:
         only = watch and watch.of_epoch(0)
         return train_epoch(experiment, state, examples, orders[0], only, kept)
@@ -230,7 +234,7 @@ def _train_epochs(
         0,
         count,
         lambda i, epoch: one(i, epoch.state, epoch.kept),
-        zeros._replace(state=state),
+        zeros._replace(state=state, kept=kept),
     )
 
 

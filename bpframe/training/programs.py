@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from bpframe.data import Data
@@ -17,11 +18,15 @@ from bpframe.training.metric_folds import Totals
 from bpframe.training.orders import epoch_orders, padded
 from bpframe.training.portions import longest_portion
 from bpframe.training.precision import precision, wide_dtype
+from bpframe.training.probes import Kept, Watch
 from bpframe.training.step import State, answering
 from bpframe.training.turn import Evaluated, Trained, train, turn
 
-_turn = jax.jit(turn, compiler_options=EPOCH_OPTIONS)
-_train = jax.jit(train, compiler_options=EPOCH_OPTIONS)
+# To take new memory for what recorders keep costs more than to keep it; see docs/design.md.
+_turn, _train = (
+    jax.jit(program, donate_argnames="kept", compiler_options=EPOCH_OPTIONS)
+    for program in (turn, train)
+)
 
 
 class Programs:
@@ -44,6 +49,7 @@ class Programs:
         self._n = np.asarray(self.n_train, wide_dtype(dtype))
         self.most = longest_portion(self.experiment, self.n_train)
         started = time.perf_counter()
+        self._kept: Kept = ()
         self.initial, self._compiled = self._compile()
         self.seconds = time.perf_counter() - started
 
@@ -55,7 +61,13 @@ class Programs:
         name = ("turn" if evaluated else "train") if epochs else "start"
         given = padded(orders, self.most) if epochs else orders
         rows = probes.rows(self.experiment, epochs, self.n_train, len(given))
-        return self._compiled[name](self.experiment, state, given, len(epochs), self.sets, rows)
+        kept = self._kept if epochs else None
+        state, outcome = self._compiled[name](
+            *(self.experiment, state, given, len(epochs), self.sets, rows, kept)
+        )
+        if epochs:
+            self._kept = outcome.kept
+        return state, outcome
 
     def test(self, state: State) -> Totals:
         """Cost and right answers over the test set; see `evaluation.evaluate`."""
@@ -67,6 +79,7 @@ class Programs:
         experiment, exact = self.experiment, initial_state.exact(self.experiment)
         drawn = jax.eval_shape(initial_state.draw_state, experiment, exact)
         state = parallel.shaped(experiment, drawn)
+        self._kept = self._room(state)
         with ThreadPoolExecutor(3) as pool:
             compiling = {"turn": pool.submit(self._lowered(_turn, state, self.most).compile)}
             wide = parallel.shaped(experiment, jax.eval_shape(answering, experiment, state))
@@ -79,11 +92,21 @@ class Programs:
             initial = initial_state.initial_state(experiment, exact)
         return initial, {name: future.result() for name, future in compiling.items()}
 
+    def _room(self, state: State) -> Kept:
+        """Arrays for what recorders keep of a turn."""
+        watch = Watch(self.sets, (), self.n_train)
+        shapes = jax.eval_shape(
+            lambda state: probes.nothing_kept(self.experiment, state, watch, self.most), state
+        )
+        place = parallel.everywhere()
+        return jax.tree.map(lambda info: jnp.zeros(info.shape, info.dtype, device=place), shapes)
+
     def _lowered(self, program: Any, state: State, epochs: int) -> Any:
         length = self.experiment.training.order_length(self.n_train)
         orders = np.zeros((epochs, length), np.int32)
         rows = probes.rows(self.experiment, range(0), self.n_train, epochs)
-        return program.lower(self.experiment, state, orders, epochs, self.sets, rows)
+        kept = self._kept if epochs else None
+        return program.lower(self.experiment, state, orders, epochs, self.sets, rows, kept)
 
 
 def scalar_columns(experiment: Experiment, data: Data) -> list[str]:

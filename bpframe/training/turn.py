@@ -61,10 +61,11 @@ def train(
     count: Array,
     sets: Mapping[str, DeviceExamples],
     rows: tuple[Array, ...] = (),
+    kept: Kept | None = None,
 ) -> tuple[State, Trained]:
     """The first epochs of a turn that is too long for one go: train alone; see `turn`."""
     watch = Watch(sets, rows, sets["train"].x.shape[0]) if rows else None
-    found = train_epochs(experiment, state, sets["train"], orders, count, watch)
+    found = train_epochs(experiment, state, sets["train"], orders, count, watch, kept)
     return trained(experiment, found)
 
 
@@ -81,6 +82,7 @@ def turn(
     count: Array,
     sets: Mapping[str, DeviceExamples],
     rows: tuple[Array, ...] = (),
+    kept: Kept | None = None,
 ) -> tuple[State, Evaluated]:
     """Train, evaluate, measure and steer.
 
@@ -93,12 +95,13 @@ def turn(
         count: how many epochs to train.
         sets: the examples of every split, on the device.
         rows: when recorders keep something, as `probes.rows` has it.
+        kept: what they kept in another turn, to be written over; new arrays unless given.
 
     """
     n_train = sets["train"].x.shape[0]
     if orders.shape[0]:
         watch = Watch(sets, rows, n_train) if rows else None
-        found = train_epochs(experiment, state, sets["train"], orders, count, watch)
+        found = train_epochs(experiment, state, sets["train"], orders, count, watch, kept)
     else:
         nothing = metric_folds.no_totals(sets["train"].task, wide_dtype(experiment.training.dtype))
         found = Epoch(state, nothing, jnp.ones((), bool), {})

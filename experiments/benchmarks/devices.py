@@ -52,9 +52,9 @@ HEADER = ("way", "a step, ms (least)", "against the first")
 EXPLANATIONS = {
     WHOLE: f"""\
 Times of a step of 784-1024-1024-10 with m 128. On one device it computes with all cores; on two, a
-core each. The target for two devices is {TARGET:.2f} of the first row. The last rows are done alone, and
-are part of what two devices do besides the products: the sum over them of two gradients, and the
-update of the parameters on each.""",
+core each. The target for two devices is {TARGET:.2f} of the first row. The last rows are done
+alone, and are part of what two devices do besides the products: the sum over them of two gradients,
+and the update of the parameters on each.""",
     SCALING: f"""\
 {EACH} examples for each device, the time of an example in units of one device's. Devices beyond the
 cores are simulated: they have no more to compute with, and each adds its copy of the sum and of the

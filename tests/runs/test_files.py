@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
+import resource
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from bpframe import files
 from bpframe.errors import OutputError
+from bpframe.runs import array_writer
+from bpframe.runs.array_files import FOLDER
+from bpframe.runs.arrays import InMemory
 from bpframe.runs.checkpoint import Checkpoint, Checkpointing, Checkpoints
 from bpframe.runs.checksums import sealed_line
 from bpframe.runs.folder import RunFolder
@@ -55,6 +61,20 @@ def test_partial_names_cannot_be_guessed_and_nothing_stays_of_a_failure(
     assert len(set(seen)) == 2
     assert all(files.is_partial(Path(name), "a") for name in seen)
     assert not list(tmp_path.iterdir())
+
+
+def test_arrays_for_which_there_is_no_room_leave_nothing(tmp_path: Path) -> None:
+    arrays = {"weights/steps": np.arange(3), "weights/layer_2.w": np.zeros((3, 100_000))}
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            array_writer.write(tmp_path, InMemory({}, arrays), durable=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list((tmp_path / FOLDER).iterdir())
+    name = array_writer.write(tmp_path, InMemory({}, arrays), durable=True)
+    assert load_file(tmp_path / name)["weights/layer_2.w"].shape == (3, 100_000)
 
 
 def test_writers_at_once_leave_one_whole_file(tmp_path: Path) -> None:

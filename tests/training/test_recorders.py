@@ -14,7 +14,9 @@ import bpframe
 from bpframe.errors import ConfigError, PluginError
 from bpframe.recorders import NamedRecorder, Recorder
 from bpframe.runs.arrays import Recording
-from bpframe.training import probes
+from bpframe.training import loading, probes
+from bpframe.training.precision import precision
+from bpframe.training.programs import Programs
 
 SMALL = (
     *("data.train_size=60", "network.hidden=[7,5]", "training.batch_size=8"),
@@ -153,6 +155,28 @@ def test_epochs_in_one_go_keep_what_single_epochs_keep() -> None:
     assert one.recording["deltas"]["layer_2"].steps.tolist() == list(range(0, 41, 3))
     started = run(record, "training.evaluate_start=true", epochs=5)
     assert bits(started.recording) == bits(one.recording)
+
+
+@pytest.mark.slow
+def test_what_is_kept_is_written_over_once_nobody_looks_at_it() -> None:
+    """And no sooner. Slow: compiles a program."""
+    experiment = bpframe.compose([*SMALL, "record=[{name: weights, by: steps}]"])
+    data = loading.load(experiment)
+    with precision("float64"):
+        programs = Programs(experiment, data)
+        state, places = programs.initial, list[int]()
+        seen = expected = np.zeros(0)
+        for epoch in range(1, 5):
+            state, outcome = programs.turn(state, range(epoch, epoch + 1), evaluated=True)
+            (kept,) = outcome.kept
+            places.append(kept["weights/layer_2.w"].unsafe_buffer_pointer())
+            if epoch == 2:
+                seen = np.asarray(kept["weights/layer_2.w"])
+                expected = seen.copy()
+            del kept, outcome
+    assert places[0] == places[1]
+    assert places[2] == places[3] != places[1]
+    np.testing.assert_array_equal(seen, expected)
 
 
 @pytest.mark.slow
