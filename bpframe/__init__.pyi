@@ -85,6 +85,7 @@ from .tables.examples import data_of_arrays as data_of_arrays
 from .tables.examples import data_of_table as data_of_table
 from .tables.files import read_csv as read_csv
 from .tables.files import read_parquet as read_parquet
+from .tables.parquet import unpack_parquet as unpack_parquet
 from .tables.rows import Rows as Rows
 from .tables.rows import memory_map as memory_map
 from .tables.shards import HeldOut as HeldOut

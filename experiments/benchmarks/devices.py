@@ -221,7 +221,7 @@ def figure(tables: dict[str, list[dict[str, Any]]]) -> Figure:
         axes.axhline(1, color="black", linestyle="--", label="sharing costs nothing")
         axes.set_xscale("log", base=2)
         axes.set_xticks(numbers, [str(number) for number in numbers])
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.15 * max(row["ratio"] for row in tables[name]))
         axes.set(xlabel=below, ylabel=beside)
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)

@@ -1,8 +1,15 @@
-"""What large sweeps take: memory, time a job beyond training, and time until one goes on."""
+"""What large sweeps take: memory, time a job beyond training, and time until one goes on.
+
+python experiments/benchmarks/large.py [--quick]
+
+sweep.py runs it as a process of its own: a process inherits the peak of memory of the one that
+starts it, so a small one does.
+"""
 
 from __future__ import annotations
 
 import csv
+import json
 import os
 import shutil
 import subprocess
@@ -125,3 +132,7 @@ def _run(words: list[str], place: Path) -> _Run:
         raise RuntimeError(f"{' '.join(command)}: {''.join(log)[-2000:]}")
     peak = usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
     return _Run(place, time.perf_counter() - started, begun, peak)
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure("--quick" in sys.argv[1:])))

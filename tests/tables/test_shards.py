@@ -207,9 +207,6 @@ def test_compressed_cut_and_other_files_are_refused(tmp_path: Path) -> None:
     refused(tmp_path / "text.npy", "is no whole array of NumPy", None)
     refused(tmp_path / "text.npy", "is no whole array of NumPy")
     refused(tmp_path / "none.npy", "cannot be read: No such file", None)
-    (tmp_path / "a.parquet").write_bytes(b"PAR1")
-    with pytest.raises(DataError, match="rows of Parquet cannot be left in their file; write them"):
-        bpframe.compose(["data=shards", f"data.path={tmp_path / '*.parquet'}"])
 
 
 def test_files_that_changed_are_read_again(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A data set in files of NumPy that are not read into the memory."""
+"""A data set in files that are not read into the memory."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from bpframe import (
     data_of_rows,
     hyperparameter,
     memory_map,
+    unpack_parquet,
 )
 
 _TASKS = ("classification", "multi_label", "regression")
@@ -26,11 +27,12 @@ _WRITE = "numpy.save('x_0.npy', x) and numpy.save('y_0.npy', y), or numpy.savez(
 
 
 class Shards(Dataset):
-    """Rows of .npy or .npz files that stay on the disk, for data larger than the memory.
+    """Rows of files that stay on the disk, for data larger than the memory.
 
     A .npy file whose name begins with x has inputs, and that with y in its place their targets; an
-    .npz file, uncompressed, has both by these names. Files follow each other in the order of their
-    names. Validation and test set are drawn by chance, and held in memory.
+    .npz file, uncompressed, has both by these names; a .parquet file has them in columns whose
+    names begin so, and is unpacked into temporary files. Files follow each other in the order of
+    their names. Validation and test set are drawn by chance, and held in memory.
 
     Attributes:
         path: a folder, one file, or several by a pattern such as parts/x_*.npy.
@@ -92,19 +94,17 @@ class Shards(Dataset):
     def _rows(self, path: str) -> tuple[Rows, Rows]:
         """The inputs and the targets in some files."""
         files = _files(path)
-        if unread := next((f for f in files if f.suffix == ".parquet"), None):
-            raise DataError(
-                f"{unread}: rows of Parquet cannot be left in their file; write them with "
-                f"{_WRITE}, or read the file into the memory with data=parquet"
-            )
+        packed = [file for file in files if file.suffix == ".parquet"]
         both = [file for file in files if file.suffix == ".npz"]
         inputs = [f for f in files if f.suffix == ".npy" and f.name.startswith(self.x)]
-        if bool(both) == bool(inputs):
+        if sum(map(bool, (packed, both, inputs))) != 1:
             found = ", ".join(file.name for file in files[:3]) or "nothing"
             raise DataError(
                 f"data.path: {path} has {found}{', ...' if len(files) > 3 else ''}; expected files "
-                f"{self.x}*.npy, or files .npz, one of the two: write {_WRITE}"
+                f"{self.x}*.npy, or files .npz, or .parquet, one of the three: write {_WRITE}"
             )
+        if packed:
+            return unpack_parquet(packed, self.x), unpack_parquet(packed, self.y)
         if both:
             return _of(both, self.x), _of(both, self.y)
         return _of(inputs), _of([self._partner(file) for file in inputs])
