@@ -174,7 +174,9 @@ class Driver:
     ) -> list[tuple[GroupPlan, Group]]:
         """The groups that have something to do, with all their programs traced.
 
-        A plan that is new goes into the ledger, once nothing is wrong with any job of it.
+        A plan that is new goes into the ledger, once nothing is wrong with any job of it. One that
+        goes on was traced when it was new, and is traced again only as it is trained, unless its
+        code may have changed.
         """
         traced: list[tuple[GroupPlan, Group]] = []
         errors: dict[int, str] = {}
@@ -185,7 +187,10 @@ class Driver:
             try:
                 for job in plan.jobs.values() if is_new else ():
                     check_free(job)
-                traced.append(self._traced_group(plan, sum(len(one.jobs) for one in planned)))
+                plan, group = self._grouped(plan, sum(len(one.jobs) for one in planned))
+                traced.append((plan, group))
+                if is_new or self._accepts_changes or not self._is_column_of_all():
+                    self._trace(plan, group)
             except BpframeError as error:
                 errors |= dict.fromkeys(plan.jobs, str(error))
             except Exception as error:
@@ -219,7 +224,12 @@ class Driver:
                 entry["jobs"], provenance.changes(noted[0], entry["origin"]) or None
             )
 
-    def _traced_group(self, plan: GroupPlan, of: int) -> tuple[GroupPlan, Group]:
+    def _is_column_of_all(self) -> bool:
+        """Whether jobs are compared by what all of them have."""
+        return self.objective is None or self.objective.name in OBJECTIVES
+
+    def _grouped(self, plan: GroupPlan, of: int) -> tuple[GroupPlan, Group]:
+        """The plan with its chunks, one of so many jobs, and the group that trains them."""
         jobs = list(plan.jobs.values())
         experiment, backend = jobs[0].experiment, self._backend
         group = Group(backend.checked(experiment), self._data)
@@ -236,12 +246,16 @@ class Driver:
             *(jobs, backend.devices(experiment), group.sizes, backend.most(jobs, of)),
             group.row_bytes,
         )
-        for layout in backend.traced([chunk.layout for chunk in chunks]):
-            programs = group.trace(layout)
-            if self.objective and self.objective.name not in (*OBJECTIVES, *programs.columns):
-                known = (*OBJECTIVES, *programs.columns)
-                raise unknown("sweep.objective", self.objective.name, known)
         return plan._replace(chunks=chunks), group
+
+    def _trace(self, plan: GroupPlan, group: Group) -> None:
+        """Trace all programs of a group, and see whether its jobs can be compared."""
+        for layout in self._backend.traced([chunk.layout for chunk in plan.chunks]):
+            programs = group.trace(layout)
+            if self.objective and not self._is_column_of_all():
+                known = (*OBJECTIVES, *programs.columns)
+                if self.objective.name not in known:
+                    raise unknown("sweep.objective", self.objective.name, known)
 
     def _train(
         self,

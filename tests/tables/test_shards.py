@@ -174,7 +174,7 @@ def save(path: Path, **arrays: Any) -> None:
 @pytest.mark.parametrize(
     ("files", "given", "message"),
     [
-        ({}, "", "has nothing; expected files x\\*.npy, or files .npz, one of the two: write nump"),
+        ({}, "", "has nothing; expected files x\\*.npy, or files .npz, or .parquet, one of the"),
         ({"y_0": LABELS}, "", "has y_0.npy; expected files x"),
         ({"x_0": X}, "", "x_0.npy: has no targets beside it; expected y_0.npy, or set data.x"),
         ({"x_0": X.T.copy().T, "y_0": LABELS}, "", "lies column by column"),

@@ -49,7 +49,11 @@ def _parts(path: tuple[str, ...], content: Any) -> Iterator[str]:
         if path:
             yield f"{_INDENT * (len(path) - 1)}{path[-1]}:\n"
         for key, value in content.items():
-            yield from _parts((*path, key), value)
+            below = (*path, key)
+            if len(below) == (2 if below[0] == "hydra" else 1) and isinstance(value, Mapping):
+                yield _section(below, pickle.dumps(value))
+            else:
+                yield from _parts(below, value)
         return
     plain = [_plain(item) for item in (content if isinstance(content, list) else [content])]
     if not plain or None in plain or (path and not _KEY.fullmatch(path[-1])):
@@ -72,6 +76,12 @@ def _plain(value: Any) -> str | None:
     if type(value) is int:
         return str(value)
     return value if type(value) is str and _WORD.fullmatch(value) else None
+
+
+@functools.lru_cache(maxsize=4096)
+def _section(path: tuple[str, ...], content: bytes) -> str:
+    """A part of a config that is the same in nearly all jobs."""
+    return "".join(_parts(path, pickle.loads(content)))
 
 
 @functools.lru_cache(maxsize=4096)
