@@ -80,7 +80,7 @@ def _step(row: Row) -> list[str]:
 
 def _process(row: Row) -> list[str]:
     digits = ".0f" if row["unit"] == "MB" else ".2f"
-    target = f"<= {row['target']:g} {row['unit']}" if row["target"] else ""
+    target = f"<= {row['target']:.3g} {row['unit']}" if row["target"] else ""
     return [row["what"], f"{row['value']:{digits}} {row['unit']}", target, _met(row)]
 
 

@@ -111,3 +111,11 @@ def test_shapes_are_those_of_what_is_placed(dtype: str) -> None:
                 array.dtype,
                 array.sharding,
             )
+
+
+@pytest.mark.parametrize("platform", ["cuda", "tpu"])
+def test_the_programs_of_lanes_lower_for_other_platforms(platform: str) -> None:
+    programs = Group(experiment("data.train_size=59"), DataCache()).trace(Layout(1, 2, 3))
+    for program in programs._traced.values():  # pyright: ignore[reportPrivateUsage]
+        text = program.lower(lowering_platforms=(platform,)).as_text()
+        assert "optimization_barrier" not in text

@@ -20,7 +20,8 @@ import bpframe
 from bpframe.errors import DivergenceError
 from bpframe.runs.checkpoint import Checkpointing
 from bpframe.tables.streamed import in_memory
-from bpframe.training import loading, parallel, streaming
+from bpframe.training import initial_state, loading, parallel, streaming, turn
+from bpframe.training.devices import to_device
 from bpframe.training.precision import precision
 from bpframe.training.programs import Programs
 
@@ -197,3 +198,29 @@ def test_examples_that_are_streamed_give_the_same_bits(
         shapes = streaming.devices.shapes(data.train, "float32")
     assert len(streaming.cuts(experiment, shapes)) > 1
     assert same_bits(bpframe.run(experiment), bpframe.run(experiment, data=data))
+
+
+@pytest.mark.parametrize("platform", ["cuda", "tpu"])
+@pytest.mark.parametrize("shard", ["null", "params"])
+def test_shared_programs_lower_for_other_platforms(platform: str, shard: str) -> None:
+    """A turn, and how examples that are streamed are gathered where they are."""
+    experiment = composed("training.dtype=float32", f"training.shard={shard}", devices=4)
+    data = loading.load(experiment)
+    with precision("float32"), parallel.on_devices(experiment.training):
+        sharing = parallel.sharing()
+        assert sharing
+        sets = {
+            split: to_device(examples, "float32", parallel.everywhere())
+            for split, examples in data._asdict().items()
+        }
+        state = initial_state.initial_state(experiment)
+        order = np.arange(73, dtype=np.int32)[None]
+        traced = [jax.jit(turn.turn).trace(experiment, state, order, 1, sets)]
+        x, y = (jax.device_put(array[:72], sharing(0)) for array in sets["train"][:2])
+        own = sets["train"]._replace(x=x, y=y)
+        rows = jax.device_put(np.zeros((1, 7, 12), np.int32), sharing(2))
+        traced += [jax.jit(streaming.own_batches, static_argnums=2).trace(own, rows, 10)]
+        for program in traced:
+            text = program.lower(lowering_platforms=(platform,)).as_text()
+            assert "optimization_barrier" not in text
+            assert re.search(r"sdy\.(sharding|manual_computation)|mhlo\.sharding", text)
