@@ -16,6 +16,8 @@ from bpframe.training import loading
 
 SECONDS = 0.25
 """About how long a timed epoch of all lanes takes at a third of the limit."""
+LEAST = 20
+"""Steps of an epoch, beside which its evaluation and the copy of all states take no time."""
 
 
 def measure(quick: bool) -> dict[str, Any]:
@@ -31,7 +33,7 @@ def measure(quick: bool) -> dict[str, Any]:
 
 def _point(task: Task, number: int, limit: float, rounds: int) -> dict[str, float]:
     flops = task.step_flops * number
-    steps = min(1000, max(2, int(SECONDS * limit / (3 * flops))))
+    steps = min(1000, max(LEAST, int(SECONDS * limit / (3 * flops))))
     experiment = bpframe.compose(
         [f"network.hidden=[{task.hidden[0]}]", "training.batch_size=10"], data=_data(10 * steps)
     )

@@ -238,3 +238,19 @@ def test_the_results_of_sweeps_name_what_is_missed(modules: Any, tmp_path: Path,
     assert "| 10 sizes | 501 |" in paths[0].read_text()
     assert "| 100 jobs | 502 | 5.6 (target 5) | 3.1 (target 5) | MISSED |" in paths[0].read_text()
     assert paths[1].stat().st_size > 500
+
+
+@pytest.mark.usefixtures("modules")
+def test_the_command_for_all_runs_every_benchmark_and_finds_its_options() -> None:
+    """All scripts of the folder that are commands, but those that others run."""
+    import all as everything
+
+    parts = {"report", "sweep_report", "sweep_commands", "large", "all"}
+    scripts = {
+        path.stem
+        for path in FOLDER.glob("*.py")
+        if '\nif __name__ == "__main__":' in path.read_text()
+    }
+    assert scripts - parts == {*everything.WRITING, *everything.PRINTING}
+    for name in everything.WRITING:
+        assert '"--json"' in (FOLDER / f"{name}.py").read_text()
