@@ -158,25 +158,27 @@ def table(header: tuple[str, ...], lines: Iterable[list[str]]) -> str:
 def _ratios(results: dict[str, Any]) -> Figure:
     """Our time in units of the peer's, a point a comparison, with its target."""
     rows = [row for row in results["steps"] if row["ratio"] is not None and row["target"]]
-    figure = Figure(figsize=(9, 0.42 * len(rows) + 1.3), layout="constrained")
+    figure = Figure(figsize=(9, 0.3 * len(rows) + 1.3), layout="constrained")
     axes = figure.subplots()
     places = range(len(rows), 0, -1)
     for place, row in zip(places, rows, strict=True):
         axes.plot([row["target"]] * 2, [place - 0.35, place + 0.35], color="#cc3311", linewidth=2)
         axes.hlines(place, 0.04, row["ratio"], color="#bbccdd", linewidth=2)
         axes.plot(row["ratio"], place, "o", color="#4477aa", markersize=8)
-        axes.text(1.6, place, f"{row['ratio']:.2f}", va="center", fontsize=9)
+        beside = axes.get_yaxis_transform()
+        axes.text(1.01, place, f"{row['ratio']:.2f}", va="center", fontsize=9, transform=beside)
     axes.plot([], [], "o", color="#4477aa", markersize=8, label="measured")
     axes.plot([], [], color="#cc3311", linewidth=2, label="target: no more than this")
     axes.axvline(1, color="#888888", linewidth=0.8, linestyle=":")
     axes.set_xscale("log")
-    axes.set_xlim(0.04, 2.2)
-    axes.set_xticks([0.05, 0.1, 0.2, 0.5, 1], ["0.05", "0.1", "0.2", "0.5", "1"])
+    axes.set_xlim(0.04, 1.1 * max([2, *(row["ratio"] for row in rows)]))
+    axes.set_ylim(0.3, len(rows) + 0.7)
+    axes.set_xticks([0.05, 0.1, 0.2, 0.5, 1, 2], ["0.05", "0.1", "0.2", "0.5", "1", "2"])
     axes.minorticks_off()
     labels = [f"{row['work']}\nagainst {row['against']}" for row in rows]
     axes.set_yticks(list(places), labels, fontsize=7)
     axes.set_xlabel("time of bpframe in units of the peer's (smaller: bpframe is faster)")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.12), ncols=2, fontsize=8, frameon=False)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=8, frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     return figure
 
