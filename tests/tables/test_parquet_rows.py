@@ -58,6 +58,9 @@ def test_mixed_numbers_lists_and_text(arrow: Any, tmp_path: Path) -> None:
     assert mixed.dtype == np.float64
     np.testing.assert_array_equal(mixed.parts[0], np.stack([np.arange(N), lists[:, 0]], axis=1))
     np.testing.assert_array_equal(bpframe.unpack_parquet([first], "v").parts[0], lists)
+    category = pa.array(columns["label"]).dictionary_encode()
+    third = written(arrow, tmp_path / "2.parquet", {"label": category})
+    assert bpframe.unpack_parquet([third], "label").parts[0].tolist() == columns["label"]
     labels = bpframe.unpack_parquet([first, second], "label")
     assert (labels.dtype, labels.shape) == (np.dtype("U6"), (2 * N,))
     assert labels.take(np.array([0, 1, N])).tolist() == ["a", "bc", "longer"]
