@@ -122,6 +122,35 @@ def test_a_job_that_does_not_fit_alone_fails_and_a_resume_tries_it_again(
     assert len(events(resumed, "job")) == 8
 
 
+@pytest.mark.slow
+def test_a_sweep_that_goes_on_is_traced_as_it_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unless its code may be another. Slow: compiles programs of two groups three times."""
+    done: list[str] = []
+    made, initial = LanePrograms.__init__, LanePrograms.initial
+
+    def noted(word: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *given: (done.append(word), call(*given))[1]
+
+    monkeypatch.setattr(LanePrograms, "__init__", noted("traced", made))
+    monkeypatch.setattr(LanePrograms, "initial", noted("trained", initial))
+    folder, jobs = tmp_path / "sweep", [["network.hidden=[4]"], ["network.hidden=[5]"]]
+    at_once = ["traced", "traced", "trained", "trained"]
+    one_by_one = ["traced", "trained"] * 2
+    for more, expected in (
+        ({}, at_once),
+        ({"resumes": True}, one_by_one),
+        ({"resumes": True, "accepts_changes": True}, at_once),
+    ):
+        done.clear()
+        swept = sweep(folder, SMALL, *jobs, **more)
+        assert [row.status for row in swept.rows] == ["completed"] * 2
+        assert done == expected
+        for job in range(2):
+            shutil.rmtree(folder / str(job))
+
+
 SLOW_AT_THE_ENDS = [
     pytest.param(0, marks=pytest.mark.slow),
     1,
