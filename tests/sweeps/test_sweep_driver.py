@@ -138,11 +138,12 @@ def test_a_sweep_that_goes_on_is_traced_as_it_is_trained(
     folder, jobs = tmp_path / "sweep", [["network.hidden=[4]"], ["network.hidden=[5]"]]
     at_once = ["traced", "traced", "trained", "trained"]
     one_by_one = ["traced", "trained"] * 2
-    for more, expected in (
+    cases: list[tuple[dict[str, Any], list[str]]] = [
         ({}, at_once),
         ({"resumes": True}, one_by_one),
         ({"resumes": True, "accepts_changes": True}, at_once),
-    ):
+    ]
+    for more, expected in cases:
         done.clear()
         swept = sweep(folder, SMALL, *jobs, **more)
         assert [row.status for row in swept.rows] == ["completed"] * 2
