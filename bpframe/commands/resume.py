@@ -89,7 +89,8 @@ def _go_on(found: Resumed) -> None:
     if not hosts.is_first():
         loop.resume(experiment, found.folder, data=data, accept_changes=found.accepts_changes)
         return
-    resumption.check_incomplete(read_summary(found.folder), experiment, found.folder)
+    with hosts.refusing():
+        resumption.check_incomplete(read_summary(found.folder), experiment, found.folder)
     epochs = last_epoch(found.folder)
     if checkpoint.latest(found.folder) is None and epochs < experiment.training.epochs:
         print(f"{found.folder}: has no checkpoint; its {epochs} epochs are trained again")

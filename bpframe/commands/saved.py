@@ -201,8 +201,8 @@ def _labelled(run: Run, path: Path, delimiter: str | None) -> tuple[Any, Any]:
     target = data.get("target")
     if target is None:
         raise ConfigError(
-            "--input: the data of this run were given in Python, and so were their targets; "
-            "use run.evaluate(x, y)"
+            "--input: the data of this run are no table, so that no column is known as its "
+            "target; give an .npz with x and y, or run.evaluate(x, y) in Python"
         )
     names = [str(name) for name in (target if isinstance(target, list) else [target])]
     if data.get("drop_missing"):

@@ -104,12 +104,13 @@ def _single(args: Namespace, registry: Registry) -> None:
         if not hosts.is_first():
             loop.run(experiment, data=data)
             return
-        with translated():
-            output_dir = Path(os.path.abspath(str(cfg.hydra.run.dir)))
-        folder.check_unused(output_dir)
-        run.enter(cfg, output_dir)
-        callbacks = hydra_internals.callbacks(cfg)
-        taken = RunFolder(output_dir)  # before Hydra writes into it
+        with hosts.refusing():
+            with translated():
+                output_dir = Path(os.path.abspath(str(cfg.hydra.run.dir)))
+            folder.check_unused(output_dir)
+            run.enter(cfg, output_dir)
+            callbacks = hydra_internals.callbacks(cfg)
+            taken = RunFolder(output_dir)  # before Hydra writes into it
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None
         callbacks.on_run_start(config=cfg, config_name=args.config_name)

@@ -73,7 +73,8 @@ def run(
     found = _checked(experiment, data, checkpointing)
     if not hosts.is_first():
         output_dir = None
-    folder = RunFolder(Path(output_dir)) if isinstance(output_dir, str | Path) else output_dir
+    with hosts.refusing():
+        folder = RunFolder(Path(output_dir)) if isinstance(output_dir, str | Path) else output_dir
     told = _Told(on_epoch, events or NoEvents(), plots)
     return _trained(experiment, found, folder, told, checkpointing, config=config)
 
@@ -105,7 +106,8 @@ def resume(
     start = resumption.start(experiment, found, path, accept_changes=accept_changes)
     steps = start.epoch * experiment.training.steps(len(found.train)) if start else -1
     records = start.records if start else ()
-    folder = RunFolder.reopened(path, records, steps) if hosts.is_first() else None
+    with hosts.refusing():
+        folder = RunFolder.reopened(path, records, steps) if hosts.is_first() else None
     told = _Told(on_epoch, events or NoEvents(), plots)
     return _trained(experiment, found, folder, told, checkpointing, start, config)
 
@@ -130,6 +132,13 @@ def _checked(experiment: Experiment, data: Data | None, checkpointing: Checkpoin
     return data
 
 
+def _described(experiment: Experiment, data: Data, start: Checkpoint | None) -> str:
+    """What a run computes, as words to be compared."""
+    plugins = provenance.plugin_code(experiment)
+    origin = provenance.origin(experiment, DataInfo.of(data).checksum, plugins)
+    return repr((experiment, origin, start.epoch if start else 0))
+
+
 def _trained(
     experiment: Experiment,
     data: Data,
@@ -141,6 +150,8 @@ def _trained(
 ) -> RunResult:
     with precision(experiment.training.dtype), parallel.on_devices(experiment.training):
         try:
+            if hosts.count() > 1:
+                hosts.agree(_described(experiment, data, start))
             programs = programs_for(experiment, data)
             state = start.state_like(programs.initial) if start else programs.initial
         except BaseException:

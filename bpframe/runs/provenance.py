@@ -19,7 +19,7 @@ from bpframe.training.experiment import Experiment
 
 _PACKAGES = ("bpframe", "hydra-core", "jax", "jaxlib", "numpy", "optax", "pluggy")
 _OWN = ("bpframe", "bpframe_plugins")
-DEVICES = "training.devices"
+DEVICES = "the number of devices"
 
 
 def versions(experiment: Experiment) -> dict[str, str]:
@@ -73,7 +73,7 @@ def changes(before: Mapping[str, str], now: Mapping[str, str]) -> str:
     """How two origins differ, as a phrase; nothing if they do not."""
     return "; ".join(
         f"{name} has changed"
-        if name.startswith("the ")
+        if name.startswith("the ") and name != DEVICES
         else f"{name} was {before.get(name, 'missing')} and is {now.get(name, 'missing')}"
         for name in dict.fromkeys((*before, *now))
         if before.get(name) != now.get(name)

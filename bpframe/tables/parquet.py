@@ -34,7 +34,8 @@ def unpack_parquet(paths: Sequence[str | Path], columns: str) -> Rows:
             or pyarrow is not installed.
 
     """
-    files = [_Columns(path, columns) for path in paths]
+    first = _Columns(paths[0], columns) if paths else None
+    files = [_Columns(path, columns, first) for path in paths]
     dtype = np.result_type(*(file.dtype() for file in files))
     return Rows(tuple(file.unpacked(dtype) for file in files), tuple(file.name for file in files))
 
@@ -42,10 +43,18 @@ def unpack_parquet(paths: Sequence[str | Path], columns: str) -> Rows:
 class _Columns:
     """Some columns of a file."""
 
-    def __init__(self, path: str | Path, columns: str) -> None:
+    def __init__(self, path: str | Path, columns: str, first: _Columns | None = None) -> None:
+        """Those whose names begin with `columns`, in the order that they have in the first file."""
         self.name = f"{path}: {columns}*"
         self._file = _opened(path)
-        self._names = [name for name in self._file.schema_arrow.names if name.startswith(columns)]
+        own = [name for name in self._file.schema_arrow.names if name.startswith(columns)]
+        self._names = first._names if first else own
+        if odd := sorted(set(own) ^ set(self._names)):
+            does, other = ("has", "has not") if odd[0] in own else ("lacks", "has")
+            raise DataError(
+                f"{path}: {does} the column {odd[0]!r}, which the first file {other}; write the "
+                "same columns in all"
+            )
         if not self._names:
             known = ", ".join(self._file.schema_arrow.names[:20])
             raise DataError(
@@ -66,6 +75,13 @@ class _Columns:
                     _values(batch.column(column), f"{self.name}: {column}")
                     for column in self._names
                 ]
+                kinds = {"U" if values.dtype.kind == "U" else "number" for values in found}
+                if len(kinds) > 1:
+                    odd = next(i for i, values in enumerate(found) if values.dtype.kind == "U")
+                    raise DataError(
+                        f"{self.name}: {self._names[odd]} holds text, and others numbers; read the "
+                        "files with data=parquet, which makes inputs of text, or leave it out"
+                    )
                 yield found[0] if len(found) == 1 else np.column_stack(found)
         except DataError:
             raise

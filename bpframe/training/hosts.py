@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import zlib
 from collections.abc import Iterator
 
 import jax
 import numpy as np
 
-from bpframe.errors import ConfigError, HostError
+from bpframe.errors import BpframeError, ConfigError, HostError
 from bpframe.training.experiment import ALL, Training
 
 COORDINATOR, HOST = "BPFRAME_COORDINATOR", "BPFRAME_HOST"
@@ -55,6 +56,8 @@ def _meet(wanted: int | str) -> None:
             f"{HOST}: {number!r} is out of range; allowed: numbers from 0 on below training.hosts, "
             f"which is {wanted} and has to be a number here"
         )
+    if address is not None and not address.rpartition(":")[2].isdecimal():
+        raise ConfigError(f"{COORDINATOR}: {address!r} names no port; set it to HOST:PORT")
     try:
         jax.distributed.initialize(
             address,
@@ -86,12 +89,46 @@ def is_first() -> bool:
 
 def most(*values: int) -> list[int]:
     """The largest of each of the values that the hosts give; all hosts have to ask together."""
+    return _of_all(*values).max(axis=0).tolist()
+
+
+def agree(what: str) -> None:
+    """See that all hosts are about to do the same, which each says in words.
+
+    Raises:
+        ConfigError: some are not, or one has refused to; see `refusing`.
+
+    """
+    same, refused = _of_all(zlib.crc32(what.encode()) & 0x7FFFFFFF, 0).T
+    if refused.any():
+        host = int(np.argmax(refused))
+        raise ConfigError(f"training.hosts: host {host} has refused the run, and says why")
+    if others := [str(host) for host, value in enumerate(same) if value != same[0]]:
+        raise ConfigError(
+            f"training.hosts: host {', '.join(others)} has other settings, versions, code or data "
+            "than host 0; give the same command on all"
+        )
+
+
+@contextlib.contextmanager
+def refusing() -> Iterator[None]:
+    """Let the others, who wait in `agree`, know of an error of this host alone."""
+    try:
+        yield
+    except BpframeError:
+        if count() > 1:
+            _of_all(0, 1)
+        raise
+
+
+def _of_all(*values: int) -> np.ndarray:
+    """The values that each host gives, (hosts, values)."""
     if count() == 1:
-        return list(values)
+        return np.array([values])
     from jax.experimental import multihost_utils  # what a run on one host does not need
 
     with losing():
-        return multihost_utils.process_allgather(np.array(values, np.int32)).max(axis=0).tolist()
+        return multihost_utils.process_allgather(np.array(values, np.int32))
 
 
 @contextlib.contextmanager

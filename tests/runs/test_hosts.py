@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -38,15 +38,22 @@ def free_port() -> int:
 
 @contextmanager
 def begun(
-    folder: Path, number: int, *words: str, program: list[str] | None = None
+    folder: Path,
+    number: int,
+    *words: str,
+    program: list[str] | None = None,
+    own: Sequence[Sequence[str]] = ((),) * 4,
 ) -> Iterator[list[subprocess.Popen[str]]]:
-    """The same command, of bpframe or a program, on so many hosts; none is left when this ends."""
+    """The same command, of bpframe or a program, on so many hosts; none is left when this ends.
+
+    Each has words of its `own` besides.
+    """
     folder.mkdir(exist_ok=True)
     port = free_port()
     given: dict[str, Any] = {"cwd": folder, "text": True, "stderr": subprocess.PIPE}
     processes = [
         subprocess.Popen(
-            [*(program or command()), *words, f"training.hosts={number}"],
+            [*(program or command()), *words, f"training.hosts={number}", *own[host]],
             env=variables(folder, BPFRAME_COORDINATOR=f"localhost:{port}", BPFRAME_HOST=str(host)),
             stdout=subprocess.PIPE if program else subprocess.DEVNULL,
             **given,
@@ -110,7 +117,7 @@ def test_hosts_agree_with_one_and_go_on_as_another_number(tmp_path: Path, number
     alone(one, "resume", "r", "training.epochs=4")
     on_hosts(many, number, "resume", "r", "training.epochs=3")
     last = alone(many, "resume", "r", "training.epochs=4", "training.hosts=1")
-    assert last["changed"] == f"training.devices was {number} and is 1"
+    assert last["changed"] == f"the number of devices was {number} and is 1"
     for name, array in params(one).items():
         np.testing.assert_allclose(params(many)[name], array, rtol=1e-9, atol=1e-12)
 
@@ -157,6 +164,31 @@ def test_each_host_reads_its_share_of_examples_in_files(tmp_path: Path) -> None:
         np.testing.assert_allclose(params(many)[name], array, rtol=1e-9, atol=1e-12)
 
 
+OTHER = "training.hosts: host 1 has other settings, versions, code or data than host 0"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("own", ["optimiser.eta=0.01", "seed=5", "training.epochs=3"])
+def test_hosts_with_other_settings_do_not_train(tmp_path: Path, own: str) -> None:
+    """Slow: two processes."""
+    with begun(tmp_path, 2, *RUN, "training.epochs=2", own=[[], [own]]) as two:
+        told = [process.communicate(timeout=120)[1] for process in two]
+    assert [process.returncode for process in two] == [1, 1]
+    assert all(each.strip().splitlines()[-1].startswith(f"bpframe: {OTHER}") for each in told)
+    assert not lines(tmp_path)
+
+
+@pytest.mark.slow
+def test_a_folder_that_is_taken_ends_all_hosts(tmp_path: Path) -> None:
+    """Slow: whole commands."""
+    alone(tmp_path, *RUN, "training.epochs=1")
+    with begun(tmp_path, 2, *RUN, "training.epochs=1") as two:
+        told = [process.communicate(timeout=120)[1].strip().splitlines()[-1] for process in two]
+    assert [process.returncode for process in two] == [1, 1]
+    assert "holds a run already" in told[0]
+    assert told[1] == "bpframe: training.hosts: host 0 has refused the run, and says why"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM])
 def test_a_host_that_ends_ends_the_run_with_a_checkpoint(tmp_path: Path, sent: int) -> None:
@@ -190,6 +222,11 @@ def test_a_host_that_ends_ends_the_run_with_a_checkpoint(tmp_path: Path, sent: i
         (["training.hosts=2"], {}, r"nothing says where 2 hosts meet; begin the command with srun"),
         (["training.hosts=2"], {hosts.HOST: "0"}, rf"{hosts.COORDINATOR}: is not set"),
         (["training.hosts=2"], {hosts.COORDINATOR: "a:1"}, rf"{hosts.HOST}: is not set"),
+        (
+            ["training.hosts=2"],
+            {hosts.COORDINATOR: "a", hosts.HOST: "0"},
+            rf"{hosts.COORDINATOR}: 'a' names no port; set it to HOST:PORT",
+        ),
         (
             ["training.hosts=2"],
             {hosts.COORDINATOR: "a:1", hosts.HOST: "2"},

@@ -15,6 +15,7 @@ from bpframe.tables import parquet
 from bpframe.tables.streamed import in_memory
 
 N = 1_000
+BOTH, TEXT = {"x1": [1.0], "x2": [2.0]}, {"x0": [1.0], "x1": ["a"]}
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +67,13 @@ def test_mixed_numbers_lists_and_text(arrow: Any, tmp_path: Path) -> None:
     assert labels.take(np.array([0, 1, N])).tolist() == ["a", "bc", "longer"]
 
 
+def test_columns_are_known_by_their_names(arrow: Any, tmp_path: Path) -> None:
+    first = written(arrow, tmp_path / "0.parquet", BOTH)
+    second = written(arrow, tmp_path / "1.parquet", {"x2": [4.0], "x1": [3.0]})
+    found = bpframe.unpack_parquet([first, second], "x").take(np.arange(2))
+    assert found.tolist() == [[1.0, 2.0], [3.0, 4.0]]
+
+
 def test_a_data_set_of_parquet_is_that_of_arrays(arrow: Any, tmp_path: Path) -> None:
     x = np.random.default_rng(0).normal(size=(N, 2)).astype(np.float32)
     y = np.where(x[:, 0] > 0, "high", "low")
@@ -102,7 +110,9 @@ def test_what_cannot_be_unpacked_is_told(
     refused("x1: holds list<", {"x1": [[1.0], [1.0, 2.0]]})
     refused("x1: holds fixed_size_list", {"x1": pa.array([[1, None]], pa.list_(pa.int8(), 2))})
     refused("has no rows", {"x1": pa.array([], pa.float32())})
-    refused("0.parquet.* has shape|has shape", {"x1": [1.0]}, {"x1": [1.0], "x2": [1.0]})
+    refused("1.parquet: has the column 'x2', which the first file has not", {"x1": [1.0]}, BOTH)
+    refused("1.parquet: lacks the column 'x2', which the first file has; ", BOTH, {"x1": [1.0]})
+    refused("x1 holds text, and others numbers; read the files with data=parquet", TEXT)
     (tmp_path / "bad.parquet").write_bytes(b"PAR1")
     for name, message in (("bad", "is no Parquet file: "), ("none", "cannot be read: ")):
         with pytest.raises(DataError, match=message):

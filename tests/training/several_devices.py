@@ -130,7 +130,7 @@ def test_a_run_goes_on_with_the_same_bits_or_on_fewer_devices(tmp_path: Path) ->
             assert on.summary.changed is None
         else:
             assert on.summary.device == "2 x cpu"
-            assert on.summary.changed == "training.devices was 4 and is 2"
+            assert on.summary.changed == "the number of devices was 4 and is 2"
 
 
 def compiled(*overrides: str) -> Iterator[tuple[Programs, Any]]:
