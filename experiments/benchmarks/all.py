@@ -2,7 +2,7 @@
 
     BPFRAME_DATA_DIR=FOLDER python experiments/benchmarks/all.py
 
-Results and figures are written beside the scripts, and what the smaller ones print to PRINTED.md.
+Results and figures are written beside the scripts, and what the smaller ones print to PRINTED.txt.
 Nothing else should run on the machine.
 """
 
@@ -34,7 +34,7 @@ def main() -> None:
         command = [sys.executable, HERE / f"{name}.py"]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
         parts.append(f"## {name}.py\n\n{done.stdout.strip()}")
-    (HERE / "PRINTED.md").write_text("\n\n".join(parts) + "\n")
+    (HERE / "PRINTED.txt").write_text("\n\n".join(parts) + "\n")
 
 
 if __name__ == "__main__":
