@@ -132,13 +132,6 @@ def _checked(experiment: Experiment, data: Data | None, checkpointing: Checkpoin
     return data
 
 
-def _described(experiment: Experiment, data: Data, start: Checkpoint | None) -> str:
-    """What a run computes, as words to be compared."""
-    plugins = provenance.plugin_code(experiment)
-    origin = provenance.origin(experiment, DataInfo.of(data).checksum, plugins)
-    return repr((experiment, origin, start.epoch if start else 0))
-
-
 def _trained(
     experiment: Experiment,
     data: Data,
@@ -150,8 +143,11 @@ def _trained(
 ) -> RunResult:
     with precision(experiment.training.dtype), parallel.on_devices(experiment.training):
         try:
+            data_info = DataInfo.of(data)
+            plugins = provenance.plugin_code(experiment)  # now: a file may change meanwhile
             if hosts.count() > 1:
-                hosts.agree(_described(experiment, data, start))
+                now = provenance.origin(experiment, data_info.checksum, plugins)
+                hosts.agree(repr((experiment, now, start.epoch if start else 0)))
             programs = programs_for(experiment, data)
             state = start.state_like(programs.initial) if start else programs.initial
         except BaseException:
@@ -163,7 +159,6 @@ def _trained(
         epoch = start.epoch if start else 0
         path = folder.path if folder else None
         goes_on = folder is not None and folder.has_begun
-        data_info = DataInfo.of(data)
         info = RunInfo(
             *(experiment, path, programs.n_train, data.task),
             data=data_info,
@@ -181,7 +176,6 @@ def _trained(
             epoch=epoch,
         )
         checkpoints = Checkpoints(folder.path, checkpointing, epoch) if folder else None
-        plugins = provenance.plugin_code(experiment)  # now, as the versions
         origin = functools.cache(  # for the first checkpoint, since it takes a while
             lambda: (
                 start.origin

@@ -189,7 +189,7 @@ class Driver:
                     check_free(job)
                 plan, group = self._grouped(plan, sum(len(one.jobs) for one in planned))
                 traced.append((plan, group))
-                if is_new or self._accepts_changes or not self._is_column_of_all():
+                if is_new or self._accepts_changes or not self._is_of_every_run():
                     self._trace(plan, group)
             except BpframeError as error:
                 errors |= dict.fromkeys(plan.jobs, str(error))
@@ -224,8 +224,8 @@ class Driver:
                 entry["jobs"], provenance.changes(noted[0], entry["origin"]) or None
             )
 
-    def _is_column_of_all(self) -> bool:
-        """Whether jobs are compared by what all of them have."""
+    def _is_of_every_run(self) -> bool:
+        """Whether jobs are compared by what every run has, and not by a metric."""
         return self.objective is None or self.objective.name in OBJECTIVES
 
     def _grouped(self, plan: GroupPlan, of: int) -> tuple[GroupPlan, Group]:
@@ -252,10 +252,9 @@ class Driver:
         """Trace all programs of a group, and see whether its jobs can be compared."""
         for layout in self._backend.traced([chunk.layout for chunk in plan.chunks]):
             programs = group.trace(layout)
-            if self.objective and not self._is_column_of_all():
-                known = (*OBJECTIVES, *programs.columns)
-                if self.objective.name not in known:
-                    raise unknown("sweep.objective", self.objective.name, known)
+            known = (*OBJECTIVES, *programs.columns)
+            if self.objective and self.objective.name not in known:
+                raise unknown("sweep.objective", self.objective.name, known)
 
     def _train(
         self,
