@@ -6,8 +6,10 @@ meet is told by Slurm, or by two variables of the environment.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
+import subprocess
 import zlib
 from collections.abc import Iterator
 
@@ -22,6 +24,9 @@ COORDINATOR, HOST = "BPFRAME_COORDINATOR", "BPFRAME_HOST"
 
 MEETING_S, LEAVING_S = 120, 10
 """How many seconds hosts wait for each other when a run begins, and when one has ended."""
+
+_LAST_WORDS = 'read -r _ || printf "%s\\n" "$1" >&2'
+"""In a shell: wait for a line, and say something if the one who should write it is gone."""
 
 
 def join(training: Training) -> None:
@@ -75,6 +80,24 @@ def _meet(wanted: int | str) -> None:
     except RuntimeError as error:  # one of JAX is a RuntimeError as well
         reason = " ".join(str(error).split())
         raise HostError(f"training.hosts: {wanted} hosts did not meet: {reason}") from error
+    if not is_first():
+        _leave_last_words()
+
+
+def _leave_last_words() -> None:
+    """Have it told if this process is ended past Python, as JAX does where the first host dies."""
+    text = (
+        "bpframe: this host has been ended: by JAX, as the first host is gone or cannot be "
+        "reached, or by a signal; bpframe resume RUN training.hosts=N goes on with N hosts from "
+        "the last checkpoint"
+    )
+    shell = subprocess.Popen(
+        ["sh", "-c", _LAST_WORDS, "sh", text],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,  # a signal from the terminal is not for it
+    )
+    atexit.register(shell.communicate, b"\n")
 
 
 def count() -> int:

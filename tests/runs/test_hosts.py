@@ -216,6 +216,22 @@ def test_a_host_that_ends_ends_the_run_with_a_checkpoint(tmp_path: Path, sent: i
     assert (on["status"], on["epochs"]) == ("completed", epochs + 1)
 
 
+@pytest.mark.slow
+def test_the_first_host_that_is_killed_ends_the_others_with_a_line(tmp_path: Path) -> None:
+    """Slow: whole commands, and one has to come far enough to be killed."""
+    with begun(tmp_path, 2, *RUN, "training.epochs=100000", "checkpoint.epochs=1") as two:
+        until = time.monotonic() + 240
+        while lines(tmp_path) < 3 and two[0].poll() is None and time.monotonic() < until:
+            time.sleep(0.1)
+        two[0].kill()
+        told = two[1].communicate(timeout=60)[1].strip().splitlines()[-1]
+    assert two[1].returncode != 0
+    assert told.startswith("bpframe: this host has been ended: by JAX, as the first host is gone")
+    epochs = lines(tmp_path)
+    on = alone(tmp_path, "resume", "r", f"training.epochs={epochs + 1}", "training.hosts=1")
+    assert (on["status"], on["epochs"]) == ("completed", epochs + 1)
+
+
 @pytest.mark.parametrize(
     ("overrides", "given", "message"),
     [
