@@ -72,9 +72,12 @@ def main() -> None:
             raise
         _fail(f"{described(error)} (set {FULL_ERROR}=1 to see the traceback)")
     except HostError as error:
+        from bpframe.training import hosts
+
         _say(str(error))
         sys.stdout.flush()
         sys.stderr.flush()
+        hosts.last_words("")
         os._exit(error.status)  # as JAX leaves, it waits for the host that is gone, and then aborts
     except BpframeError as error:
         if wants_traceback:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,11 @@ from bpframe.api.given import GivenData, given_folder, given_overrides
 from bpframe.configuration import saved_runs, trust
 from bpframe.contracts import LayerParams
 from bpframe.data import Data, Examples
-from bpframe.errors import ConfigError, DataError, OutputError, plainly
+from bpframe.errors import AdviceWarning, ConfigError, DataError, OutputError, plainly
 from bpframe.files import shown
 from bpframe.runs import array_files, html
 from bpframe.runs.arrays import Recording
-from bpframe.runs.data_info import DataInfo
+from bpframe.runs.data_info import DataInfo, data_checksum
 from bpframe.runs.folder import check_file
 from bpframe.runs.layout import BEST, METRICS, PARAMS, read_summary
 from bpframe.runs.records import EpochRecord, History, Summary
@@ -139,7 +140,12 @@ class Run(Trained):
         """The same as they were trained on: cut, expanded and standardised; see `data`."""
         data = self.data
         with self._entered():
-            return loading.fitting(self.experiment.data, data)
+            found = loading.fitting(self.experiment.data, data)
+        info = self.summary.data
+        if info and info.checksum and info.checksum != data_checksum(found):
+            text = "its data are others now than when it was trained, and the figures are of these"
+            warnings.warn(f"{shown(self.folder)}: {text}", AdviceWarning, stacklevel=3)
+        return found
 
     @functools.cached_property
     def settings(self) -> dict[str, Any]:

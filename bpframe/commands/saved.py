@@ -22,6 +22,7 @@ from bpframe.runs import console
 from bpframe.runs.screen import Screen
 from bpframe.sweeps import ledger
 from bpframe.tables.files import read_csv, read_parquet
+from bpframe.tables.parquet import unpack_parquet
 from bpframe.tables.table import Table
 
 
@@ -72,7 +73,12 @@ def predict_parser() -> ArgumentParser:
         help="a table (.csv, .csv.gz, .parquet) with the columns trained on, or an array (.npy, "
         ".npz)",
     )
-    made.add_argument("--array", metavar="NAME", help="of an .npz; default: the run's data.x, or x")
+    made.add_argument(
+        "--array",
+        metavar="NAME",
+        help="of an .npz, or for a run of arrays what names of .parquet columns begin with; "
+        "default: the run's data.x, or x",
+    )
     made.add_argument("--output", metavar="FILE", type=Path, help="default: print")
     made.add_argument("--delimiter", help="of a table; default: that of the run's data set")
     made.add_argument("--best", action="store_true", help="by the best parameters, not the last")
@@ -196,7 +202,7 @@ def _labelled(run: Run, path: Path, delimiter: str | None) -> tuple[Any, Any]:
     x = _inputs(run, path, delimiter, None)
     if path.suffix == ".npy":
         raise ConfigError(f"--input: {path} holds no targets; give an .npz with x and y")
-    if not isinstance(x, Table):
+    if not isinstance(x, Table) or (_is_parquet(path) and "y" in data):
         return x, _array(path, (data.get("y"), "y"))
     target = data.get("target")
     if target is None:
@@ -213,13 +219,12 @@ def _labelled(run: Run, path: Path, delimiter: str | None) -> tuple[Any, Any]:
 
 def _inputs(run: Run, path: Path, delimiter: str | None, array: str | None) -> Any:
     """The examples in a file: a table, or an array."""
-    name = path.name.lower()
-    if name.endswith((".npy", ".npz")):
-        return _array(path, (array,) if array else (run.settings["data"].get("x"), "x"))
-    if name.endswith(".parquet"):
+    name, data = path.name.lower(), run.settings["data"]
+    if name.endswith((".npy", ".npz")) or (_is_parquet(path) and not run.feature_names):
+        return _array(path, (array,) if array else (data.get("x"), "x"))
+    if _is_parquet(path):
         return read_parquet(path)
     if name.endswith((".csv", ".csv.gz", ".tsv", ".txt")):
-        data = run.settings["data"]
         tab = "\t" if name.endswith(".tsv") else ","
         reads = {"missing": data["missing"]} if "missing" in data else {}
         table = read_csv(path, delimiter=delimiter or data.get("delimiter", tab), **reads)
@@ -230,7 +235,12 @@ def _inputs(run: Run, path: Path, delimiter: str | None, array: str | None) -> A
 
 
 def _array(path: Path, names: tuple[str | None, ...]) -> np.ndarray:
-    """The array of a file, the first there is of some names where it holds several."""
+    """The array of a file, the first there is of some names where it holds several.
+
+    Of a Parquet file these are columns, by what their names begin with.
+    """
+    if _is_parquet(path):
+        return unpack_parquet([path], next(filter(None, names))).parts[0]
     try:
         found = np.load(path, allow_pickle=False)
         if isinstance(found, np.ndarray):
@@ -248,6 +258,10 @@ def _array(path: Path, names: tuple[str | None, ...]) -> np.ndarray:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (ValueError, EOFError) as error:
         raise DataError(f"{path}: is no NumPy file of numbers: {error}") from error
+
+
+def _is_parquet(path: Path) -> bool:
+    return path.name.lower().endswith(".parquet")
 
 
 def _answers(run: Run, x: Any, *, best: bool, whole: np.ndarray | None) -> str:

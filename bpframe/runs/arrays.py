@@ -169,7 +169,12 @@ class RecordedArray:
     def __getitem__(self, index: Any) -> np.ndarray:
         first, *rest = index if isinstance(index, tuple) else (index,)
         if isinstance(first, int | np.integer):
-            at = range(len(self))[first]
+            if not -len(self) <= first < len(self):
+                raise IndexError(
+                    f"{self._path}: {first} is out of range; {len(self)} times were recorded, of "
+                    "which 0 is the first and -1 the last; at(step) finds one by its step"
+                )
+            at = int(first) % len(self)
             return self._read(range(at, at + 1))[(0, *rest)]
         if isinstance(first, slice):
             times = range(len(self))[first]

@@ -37,7 +37,13 @@ def unpack_parquet(paths: Sequence[str | Path], columns: str) -> Rows:
     first = _Columns(paths[0], columns) if paths else None
     files = [_Columns(path, columns, first) for path in paths]
     dtype = np.result_type(*(file.dtype() for file in files))
-    return Rows(tuple(file.unpacked(dtype) for file in files), tuple(file.name for file in files))
+    parts = tuple(file.unpacked(dtype) for file in files)
+    names = files[0].columns
+    return Rows(
+        parts,
+        tuple(file.name for file in files),
+        columns=tuple(names) if len(names) == parts[0][:1].size else (),
+    )
 
 
 class _Columns:
@@ -48,14 +54,14 @@ class _Columns:
         self.name = f"{path}: {columns}*"
         self._file = _opened(path)
         own = [name for name in self._file.schema_arrow.names if name.startswith(columns)]
-        self._names = first._names if first else own
-        if odd := sorted(set(own) ^ set(self._names)):
+        self.columns = first.columns if first else own
+        if odd := sorted(set(own) ^ set(self.columns)):
             does, other = ("has", "has not") if odd[0] in own else ("lacks", "has")
             raise DataError(
                 f"{path}: {does} the column {odd[0]!r}, which the first file {other}; write the "
                 "same columns in all"
             )
-        if not self._names:
+        if not self.columns:
             known = ", ".join(self._file.schema_arrow.names[:20])
             raise DataError(
                 f"{path}: has no column whose name begins with {columns!r}; it has {known}; set "
@@ -69,17 +75,19 @@ class _Columns:
         """The rows in order, some at a time."""
         group = self._file.metadata.row_group(0)
         length = max(1, PORTION_BYTES * group.num_rows // max(1, group.total_byte_size))
+        start = 0
         try:
-            for batch in self._file.iter_batches(length, columns=self._names):
+            for batch in self._file.iter_batches(length, columns=self.columns):
                 found = [
-                    _values(batch.column(column), f"{self.name}: {column}")
-                    for column in self._names
+                    _values(batch.column(column), f"{self.name}: {column}", start)
+                    for column in self.columns
                 ]
+                start += len(batch)
                 kinds = {"U" if values.dtype.kind == "U" else "number" for values in found}
                 if len(kinds) > 1:
                     odd = next(i for i, values in enumerate(found) if values.dtype.kind == "U")
                     raise DataError(
-                        f"{self.name}: {self._names[odd]} holds text, and others numbers; read the "
+                        f"{self.name}: {self.columns[odd]} holds text, and others numbers; read the "
                         "files with data=parquet, which makes inputs of text, or leave it out"
                     )
                 yield found[0] if len(found) == 1 else np.column_stack(found)
@@ -134,10 +142,14 @@ def _opened(path: str | Path) -> Any:
         raise DataError(f"{path}: is no Parquet file: {' '.join(str(error).split())}") from error
 
 
-def _values(column: Any, name: str) -> np.ndarray:
-    """A column of a batch as an array: numbers or text (k,), or lists of one length (k, ...)."""
+def _values(column: Any, name: str, start: int) -> np.ndarray:
+    """A column of a batch as an array: numbers or text (k,), or lists of one length (k, ...).
+
+    Its first row is row `start` of the file.
+    """
     if column.null_count:
-        raise DataError(f"{name}: has values that are missing; leave such rows out")
+        row = start + int(np.argmax(column.is_null().to_numpy(zero_copy_only=False)))
+        raise DataError(f"{name}: row {row} has no value; leave such rows out")
     lists = hasattr(column.type, "list_size")
     values = (column.flatten() if lists else column).to_numpy(zero_copy_only=False)
     if values.dtype.kind == "O" and all(isinstance(value, str) for value in values):

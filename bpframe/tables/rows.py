@@ -25,6 +25,7 @@ class Rows:
     Attributes:
         parts: the arrays, which stay where they are: `memory_map` leaves them in their files.
         names: what each is called in messages.
+        columns: the names of the entries of a row (k,), if they have any.
 
     Raises:
         DataError: there are none, or their rows differ.
@@ -33,6 +34,7 @@ class Rows:
 
     parts: tuple[np.ndarray, ...]
     names: tuple[str, ...]
+    columns: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.parts or len(self.parts) != len(self.names):
@@ -110,7 +112,11 @@ def memory_map(path: str | Path, member: str | None = None) -> np.ndarray:
             return np.memmap(path, dtype, mode="r", offset=file.tell(), shape=shape)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (ValueError, zipfile.BadZipFile, EOFError) as error:
+    except zipfile.BadZipFile as error:
+        raise DataError(
+            f"{path}: is no .npz file, or was cut short; write it with numpy.savez"
+        ) from error
+    except (ValueError, EOFError) as error:
         raise DataError(
             f"{name}: is no whole array of NumPy: {error}; write it with numpy.save or numpy.savez"
         ) from error

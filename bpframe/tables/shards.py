@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import zlib
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -42,8 +43,8 @@ def data_of_rows(
     `targets.of`; targets (n, n_out) need a task.
 
     Args:
-        x: inputs (n, n_in), or images (n, rows, columns) or (n, rows, columns, channels); bytes
-            become 0 to 1.
+        x: inputs (n, n_in), or (n,) of one each, or images (n, rows, columns) or (n, rows,
+            columns, channels); bytes become 0 to 1.
         y: classes or numbers (n,), or numbers (n, n_out).
         task: what they are, one of `targets.TASKS`; None: as their values tell.
         held_out: how many rows are drawn for a set that is not in `more`.
@@ -54,7 +55,7 @@ def data_of_rows(
         DataError: the files do not fit each other, or hold what cannot be trained on.
 
     """
-    more = more or {}
+    x, more = _with_width(x), {name: (_with_width(a), b) for name, (a, b) in (more or {}).items()}
     for name, (inputs_of, targets_of) in {"training": (x, y), **more}.items():
         _check_fit(name, inputs_of, targets_of, x, y)
     rows = _drawn(len(x), held_out, more)
@@ -73,13 +74,21 @@ def data_of_rows(
         (xs, ys), chosen = more.get(name, (x, y)), rows.get(name)
         chosen = np.arange(len(xs)) if chosen is None else chosen
         return Examples(
-            inputs(xs.take(chosen)), found.of(ys.take(chosen)), found.n_out, scale, found.task
+            *(inputs(xs.take(chosen)), found.of(ys.take(chosen)), found.n_out, scale, found.task),
+            features=x.columns,
         )
 
     data = Data(train, held("validation"), held("test"))
     if found.classes is not None:
         _check_classes(found.classes, counts, [getattr(data, name).y for name in rows])
     return data
+
+
+def _with_width(x: Rows) -> Rows:
+    """Inputs (n, 1) of (n,)."""
+    if len(x.shape) != 1:
+        return x
+    return dataclasses.replace(x, parts=tuple(part[:, None] for part in x.parts))
 
 
 def _check_classes(classes: np.ndarray, counts: np.ndarray, drawn: list[np.ndarray]) -> None:

@@ -97,7 +97,7 @@ class StreamedExamples(Examples):
         settled("n", n)
         settled("n_out", files.targets.n_out)
         settled("task", files.targets.task)
-        settled("features", ())
+        settled("features", files.x.columns)
         settled("scale", scale)
         settled("mean", mean)
         settled("standardised_by", standardised_by)
@@ -160,6 +160,7 @@ class StreamedExamples(Examples):
         x, y = self.take(np.arange(start, min(end, self.n)))
         return Examples(
             *(x, y, self.n_out, self.scale, self.task, self.mean),
+            features=self.features,
             standardised_by=self.standardised_by,
         )
 

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 import os
 import subprocess
+import sys
+import threading
 import zlib
 from collections.abc import Iterator
+from typing import IO
 
 import jax
 import numpy as np
@@ -22,11 +26,12 @@ from bpframe.training.experiment import ALL, Training
 COORDINATOR, HOST = "BPFRAME_COORDINATOR", "BPFRAME_HOST"
 """The address of the first host, HOST:PORT, and the number of this one, from 0."""
 
-MEETING_S, LEAVING_S = 120, 10
-"""How many seconds hosts wait for each other when a run begins, and when one has ended."""
+MEETING_S, LEAVING_S, SILENT_S = 120, 10, 5
+"""How many seconds hosts wait for each other when a run begins, and when one has ended, and how
+many of the first without a word."""
 
-_LAST_WORDS = 'read -r _ || printf "%s\\n" "$1" >&2'
-"""In a shell: wait for a line, and say something if the one who should write it is gone."""
+_LAST_WORDS = 'while read -r line; do last=$line; done; [ -z "$last" ] || echo "$last" >&2'
+"""In a shell: read lines until whoever writes them is gone, and say the last one then."""
 
 
 def join(training: Training) -> None:
@@ -63,6 +68,12 @@ def _meet(wanted: int | str) -> None:
         )
     if address is not None and not address.rpartition(":")[2].isdecimal():
         raise ConfigError(f"{COORDINATOR}: {address!r} names no port; set it to HOST:PORT")
+    told = threading.Timer(SILENT_S, _say_that_it_waits, (wanted,))
+    told.start()
+    last_words(
+        f"bpframe: training.hosts: {wanted} hosts did not meet; begin the same command on all of "
+        f"them within {MEETING_S} seconds, with an address of the first that all can reach"
+    )
     try:
         jax.distributed.initialize(
             address,
@@ -80,24 +91,41 @@ def _meet(wanted: int | str) -> None:
     except RuntimeError as error:  # one of JAX is a RuntimeError as well
         reason = " ".join(str(error).split())
         raise HostError(f"training.hosts: {wanted} hosts did not meet: {reason}") from error
-    if not is_first():
-        _leave_last_words()
-
-
-def _leave_last_words() -> None:
-    """Have it told if this process is ended past Python, as JAX does where the first host dies."""
-    text = (
-        "bpframe: this host has been ended: by JAX, as the first host is gone or cannot be "
-        "reached, or by a signal; bpframe resume RUN training.hosts=N goes on with N hosts from "
-        "the last checkpoint"
+    finally:
+        told.cancel()
+    last_words(
+        "bpframe: this host has been ended: by JAX, as another one is gone or cannot be reached "
+        "(the first, in most cases), or by a signal; bpframe resume RUN training.hosts=N goes on "
+        "with N hosts from the last checkpoint"
     )
-    shell = subprocess.Popen(
-        ["sh", "-c", _LAST_WORDS, "sh", text],
+
+
+def _say_that_it_waits(wanted: int | str) -> None:
+    text = f"bpframe: waits for the others of {wanted} hosts, {MEETING_S} seconds at most"
+    print(text, file=sys.stderr, flush=True)
+
+
+def last_words(text: str) -> None:
+    """Have a line told if this process is ended past Python, as JAX ends it; "" for none."""
+    with contextlib.suppress(OSError):
+        _shell().write(f"{text}\n".encode())
+
+
+@functools.cache
+def _shell() -> IO[bytes]:
+    """What is written to it is told when this process is gone."""
+    process = subprocess.Popen(
+        ["sh", "-c", _LAST_WORDS],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         start_new_session=True,  # a signal from the terminal is not for it
+        bufsize=0,
     )
-    atexit.register(shell.communicate, b"\n")
+    assert process.stdin
+    atexit.register(process.wait)
+    atexit.register(process.stdin.close)
+    atexit.register(last_words, "")
+    return process.stdin
 
 
 def count() -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -370,6 +371,36 @@ def test_predict_names_an_array(zoo: Path, main: Main) -> None:
     ended = main("predict", "run", "--input", "named.npz", "--array", "x_test")
     assert ended.status == 0
     assert len(answers(ended.out)) == len(NEW)
+
+
+@pytest.mark.slow
+def test_a_run_of_files_is_asked_by_files_as_it_had_them(main: Main, tmp_path: Path) -> None:
+    """Parquet for data=shards; data that changed since are told of. Slow: compiles."""
+    x = np.random.default_rng(0).normal(size=(300, 2))
+    columns = {"x1": x[:, 0], "x2": x[:, 1], "y": x[:, 0] > 0}
+    for name, rows in (("all", slice(None)), ("new", slice(20))):
+        frame = pd.DataFrame({key: column[rows] for key, column in columns.items()})
+        frame.to_parquet(tmp_path / f"{name}.parquet")
+    words = ["data=shards", "data.path=all.parquet", "data.validation_rows=50", "data.test_rows=50"]
+    assert main(*words, "plots=false", "training.epochs=3", "hydra.run.dir=run").status == 0
+    np.savez("new.npz", x=x[:20], y=columns["y"][:20])
+    pd.read_parquet("new.parquet")[["y", "x2", "x1"]].to_parquet("turned.parquet")
+    for command in ("predict", "evaluate"):
+        told = [
+            main(command, "run", "--input", name)
+            for name in ("new.parquet", "turned.parquet", "new.npz")
+        ]
+        assert [ended.status for ended in told] == [0, 0, 0]
+        numbers = [re.findall(r"\d\.\d+|\d+%", ended.out) for ended in told]
+        assert numbers[0] == numbers[1] == numbers[2] != []
+    assert main("evaluate", "run").err == ""
+    shutil.copy("new.parquet", "all.parquet")
+    ended = main("evaluate", "run", "data.validation_rows=5", "data.test_rows=5")
+    assert (ended.status, ended.err) == (0, "")  # which the user has asked for
+    pd.DataFrame({key: column[::-1] for key, column in columns.items()}).to_parquet("all.parquet")
+    ended = main("evaluate", "run")
+    assert ended.status == 0
+    assert "bpframe: warning: run: its data are others now than when it was trained" in ended.err
 
 
 @pytest.mark.slow

@@ -178,6 +178,25 @@ def test_hosts_with_other_settings_do_not_train(tmp_path: Path, own: str) -> Non
     assert not lines(tmp_path)
 
 
+ALONE = """
+import bpframe
+from bpframe.training import hosts
+
+hosts.SILENT_S, hosts.MEETING_S = 0.1, 3
+bpframe.run(bpframe.compose(["training.hosts=2"]))
+"""
+
+
+@pytest.mark.slow
+def test_a_host_that_waits_says_so_and_not_for_ever(tmp_path: Path) -> None:
+    """Slow: a process, which waits."""
+    with begun(tmp_path, 1, program=[sys.executable, "-c", ALONE]) as (one,):
+        told = one.communicate(timeout=60)[1]
+    assert told.startswith("bpframe: waits for the others of 2 hosts, 3 seconds at most\n")
+    assert one.returncode != 0
+    assert told.splitlines()[-1].startswith("bpframe: training.hosts: 2 hosts did not meet; begin")
+
+
 @pytest.mark.slow
 def test_a_folder_that_is_taken_ends_all_hosts(tmp_path: Path) -> None:
     """Slow: whole commands."""
@@ -226,7 +245,7 @@ def test_the_first_host_that_is_killed_ends_the_others_with_a_line(tmp_path: Pat
         two[0].kill()
         told = two[1].communicate(timeout=60)[1].strip().splitlines()[-1]
     assert two[1].returncode != 0
-    assert told.startswith("bpframe: this host has been ended: by JAX, as the first host is gone")
+    assert told.startswith("bpframe: this host has been ended: by JAX, as another one is")
     epochs = lines(tmp_path)
     on = alone(tmp_path, "resume", "r", f"training.epochs={epochs + 1}", "training.hosts=1")
     assert (on["status"], on["epochs"]) == ("completed", epochs + 1)

@@ -105,7 +105,8 @@ def test_what_cannot_be_unpacked_is_told(
             bpframe.unpack_parquet(paths, "x")
 
     refused("begins with 'x'; it has a, b; set data.x and data.y to", {"a": [1], "b": [2]})
-    refused(r"0.parquet: x\*: x1: has values that are missing", {"x1": [1.0, None]})
+    refused(r"0.parquet: x\*: x1: row 1 has no value; leave", {"x1": [1.0, None]})
+    refused("x1: row 700 has no value", {"x1": [None if at == 700 else 1.0 for at in range(N)]})
     refused("x1: holds timestamp", {"x1": pa.array([0], pa.timestamp("s"))})
     refused("x1: holds list<", {"x1": [[1.0], [1.0, 2.0]]})
     refused("x1: holds fixed_size_list", {"x1": pa.array([[1, None]], pa.list_(pa.int8(), 2))})
@@ -126,3 +127,13 @@ def test_what_cannot_be_unpacked_is_told(
     full = shutil.disk_usage(tmp_path)._replace(free=7)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
     refused("unpacked, it takes 0.0 GB, and .* has room for 0.0 GB; set TMPDIR", {"x1": [1.0]})
+
+
+def test_a_single_input_column(arrow: Any, tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=N)
+    written(arrow, tmp_path / "a.parquet", {"x": x, "y": x > 0})
+    words = ["data=shards", f"data.path={tmp_path}/a.parquet", "data.validation_rows=50"]
+    data = in_memory(bpframe.compose([*words, "data.test_rows=50"]).data.load())
+    assert data.train.x.shape == (N - 100, 1)
+    assert data.train.features == data.test.features == ("x",)
+    np.testing.assert_array_equal(data.train.y, data.train.x[:, 0] > 0)

@@ -126,7 +126,12 @@ LABELS = np.arange(60) % 3
         (rows(BAD, 40), rows(LABELS), None, "part 1: row 5 holds values that are not finite"),
         (rows(X), rows(LABELS[:-1]), None, "the training files have 60 inputs and 59 targets"),
         (rows(X), rows(BAD[:, 1], 40), None, "part 1: row 5 holds values that are not finite"),
-        (rows(X[:, 0]), rows(LABELS), None, r"shape \(60,\) and dtype float64; expected numbers"),
+        (
+            rows(np.ones((60, 1, 1, 1, 1))),
+            rows(LABELS),
+            None,
+            r"1, 1\) and dtype float64; expected",
+        ),
         (rows(X.astype(str)), rows(LABELS), None, "expected numbers"),
         (rows(X), rows(X), None, "does not tell what targets are; set data.task to one of"),
         (rows(X), rows(np.zeros(60, int)), None, "has one class alone"),
@@ -205,7 +210,10 @@ def test_compressed_cut_and_other_files_are_refused(tmp_path: Path) -> None:
     refused(tmp_path / "cut.npy", "is no whole array of NumPy", None)
     (tmp_path / "text.npy").write_text("x,y")
     refused(tmp_path / "text.npy", "is no whole array of NumPy", None)
-    refused(tmp_path / "text.npy", "is no whole array of NumPy")
+    refused(tmp_path / "text.npy", "text.npy: is no .npz file, or was cut short")
+    content = (tmp_path / "other.npz").read_bytes()
+    (tmp_path / "other.npz").write_bytes(content[:-8])
+    refused(tmp_path / "other.npz", "other.npz: is no .npz file, or was cut short", "a")
     refused(tmp_path / "none.npy", "cannot be read: No such file", None)
 
 
