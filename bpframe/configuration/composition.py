@@ -161,12 +161,18 @@ def compose_sweep(overrides: Sequence[str], *, name: str | None = None) -> DictC
 
 
 def _parsed(overrides: Sequence[str]) -> list[Override]:
-    return list(map(_parsed_one, overrides))
+    return list(map(parsed, overrides))
 
 
 @functools.lru_cache(maxsize=4096)  # the jobs of a sweep have most of them in common
-def _parsed_one(text: str) -> Override:
-    return OverridesParser.create().parse_overrides([text])[0]
+def parsed(text: str) -> Override:
+    """An override as Hydra reads it."""
+    return _parser().parse_overrides([text])[0]
+
+
+@functools.cache
+def _parser() -> OverridesParser:  # to make one takes as long as to read an override
+    return OverridesParser.create()
 
 
 def quoted(text: str) -> str:

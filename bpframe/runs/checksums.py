@@ -45,10 +45,16 @@ def opened(text: bytes) -> dict[str, Any]:
         ValueError: it is damaged.
 
     """
+    return opened_with_checksum(text)[0]
+
+
+def opened_with_checksum(text: bytes) -> tuple[dict[str, Any], str]:
+    """The same, and the checksum."""
     found = json.loads(text)
-    if not isinstance(found, dict) or found.pop(CHECKSUM, None) != checksum(_text(found)):
+    told = found.pop(CHECKSUM, None) if isinstance(found, dict) else None
+    if told is None or told != checksum(_text(found)):
         raise ValueError("is damaged: it does not fit its checksum")
-    return found
+    return found, told
 
 
 def sealed_line(values: Mapping[str, Any]) -> bytes:

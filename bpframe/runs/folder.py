@@ -20,7 +20,7 @@ from bpframe.network import named_params
 from bpframe.runs import array_files, array_writer
 from bpframe.runs.arrays import InMemory, Recording
 from bpframe.runs.checksums import CHECKSUM, checksum, sealed
-from bpframe.runs.layout import BEST, CONFIG, METRICS, PARAMS, SUMMARY, read_summary
+from bpframe.runs.layout import BEST, CONFIG, METRICS, PARAMS, SUMMARY, read_sealed_summary
 from bpframe.runs.locks import LOCK, locked
 from bpframe.runs.records import EpochRecord, RunResult
 
@@ -241,21 +241,23 @@ def last_epoch(path: Path) -> int:
     return 0
 
 
-def check_whole(path: Path, summary_checksum: str | None = None) -> None:
-    """Check that the folder of a run that has ended holds what was written.
+def is_whole(path: Path, summary_checksum: str | None = None) -> bool:
+    """Whether there is a run that has ended, which then holds what was written.
 
     Raises:
-        OutputError: a file is missing or damaged, or the summary is not the one with the given
-            checksum.
+        OutputError: a file but the summary is missing, or one is damaged, or the summary is not the
+            one with the given checksum.
 
     """
-    summary = read_summary(path)
-    if summary is None:
-        raise OutputError(f"{path / SUMMARY}: is missing")
-    if summary_checksum not in (None, sealed(summary)[CHECKSUM]):
+    found = read_sealed_summary(path)
+    if found is None:
+        return False
+    summary, own = found
+    if summary_checksum not in (None, own):
         raise OutputError(f"{path / SUMMARY}: is that of another run")
     for name, expected in summary["files"].items():
         check_file(path / name, expected)
+    return True
 
 
 def check_file(path: Path, expected: str | None) -> bytes:

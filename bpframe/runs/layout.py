@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bpframe.errors import OutputError
-from bpframe.runs.checksums import opened
+from bpframe.runs.checksums import opened_with_checksum
 
 METRICS, SUMMARY, PARAMS, BEST, CURVES = (
     "metrics.jsonl",
@@ -26,8 +26,14 @@ def read_summary(path: Path) -> dict[str, Any] | None:
         OutputError: it cannot be read, or is damaged.
 
     """
+    found = read_sealed_summary(path)
+    return found and found[0]
+
+
+def read_sealed_summary(path: Path) -> tuple[dict[str, Any], str] | None:
+    """The same, and its checksum; see `read_summary`."""
     try:
-        return opened((path / SUMMARY).read_bytes())
+        return opened_with_checksum((path / SUMMARY).read_bytes())
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -18,8 +18,7 @@ from bpframe.errors import (
 )
 from bpframe.runs import provenance
 from bpframe.runs.checkpoint import ACCEPT
-from bpframe.runs.folder import check_whole
-from bpframe.runs.layout import SUMMARY
+from bpframe.runs.folder import is_whole
 from bpframe.runs.listeners import EventsOf
 from bpframe.sweeps import ledger
 from bpframe.sweeps.backends import messages
@@ -357,15 +356,14 @@ class Driver:
 
     def _is_done(self, job: Job) -> bool:
         """Whether the job has ended for good and its run folder is whole; if not, it is told."""
-        if not self._has_ended(job) or not (job.folder / SUMMARY).exists():
-            return False  # somebody has taken it away, so that it is run again
-        try:
-            check_whole(job.folder, self.rows[job.num].checksum)
+        if not self._has_ended(job):
+            return False
+        try:  # a folder that somebody has taken away is made again
+            return is_whole(job.folder, self.rows[job.num].checksum)
         except OutputError as error:
             text = f"{error}; job {job.num} is run again"
             warnings.warn(text, OutputWarning, stacklevel=2)
             return False
-        return True
 
 
 def _lost(unit: Unit, outcome: UnitResult) -> list[Row]:

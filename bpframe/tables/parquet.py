@@ -87,8 +87,8 @@ class _Columns:
                 if len(kinds) > 1:
                     odd = next(i for i, values in enumerate(found) if values.dtype.kind == "U")
                     raise DataError(
-                        f"{self.name}: {self.columns[odd]} holds text, and others numbers; read the "
-                        "files with data=parquet, which makes inputs of text, or leave it out"
+                        f"{self.name}: {self.columns[odd]} holds text, and others numbers; read "
+                        "the files with data=parquet, which makes inputs of text, or leave it out"
                     )
                 yield found[0] if len(found) == 1 else np.column_stack(found)
         except DataError:

@@ -16,7 +16,7 @@ from safetensors.numpy import load_file, save
 import bpframe
 from bpframe.errors import BpframeError, ConfigError, OutputError, OutputWarning
 from bpframe.network import named_params
-from bpframe.runs import checkpoint, folder, loop, provenance
+from bpframe.runs import checkpoint, layout, loop, provenance
 from bpframe.runs.checkpoint import Checkpoint, Checkpointing
 from bpframe.training import loading
 
@@ -70,7 +70,7 @@ def assert_same(path: Path, other: Path) -> None:
     assert mine.keys() == theirs.keys()
     for name, array in mine.items():
         np.testing.assert_array_equal(array, theirs[name])
-    one, two = (folder.read_summary(each) for each in (path, other))
+    one, two = (layout.read_summary(each) for each in (path, other))
     assert one is not None
     assert two is not None
     for key in (
@@ -306,7 +306,7 @@ def test_other_data_are_refused_or_accepted_and_told(tmp_path: Path) -> None:
         loop.resume(experiment, tmp_path / "run", data=data)
     killed(experiment, tmp_path / "run", 4, data=data, accept_changes=True)
     loop.resume(experiment, tmp_path / "run", data=data)  # that of the checkpoint, by now
-    found = folder.read_summary(tmp_path / "run")
+    found = layout.read_summary(tmp_path / "run")
     assert found is not None
     assert (found["status"], found["changed"]) == ("completed", "the data has changed")
 

@@ -11,7 +11,7 @@ import forked_cli
 import pytest
 from forked_cli import Start, finish, told
 
-from bpframe.runs.folder import check_whole
+from bpframe.runs.folder import is_whole
 
 start = forked_cli.start
 
@@ -94,7 +94,7 @@ def test_damaged_jobs_are_named_and_run_again(
     assert status == 0, error
     for num in range(JOBS):
         assert (str(sweep / str(num)) in error) == (num in nums), error
-        check_whole(sweep / str(num))
+        assert is_whole(sweep / str(num))
         assert told(sweep / str(num)) == told(undisturbed / str(num))
         assert (sweep / str(num) / PARAMS).read_bytes() == (
             undisturbed / str(num) / PARAMS
@@ -132,7 +132,7 @@ def test_of_eight_runs_that_begin_at_once_one_has_the_folder(start: Start, tmp_p
         error = (home / "stderr").read_text()
         assert (error == "") if status == 0 else error.startswith(f"bpframe: {run}: "), error
         assert error.count("\n") <= 1
-    check_whole(run)
+    assert is_whole(run)
     seed = json.loads((run / "summary.json").read_text())["seed"]
     assert seed == statuses.index(0)
     assert f"- seed={seed}\n" in (run / ".hydra" / "overrides.yaml").read_text()

@@ -20,7 +20,6 @@ from typing import Any
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.object_type import ObjectType
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType, ValueType
 from omegaconf import DictConfig, OmegaConf, open_dict
 
@@ -111,7 +110,6 @@ class JobComposer:
         self._registry = registry
         self._folder = folder
         self._templates: dict[Any, _Template] = {}
-        self._parsed = functools.cache(self._parse)
         self._is_group = functools.cache(
             lambda key: bool(loader.get_group_options(key, results_filter=ObjectType.CONFIG))
         )
@@ -124,16 +122,13 @@ class JobComposer:
 
         """
         with suggestions.explaining(self._registry), composition.composing(overrides):
-            parsed = [self._parsed(text) for text in overrides]
+            parsed = list(map(composition.parsed, overrides))
             values = self._patched(parsed)
             static = tuple(t for t, p in zip(overrides, parsed, strict=True) if p not in values)
             key = (static, tuple(override.key_or_group for override in values))
             if key not in self._templates:
                 self._templates[key] = self._template(overrides)
             return self._templates[key].job(num, overrides, parsed, values)
-
-    def _parse(self, text: str) -> Override:
-        return OverridesParser.create(self._loader).parse_override(text)
 
     def _patched(self, overrides: Sequence[Override]) -> list[Override]:
         """The overrides that set a whole value which no other override touches."""

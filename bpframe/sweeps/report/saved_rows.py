@@ -66,6 +66,7 @@ def _from_folders(sweep: Path) -> Iterator[Row]:
     inside = sorted(str(path.parent) for path in sweep.rglob(ledger.LEDGER))
     if inside:
         raise OutputError(f"{sweep}: holds sweeps; give their folders: {' '.join(inside)}")
+    parser = OverridesParser.create()
     for path in sweep.rglob(SUMMARY):
         run = path.parent
         try:
@@ -76,7 +77,7 @@ def _from_folders(sweep: Path) -> Iterator[Row]:
             num = int(hydra.get("job", {}).get("num", SINGLE))
         except (OSError, ValueError, OmegaConfBaseException):
             continue  # no run that has ended, or one without Hydra's files
-        parsed = OverridesParser.create().parse_overrides([str(text) for text in overrides])
+        parsed = parser.parse_overrides([str(text) for text in overrides])
         settings = {override.get_key_element(): override.value() for override in parsed}
         folder = run.relative_to(sweep).as_posix()
         yield Row.read(num, folder, settings, summary, json.loads(lines[-1]) if lines else {})
