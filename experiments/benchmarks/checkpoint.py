@@ -29,7 +29,7 @@ EPOCHS = 9
 def main(overrides: list[str]) -> None:
     """Train epochs of one thousand examples, with a checkpoint after each."""
     rng = np.random.default_rng(0)
-    x, y = rng.normal(size=(1024, 784)).astype(np.float32), rng.integers(0, 10, 1024)
+    x, y = rng.normal(size=(1024, 28, 28, 1)).astype(np.float32), rng.integers(0, 10, 1024)
     data = bpframe.Data(*[bpframe.Examples(x, y, 10)] * 3)
     seconds: list[float] = []
     write = loop._Run._checkpoint

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +15,13 @@ import jax
 import numpy as np
 import pytest
 
+SMALL: dict[str, tuple[list[str], int]] = {
+    "recorders": (["--rounds", "1"], 10),
+    "streaming": (["--rounds", "1", "--rows", "1500000"], 8),
+    "tables": (["--rows", "2000"], 6),
+    "checkpoint": ([], 2),
+}
+"""The options with which a script has little to measure, and how many lines it prints."""
 FOLDER = Path(__file__).parents[2] / "experiments" / "benchmarks"
 
 
@@ -252,5 +261,22 @@ def test_the_command_for_all_runs_every_benchmark_and_finds_its_options() -> Non
         if '\nif __name__ == "__main__":' in path.read_text()
     }
     assert scripts - parts == {*everything.WRITING, *everything.PRINTING}
+    assert set(SMALL) == set(everything.PRINTING)
     for name in everything.WRITING:
         assert '"--json"' in (FOLDER / f"{name}.py").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SMALL)
+def test_the_smaller_benchmarks_print_what_they_measure(name: str, data_dir: Path) -> None:
+    """Slow: whole commands, with little to measure."""
+    words, lines = SMALL[name]
+    done = subprocess.run(
+        [sys.executable, FOLDER / f"{name}.py", *words],
+        env={**os.environ, "BPFRAME_DATA_DIR": str(data_dir)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert len(done.stdout.strip().splitlines()) == lines
