@@ -28,7 +28,7 @@ class JobFolders:
     """The folders of the jobs of a batch, as they are composed."""
 
     def __init__(self, sweep: Path) -> None:
-        self._sweep = sweep
+        self._sweep = os.path.normpath(sweep)
         self._jobs: dict[str, Job] = {}
         self._above: dict[str, Job] = {}
         self._real: dict[str, str] = {}
@@ -41,7 +41,7 @@ class JobFolders:
                 sweep, is that of another job, or lies inside another job's.
 
         """
-        sweep = os.path.normpath(self._sweep)
+        sweep = self._sweep
         path = os.path.normpath(os.path.join(sweep, job.subdir))
         self._check_inside(path, sweep, f"hydra.sweep.subdir: {job.subdir!r}", "the sweep")
         output = job.hydra["output_subdir"]

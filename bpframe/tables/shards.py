@@ -118,6 +118,11 @@ def _check_fit(name: str, x: Rows, y: Rows, train_x: Rows, train_y: Rows) -> Non
             f"{y.names[0]}: has shape {y.parts[0].shape} and dtype {y.dtype}; expected classes or "
             "numbers (n,), or numbers (n, n_out)"
         )
+    if x.columns != train_x.columns:
+        raise DataError(
+            f"data: inputs of the {name} files are the columns {', '.join(x.columns[:20])}; those "
+            f"of training are {', '.join(train_x.columns[:20])}; write the same in the same order"
+        )
     for what, own, of_training in (("inputs", x, train_x), ("targets", y, train_y)):
         if own.shape[1:] != of_training.shape[1:] or own.dtype.kind != of_training.dtype.kind:
             raise DataError(

@@ -74,6 +74,16 @@ def test_columns_are_known_by_their_names(arrow: Any, tmp_path: Path) -> None:
     assert found.tolist() == [[1.0, 2.0], [3.0, 4.0]]
 
 
+def test_columns_of_another_set_in_another_order_are_refused(arrow: Any, tmp_path: Path) -> None:
+    x, y = np.random.default_rng(0).normal(size=(2, N)), [0, 1] * (N // 2)
+    written(arrow, tmp_path / "a.parquet", {"x1": x[0], "x2": x[1], "y": y})
+    written(arrow, tmp_path / "b.parquet", {"x2": x[1], "x1": x[0], "y": y})
+    words = [f"data.path={tmp_path}/a.parquet", f"data.test_path={tmp_path}/b.parquet"]
+    message = "inputs of the test files are the columns x2, x1; those of training are x1, x2"
+    with pytest.raises(DataError, match=message):
+        bpframe.compose(["data=shards", *words, "data.validation_rows=50"])
+
+
 def test_a_data_set_of_parquet_is_that_of_arrays(arrow: Any, tmp_path: Path) -> None:
     x = np.random.default_rng(0).normal(size=(N, 2)).astype(np.float32)
     y = np.where(x[:, 0] > 0, "high", "low")
